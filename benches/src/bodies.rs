@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub const APIS: [Api; 4] =
     [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
 
-/// A tool call and what came back.
+/// A tool call and its output.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     /// The tool's name.
@@ -25,7 +25,7 @@ pub struct Exchange {
 ///
 /// # Panics
 ///
-/// When the folder does not hold conversations: there is nothing to measure then.
+/// When the folder does not hold conversations: there is nothing to measure.
 pub fn exchanges(folder: &Path) -> Vec<Exchange> {
     let entries = fs::read_dir(folder).expect("a folder of conversations");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
@@ -41,8 +41,8 @@ pub fn exchanges(folder: &Path) -> Vec<Exchange> {
     exchanges
 }
 
-/// The conversations that come with the repository: enough that a megabyte of them holds nothing twice that
-/// its agent did not see twice.
+/// The conversations in the repository. A megabyte of them repeats nothing that its agent did not see
+/// twice.
 pub fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conversations")
 }
@@ -65,8 +65,8 @@ fn collect(conversation: &Value, exchanges: &mut Vec<Exchange>) {
     }
 }
 
-/// A body with about `bytes` bytes of tool outputs: the exchanges in turn, from `first` on. When they
-/// have been used up they come again with a line that makes each different.
+/// A body with about `bytes` bytes of tool outputs: the exchanges in turn, starting at `first`. After the
+/// last one they repeat, each with a line that makes it different.
 pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec<u8> {
     let mut turns = Vec::new();
     let mut held = 0;
@@ -116,9 +116,10 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
 /// 2⁶⁴ divided by the golden ratio: its multiples are spread evenly.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Exchanges with at least `bytes` bytes of tool outputs, or all there are, as another conversation might hold
-/// them: from another one on, and each text with a word of its own, so that a memo knows none of those of
-/// another `salt`. Where they begin is spread over all, so that a few requests show what many would.
+/// Exchanges with at least `bytes` bytes of tool outputs, or all of them, as another conversation might hold
+/// them: they start at another exchange, and each text has one changed word, so that a memo filled with
+/// another `salt` knows none of them. The start moves over the whole list, so that a few requests show what
+/// many would.
 pub fn renewed(exchanges: &[Exchange], salt: u64, bytes: usize) -> Vec<Exchange> {
     let start = usize::try_from(salt.wrapping_mul(GOLDEN) >> 32).unwrap_or_default();
     let (before, from) = exchanges.split_at(start % exchanges.len().max(1));
@@ -146,7 +147,7 @@ fn salted(text: &str, salt: u64) -> String {
             letter
         })
         .collect();
-    // The byte before tells that the letters are no part of an escape sequence.
+    // The byte before the word shows that the letters are not part of an escape sequence.
     let begins_word = |window: &[u8]| matches!(window[0], b' ' | b'"' | b'_' | b'/' | b'.');
     let word = text
         .as_bytes()
@@ -158,8 +159,8 @@ fn salted(text: &str, salt: u64) -> String {
     }
 }
 
-/// The text with digits and the first letter of each line moved on by `by`, so that no line is one
-/// that was shown before.
+/// The text with the digits and the first letter of each line shifted by `by`, so that no line repeats an
+/// earlier one.
 fn fresh(text: &str, by: usize) -> String {
     let mut at_start = true;
     text.chars()

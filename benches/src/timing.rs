@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::bodies::{Exchange, body, renewed};
 
-/// The sizes that the targets are given for, with their names. Bytes of tool outputs.
+/// The sizes that have a target, with their names. Bytes of tool outputs.
 pub const SIZES: [(&str, usize); 3] = [("10 KB", 10_000), ("100 KB", 100_000), ("1 MB", 1_000_000)];
 
-/// As the filter's default.
+/// The filter's default.
 const MEMO_BYTES: usize = 32 << 20;
 
-/// How long one size is measured: enough for a median that holds still.
+/// How long one size is measured: enough for a stable median.
 const BUDGET: Duration = Duration::from_millis(1500);
 
 /// Times for one size, in microseconds.
@@ -27,7 +27,7 @@ pub struct Timing {
     pub repeated_us: f64,
 }
 
-/// Anthropic requests of one size, each with content that no other has.
+/// Anthropic requests of one size. Each has content that no other request has.
 #[derive(Debug)]
 pub struct Requests<'a> {
     exchanges: &'a [Exchange],
@@ -36,7 +36,7 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Requests with about `bytes` bytes of tool outputs. Two series that begin 2³² apart have no request in common.
+    /// Requests with about `bytes` bytes of tool outputs. Two series whose salts begin 2³² apart share no request.
     pub fn new(exchanges: &'a [Exchange], bytes: usize, first_salt: u64) -> Self {
         Self { exchanges, bytes, salt: first_salt }
     }
@@ -54,7 +54,7 @@ impl Iterator for Requests<'_> {
 /// Measures every size.
 pub fn timings(exchanges: &[Exchange]) -> Vec<Timing> {
     let mut memo = Memo::new(MEMO_BYTES);
-    // The first use of anything costs more, once in the life of a VM.
+    // The first use of everything costs more, once per VM.
     run(&body(Api::AnthropicMessages, exchanges, 0, 1_000), &mut memo);
     SIZES
         .iter()
@@ -83,7 +83,7 @@ fn median(mut next: impl FnMut() -> Vec<u8>, memo: &mut Memo) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e6
 }
 
-/// One request, as the filter runs it; the length of what is forwarded.
+/// Runs one request as the filter does. Returns the length of the forwarded body.
 fn run(body: &[u8], memo: &mut Memo) -> usize {
     compress(body, &Request::new(Api::AnthropicMessages), &Config::default(), memo).body.len()
 }

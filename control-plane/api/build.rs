@@ -1,4 +1,4 @@
-//! Compiles `proto/` with protox: no protoc on the machine is needed.
+//! Compiles `proto/` with protox, so that the machine needs no protoc.
 
 use std::{env, path::Path};
 

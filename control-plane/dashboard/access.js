@@ -14,7 +14,7 @@ const FEW = 6;
 let loaded = 0;
 let latest = null;
 
-/** Asks again, unless that was just done. */
+/** Asks again, unless it has just asked. */
 export async function news() {
   if (Date.now() - loaded < FRESH) return;
   loaded = Date.now();
@@ -23,11 +23,11 @@ export async function news() {
     latest = { budgets, recent };
     draw();
   } catch {
-    // the banner says that nobody answers; what was shown stays
+    // the banner shows that the server does not answer; the old figures stay
   }
 }
 
-/** What the newest failures were, the most frequent first: `[name, how many]`. */
+/** The newest failures, the most frequent first: `[name, how many]`. */
 export function errors() {
   const groups = latest?.recent.groups.filter((group) => group.by === "error" && group.failed > 0) ?? [];
   return groups.slice(0, 3).map((group) => [group.value, group.failed]);

@@ -1,10 +1,10 @@
-// The part of the address behind "#": which view is shown and how, so that a link brings somebody else to the same.
+// The part of the address behind "#": which view is shown and how, so that a link shows the same to someone else.
 // It never leaves the browser.
 
 const VIEWS = ["live", "cache", "sessions", "requests", "history"];
 const listeners = new Set();
 
-/** The view, and what it is to show. */
+/** The view and its values. */
 export function read() {
   const [name, query] = split(location.hash.slice(1));
   return { view: VIEWS.includes(name) ? name : "live", query: new URLSearchParams(query) };
@@ -36,7 +36,7 @@ export function go(address, quiet = false) {
   tell();
 }
 
-/** `listener` is told of every change. */
+/** Calls `listener` at every change. */
 export function onChange(listener) {
   listeners.add(listener);
 }

@@ -1,9 +1,9 @@
-// Asking the sidecar: with the token where one is demanded, and over a stream that comes back.
+// Asking the sidecar: with the token if one is required, and over a stream that reconnects.
 
 import { byId } from "./dom.js";
 
 const TOKEN = "headroom.token";
-/** The sidecar sends a comment every 15 seconds: twice that without a byte means that nobody is there. */
+/** The sidecar sends a comment every 15 seconds: twice that without a byte means that it is gone. */
 const SILENCE_MS = 35_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
@@ -15,14 +15,14 @@ export class Refused extends Error {
   }
 }
 
-// Where storage is forbidden the token lives as long as the page.
+// If storage is not available, the token lives as long as the page.
 let token = null;
 try {
   token = sessionStorage.getItem(TOKEN);
 } catch {
   token = null;
 }
-// `headroomctl open` hands it over behind the #, which no server sees; it does not stay in the address.
+// `headroomctl open` puts it after the #, which is not sent to servers; it is removed from the address.
 if (location.hash.startsWith("#token=")) {
   const handed = decodeURIComponent(location.hash.slice("#token=".length));
   history.replaceState(null, "", location.pathname + location.search);
@@ -41,7 +41,7 @@ function remember(value) {
 
 let asking = null;
 
-/** Asks the person for the token; all who need one at the same time wait for the same answer. */
+/** Asks the person for the token; callers that need one at the same time wait for the same answer. */
 function askForToken(wrong) {
   asking ??= new Promise((resolve) => {
     const dialog = byId("token");
@@ -69,7 +69,7 @@ export async function ask(path, options = {}) {
     const answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
     if (answer.ok) return answer;
     if (answer.status === 401) {
-      // another question may have brought a newer token meanwhile
+      // another request may have got a newer token in the meantime
       if (shown === token) await askForToken(shown !== null);
       continue;
     }
@@ -88,7 +88,7 @@ async function reason(answer) {
 
 export const json = async (path, options) => (await ask(path, options)).json();
 
-/** Saves what a path answers as a file. */
+/** Saves the answer of a path as a file. */
 export async function save(path, name) {
   const blob = await (await ask(path)).blob();
   const url = URL.createObjectURL(blob);
@@ -100,8 +100,8 @@ export async function save(path, name) {
 }
 
 /**
- * Server-sent events, read by hand because `EventSource` cannot show a token. Comes back by itself, later
- * and later; `retry()` at once. `on.event(name, data)`, `on.open()`, `on.lost(message, waitMs)`.
+ * Server-sent events, read by hand because `EventSource` cannot send a token. Reconnects by itself with growing
+ * pauses; `retry()` reconnects at once. `on.event(name, data)`, `on.open()`, `on.lost(message, waitMs)`.
  */
 export function listen(path, on) {
   let stop = new AbortController();

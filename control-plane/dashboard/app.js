@@ -12,11 +12,11 @@ import * as live from "./live.js";
 import * as requests from "./requests.js";
 import * as sessions from "./sessions.js";
 
-/** A page that nobody looks at gives up its place among the sidecar's listeners. */
+/** After this time a hidden page frees its place among the sidecar's listeners. */
 const HIDDEN_MS = 60_000;
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
-/** Beside the live one, which is told of everything. */
+/** The views other than the live one, which gets all news. */
 const VIEWS = { cache, sessions, requests, history };
 const TITLES = { live: "Headroom", cache: "Cache · Headroom", sessions: "Sessions · Headroom", requests: "Requests · Headroom", history: "History · Headroom" };
 
@@ -72,7 +72,7 @@ function themes() {
     try {
       localStorage.setItem("headroom.theme", next);
     } catch {
-      // then it holds until the page is left
+      // then it lasts only until the page is closed
     }
     tell();
     repaint();
@@ -86,7 +86,7 @@ function stream() {
   let countdown;
   const state = (name, text) => {
     byId("state").dataset.state = name;
-    // a screen reader says it only when it changes
+    // a screen reader reads it only when it changes
     if (byId("state-text").textContent !== text) byId("state-text").textContent = text;
   };
   const stream = listen("/events", {

@@ -1,4 +1,5 @@
-// The page about the provider's prompt cache: what was read of what could have been, what the rest cost, and why.
+// The page about the provider's prompt cache: how much was read of what could have been read, what the rest cost,
+// and why.
 
 import { change, read } from "./address.js";
 import { json, Refused } from "./api.js";
@@ -14,7 +15,7 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const RANGES = { "24h": ["24 hours", DAY], "7d": ["7 days", 7 * DAY], "30d": ["30 days", 30 * DAY] };
 const BY = ["model", "project", "stack", "tenant"];
-/** A longer range is shown by the day. */
+/** Longer ranges are shown by day. */
 const HOURLY = 3 * DAY;
 const FEW = 8;
 const FRESH = 15_000;
@@ -125,7 +126,7 @@ function tiles() {
     tile("Read of what could be", percent(share), bar(1, totals.readable_tokens > 0 ? totals.read_tokens / totals.readable_tokens : 0), `${compact(totals.read_tokens)} of ${compact(totals.readable_tokens)} tokens`, "what an earlier request had written within its lifetime could have been read"));
 }
 
-/** The bill beside what it could have been. */
+/** The bill, and what it could have been. */
 function versus() {
   const { bill } = page;
   const rows = [["without Headroom", bill.without_headroom_usd, ""], ["as it was", bill.total_usd, ""], ["with a perfect cache", bill.perfect_cache_usd, ""]];

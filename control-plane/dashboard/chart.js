@@ -1,4 +1,4 @@
-// Bar charts over time: uPlot draws, a legend reads the values out, a table says the same in words.
+// Bar charts over time: uPlot draws, a legend shows the values, a table has the same values as text.
 
 import { el, fill, table } from "./dom.js";
 import { bucket, mark } from "./format.js";
@@ -9,7 +9,7 @@ const UTC = "Etc/UTC";
 const probe = el("span", { hidden: true });
 document.body.append(probe);
 
-/** A custom property's colour in the theme that holds now; a canvas knows no properties. */
+/** A custom property's colour in the current theme; a canvas knows no properties. */
 function colour(name) {
   probe.style.color = `var(${name})`;
   return getComputedStyle(probe).color;
@@ -70,7 +70,7 @@ export class Bars {
     this.plot?.destroy();
     this.plot = undefined;
     const width = this.canvas.clientWidth;
-    // in a view that is not shown there is nothing to measure: the observer comes back
+    // a hidden view has no size; the observer calls again when it is shown
     if (width === 0 || this.times.length === 0) return;
     const ink = colour("--ink-soft");
     const axis = { stroke: ink, font: "12px system-ui, sans-serif", ticks: { show: false } };
@@ -108,7 +108,7 @@ export class Bars {
     else if (this.plot.width !== width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  /** The values of one bucket, or of none. */
+  /** Shows the values of one bucket; without an index it clears them. */
   read(index) {
     const pointed = typeof index === "number" && index < this.times.length;
     this.at.textContent = pointed ? bucket(this.times[index], this.series) : "";

@@ -1,4 +1,4 @@
-// What a tool output said, beside what the model got in its place.
+// The text of a tool output, side by side with the text that the model got.
 
 import { el } from "./dom.js";
 

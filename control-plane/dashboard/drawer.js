@@ -84,7 +84,7 @@ function facts(request) {
   ].filter(Boolean);
 }
 
-/** Why less was read from the provider's cache than could have been; headroomd may not say. */
+/** Why less was read from the provider's cache than could have been, if headroomd knows. */
 function cache(request) {
   const reason = request.cache_reason;
   const readable = request.cache_readable_tokens;

@@ -1,16 +1,16 @@
-// The form with which requests and conversations are looked for: what is chosen stands in the address.
+// The form to search for requests and conversations. The choice is in the address.
 
 import { change, read } from "./address.js";
 import { el, fill } from "./dom.js";
 import { attribute } from "./words.js";
 
 const ATTRIBUTES = ["model", "project", "stack", "tenant", "outcome", "status"];
-/** What may be in an address and in a question to headroomd, beside the text. */
+/** The keys of an address and of a query to headroomd, in addition to the text. */
 const ALL = [...ATTRIBUTES, "team", "key", "provider", "conversation"];
 /** After the last key, in milliseconds. */
 const PATIENCE = 300;
 
-/** The values that were chosen, for a question to headroomd. */
+/** The values that were chosen, for a query to headroomd. */
 export function chosen() {
   const { query } = read();
   return Object.fromEntries(["q", ...ALL].map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
@@ -27,7 +27,7 @@ export class Filters {
     const labels = [...this.selects].map(([name, select]) => el("label", {}, attribute(name), select));
     place.replaceChildren(search, el("details", { class: "more-filters" }, el("summary", {}, "Filters"), el("div", { class: "selects" }, labels)), this.extra, this.clear);
     this.details = place.querySelector("details");
-    // on a phone they are folded away
+    // on a phone they are collapsed
     this.details.open = !matchMedia("(max-width: 640px)").matches;
     place.addEventListener("submit", (event) => event.preventDefault());
     this.groups = [];
@@ -43,7 +43,7 @@ export class Filters {
     change(Object.fromEntries(["q", ...ALL].map((name) => [name, ""])));
   }
 
-  /** The values that there are, as `/stats-recent` groups them. */
+  /** Takes the existing values from the groups of `/stats-recent`. */
   know(groups) {
     this.groups = groups;
     this.show();

@@ -15,7 +15,7 @@ export function compact(value) {
   return Math.abs(value) < 1000 ? grouped.format(value) : short.format(value);
 }
 
-/** A mark beside a chart of things that come whole. */
+/** An axis label of a chart of whole numbers. */
 export const whole = (value) => (Number.isInteger(value) ? compact(value) : "");
 
 /** 41.3 % */
@@ -61,7 +61,7 @@ export function span(ms) {
   return `${Math.round(minutes / 1440)} days`;
 }
 
-/** What stands below a chart at a time, when the next mark is `step` seconds on. */
+/** The axis label for a time, if the next label is `step` seconds later. */
 export function mark(ms, step, timeZone) {
   const say = (options) => new Intl.DateTimeFormat("en-US", { timeZone, hour12: false, ...options }).format(ms);
   const time = say({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });

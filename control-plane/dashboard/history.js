@@ -91,7 +91,7 @@ function scopes() {
   const option = (dimension, value) => el("option", { value: `${dimension}=${value}`, selected: chosen.scope?.dimension === dimension && chosen.scope.value === value }, value);
   const group = ([dimension, label]) => {
     const values = Object.entries(known[`by_${dimension}`] ?? {}).sort((a, b) => b[1] - a[1]).map(([value]) => value);
-    // one that an address names may not have been counted yet
+    // a value in the address may not have been counted yet
     if (chosen.scope?.dimension === dimension && !values.includes(chosen.scope.value)) values.push(chosen.scope.value);
     return values.length ? el("optgroup", { label }, values.map((value) => option(dimension, value))) : null;
   };
@@ -120,7 +120,7 @@ async function load() {
   place.setAttribute("aria-busy", "true");
   try {
     const page = await json(query({ history_mode: "none", series: chosen.series, by: chosen.by }));
-    // a later choice has been made meanwhile
+    // there is already a newer choice
     if (mine !== asked) return;
     byId("history-error").hidden = true;
     place.removeAttribute("data-loading");
@@ -158,7 +158,7 @@ function draw(page) {
 
 const priced = (sums) => ({ requests: sums.requests, unpriced: sums.unpriced_requests ?? 0, subscription: sums.subscription_requests ?? 0 });
 
-/** How many requests of what is shown have no price, as far as the breakdown tells. */
+/** How many requests of what is shown have no price, according to the breakdown. */
 function left(page) {
   const values = page?.values ?? {};
   const { scope } = chosen;

@@ -21,7 +21,7 @@ let rate;
 let tokens;
 let guided = false;
 let latest = null;
-/** Whether what the dollars are is opened. */
+/** Whether the explanation of the dollars is open. */
 let explained = false;
 
 export function start() {
@@ -103,7 +103,7 @@ function saved(tokens, session, once, audit) {
   return saved;
 }
 
-/** Blocks that providers did not use because something before them had changed. Has to be none. */
+/** Blocks that providers did not use because something before them had changed. Must be 0. */
 function reasoningTile(reasoning) {
   const { prefix_mismatches: lost = 0, by_headroom: ours = 0, by_client: theirs = 0, unseen = 0, recovered_requests: recovered = 0 } = reasoning?.totals ?? {};
   return tile("Reasoning lost", lost ? count(lost) : "none", lost ? "blocks dropped for a changed prefix" : "every conversation was only added to",
@@ -178,7 +178,7 @@ function activity({ activity = [], generated_at: now }) {
 
 const key = () => el("p", { class: "legend", "aria-hidden": "true" }, el("span", {}, el("i", { class: "swatch dark" }), "forwarded"), el("span", {}, el("i", { class: "swatch light" }), "saved"));
 
-/** A table whose names have bars below them: how large, and how much of it was kept. */
+/** A table whose names have bars below them: the size, and how much of it was kept. */
 function list(place, title, [first, ...rest], rows) {
   const most = Math.max(1, ...rows.map((row) => row.size));
   const name = (row) => el("div", { class: "named" }, el("span", { class: "name", title: row.why || row.name }, row.name, row.why ? el("span", { class: "why" }, row.why) : null),

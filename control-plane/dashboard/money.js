@@ -1,4 +1,4 @@
-// Dollars, where there are any: a model without a known price costs something that nobody here can tell, which is not $0.
+// Dollars, if known: the cost of a model without a known price is unknown, not $0.
 
 import { dollars } from "./format.js";
 
@@ -18,19 +18,19 @@ export function savedOf(request) {
   return request.cost_usd?.priced ? dollars(request.savings_cache_adjusted_usd) : NO_PRICE;
 }
 
-/** A sum over requests, of which `sums` tells how many have no price. */
+/** A sum over requests. `sums` has the number of those without a price. */
 export function sumOf(usd, sums) {
   if (typeof usd === "number") return dollars(usd);
   if (!sums?.requests) return dollars(0);
   return sums.subscription_requests > 0 && !sums.unpriced_requests ? SUBSCRIPTION : NO_PRICE;
 }
 
-/** A sum over everything; there may be requests, and none with a price. */
+/** A sum over everything; it is possible that no request has a price. */
 export function total(usd, { requests = 0, unpriced = 0, subscription = 0 }) {
   return sumOf(requests > 0 && requests <= unpriced + subscription ? null : usd, { requests, unpriced_requests: unpriced, subscription_requests: subscription });
 }
 
-/** Which requests have no part in a sum; null where all have. */
+/** The requests that are missing in a sum; null if none are. */
 export function without({ unpriced = 0, subscription = 0 }, count) {
   const parts = [unpriced > 0 ? `${count(unpriced)} without a known price` : "", subscription > 0 ? `${count(subscription)} paid by subscriptions` : ""].filter(Boolean);
   return parts.length ? `not in it: ${parts.join(", ")}` : null;

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 
 const opened = new Set();
 
-/** The rows that are shown of a list, and the button that shows all; `name` tells lists apart, `again` draws anew. */
+/** The rows that are shown of a list, and the button that shows all; `name` identifies the list, `again` draws it again. */
 export function some(name, rows, few, again) {
   if (rows.length <= few + 1) return { shown: rows, button: null };
   const all = opened.has(name);

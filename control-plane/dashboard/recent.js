@@ -17,7 +17,7 @@ export function showRecent(place, requests) {
   if (focused !== undefined) [...place.querySelectorAll("button[data-request]")].find((it) => it.dataset.request === focused)?.focus();
 }
 
-/** `dated`: the day stands there as well. */
+/** `dated`: with the day. */
 export function requestTable(requests, caption, { dated = false } = {}) {
   const columns = [
     { title: "Time" }, { title: "Model" }, { title: "Outcome" }, { title: "Tool outputs", minor: true }, { title: "Tokens", number: true, minor: true },
@@ -43,7 +43,7 @@ function cells(request, dated) {
   ];
 }
 
-/** What became of a request: a failure first, whatever was done to the body before. */
+/** The outcome of a request: a failure has priority over what was done to the body. */
 export function outcome(request) {
   const failure = failureOf(request);
   if (failure) return el("span", {}, el("span", { class: "chip bad" }, failure), el("span", { class: "why block" }, request.error_class || requestOutcome(request.outcome)));

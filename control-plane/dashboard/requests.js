@@ -1,4 +1,4 @@
-// The requests that are kept one by one: searched, filtered, and as many as somebody wants to see.
+// The requests that are kept individually: search, filters, and more pages on demand.
 
 import { json, Refused } from "./api.js";
 import { byId, el, fill } from "./dom.js";
@@ -7,7 +7,7 @@ import { count } from "./format.js";
 import { requestTable } from "./recent.js";
 
 const PAGE = 50;
-/** A request that lands is shown within so many milliseconds. */
+/** A new request is shown within this many milliseconds. */
 const FRESH = 5_000;
 
 let filters;
@@ -26,9 +26,9 @@ export function show() {
   load();
 }
 
-/** Something has landed. */
+/** New requests have been counted. */
 export function news() {
-  // whoever has gone back further is not pulled to the front
+  // if older pages are shown, the list does not jump to the start
   if (requests.length <= PAGE && Date.now() - loaded > FRESH) load();
 }
 

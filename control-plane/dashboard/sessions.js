@@ -1,4 +1,4 @@
-// Conversations, a row each; and one conversation with its requests in order.
+// Conversations, one row each; and one conversation with its requests in order.
 
 import { change, read, to } from "./address.js";
 import { json, Refused } from "./api.js";
@@ -64,7 +64,7 @@ function join(newer, older) {
 
 const reached = (reach) => (reach?.requests ? `From the newest ${count(reach.requests)} requests, back to ${when(reach.oldest)}: headroomd keeps ${count(reach.most)} one by one. What a conversation had before that is not in its row.` : "");
 
-/** What was read from the provider's cache of all that went in; NaN where no answer told. */
+/** The share of the input that was read from the provider's cache; NaN if no answer reported it. */
 function cached(sums) {
   const all = sums.cache_read_tokens + sums.cache_write_tokens + sums.uncached_input_tokens;
   return all > 0 ? sums.cache_read_tokens / all * 100 : NaN;
@@ -116,7 +116,7 @@ function one(id, it, reach) {
       el("p", { class: "small" }, reached(reach))));
 }
 
-/** The requests in order, each with what it sent: read from the cache, written to it, neither. */
+/** The requests in order, each with its input: read from the cache, written to it, neither. */
 function steps(requests) {
   const size = ({ usage: u, input_tokens_optimized: tokens }) => (u ? u.input_tokens + u.cache_read_tokens + u.cache_write_tokens : tokens);
   const most = Math.max(1, ...requests.map(size));

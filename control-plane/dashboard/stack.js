@@ -1,4 +1,4 @@
-// A bar of the parts of what was sent: read from the provider's cache, written to it, neither.
+// A bar of the parts of the input: read from the provider's cache, written to it, neither.
 
 import { el } from "./dom.js";
 import { compact } from "./format.js";

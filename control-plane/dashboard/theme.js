@@ -1,8 +1,8 @@
-// The theme chosen before, put on the page before its first paint.
+// Applies the saved theme before the page is first drawn.
 "use strict";
 try {
   const chosen = localStorage.getItem("headroom.theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 } catch {
-  // Without storage the system's choice holds.
+  // Without storage the system's theme applies.
 }

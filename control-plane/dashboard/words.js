@@ -1,4 +1,4 @@
-// What the names in reports mean, in words.
+// The meanings of names in reports.
 
 const COMPRESSORS = {
   json_minify: "JSON layout removed",
@@ -96,7 +96,7 @@ const STACKS = {
 
 const ATTRIBUTES = { model: "Model", provider: "Provider", project: "Project", stack: "Stack", tenant: "Tenant", team: "Team", key: "Key", outcome: "Outcome", status: "Status", conversation: "Conversation" };
 
-/** An agent's name; one that `headroomctl wrap` started says so. */
+/** An agent's name; says if `headroomctl wrap` started it. */
 export function stackName(stack) {
   if (!stack) return "";
   const wrapped = stack.startsWith("wrap_") ? stack.slice("wrap_".length) : null;
@@ -105,7 +105,7 @@ export function stackName(stack) {
   return name ?? stack;
 }
 
-/** Without a value the name of an attribute, with one what that is called. */
+/** The name of an attribute, or, with a value, the name of the value. */
 export function attribute(name, value) {
   if (value === undefined) return own(ATTRIBUTES, name) ?? name;
   if (name === "stack") return stackName(value);
@@ -120,7 +120,7 @@ export function missReason(name) {
 
 export const whatIf = (name) => own(WHAT_IF, name) ?? name;
 
-/** What a request failed with; empty where it did not. Whatever was done to its body, the provider's answer decides. */
+/** Why a request failed; empty if it did not. The provider's answer decides, regardless of what was done to the body. */
 export function failureOf({ status, outcome, api, error_class: error }) {
   if (status >= 400) return `Failed ${status}`;
   // a call of the compression service has no answer of a provider
@@ -128,7 +128,7 @@ export function failureOf({ status, outcome, api, error_class: error }) {
   return error ? "Failed midway" : "";
 }
 
-/** A block's outcome: `{label, why, skipped}`. A name of a newer filter stands for itself. */
+/** A block's outcome: `{label, why, skipped}`. An unknown name of a newer filter is shown as it is. */
 export function blockOutcome(name) {
   const reason = String(name).startsWith("skipped:") ? String(name).slice("skipped:".length) : null;
   if (reason === null) return { label: own(COMPRESSORS, name) ?? name, why: "", skipped: false };

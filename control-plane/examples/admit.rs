@@ -1,4 +1,4 @@
-//! How long it takes to make copies of originals durable, alone and beside others.
+//! How long it takes to make copies of originals durable, alone and with others at the same time.
 //!
 //! ```text
 //! cargo run --release -p headroomd --example admit -- 2000

@@ -1,13 +1,13 @@
-//! Reports and page reads from many connections at once, and how fast `/livez` answers meanwhile.
+//! Reports and page reads from many connections at once, and how fast `/livez` answers during that.
 //!
 //! ```text
 //! cargo run --release -p headroomd --example load -- 60
 //! ```
 //!
 //! Half of 64 connections report as filters do, one report of ten records at a time and half of them
-//! sent twice; the others read pages. At the end the sidecar is stopped under load, started again,
-//! and must have every acknowledged record exactly once. Exits with 1 when it has not, or when the
-//! 99th percentile of `/livez` was 50 ms or more.
+//! sent twice; the others read pages. At the end the sidecar is stopped under load and started again.
+//! Then it must have every acknowledged record exactly once. Exits with 1 if it does not, or if the 99th
+//! percentile of `/livez` was 50 ms or more.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::process::ExitCode;
@@ -29,9 +29,9 @@ const CONNECTIONS: u64 = 32;
 const BATCH: u64 = 10;
 /// Tokens that a record saves.
 const SAVED: u64 = 100;
-/// What `/livez` may take, as the issue asks.
+/// The limit for `/livez`.
 const LIVEZ_P99_MS: f64 = 50.0;
-/// What the readers read in turn.
+/// The pages that the readers read in turn.
 const PAGES: [&str; 5] = ["/stats?cached=1", "/stats-history", "/transformations/feed", "/metrics", "/stats"];
 
 #[derive(Default)]
@@ -91,7 +91,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     again.stop().await;
     let (found, promised) = (stats["requests"]["total"].as_u64().unwrap_or(0), count(&counts.acknowledged));
     let doubled = stats["tokens"]["saved"].as_u64() != Some(found * SAVED);
-    // a report that was under way when it stopped may have landed without its answer
+    // a report that was being handled when it stopped may have been counted without a response
     let lost = found < promised || found > promised + CONNECTIONS * BATCH;
     println!("records after the restart {found}");
     Ok(if lost || doubled || p99 >= LIVEZ_P99_MS { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -154,7 +154,7 @@ async fn read(
             async { client.get(format!("{http}{page}")).send().await?.error_for_status()?.bytes().await };
         let count = if read.await.is_ok() { &counts.pages } else { &counts.refused_pages };
         count.fetch_add(1, Ordering::SeqCst);
-        // a dashboard that is looked at, not a flood
+        // the rate of an open dashboard, not a flood
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())

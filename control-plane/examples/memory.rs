@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p headroomd --example memory [FACTS] [postgres://…]
 //!
-//! First over 100 projects, then all in one; by words, and by vectors of 384 dimensions that are made up. What it takes to
-//! embed the question is not in it.
+//! First over 100 projects, then all in one; by words, and by invented vectors of 384 dimensions. The time to embed the
+//! question is not included.
 
 #![allow(clippy::print_stdout, reason = "it prints its figures")]
 
@@ -22,7 +22,7 @@ const DIMENSIONS: usize = 384;
 const BATCH: usize = 500;
 /// Searches of each kind.
 const SEARCHES: usize = 300;
-/// Words that many facts have.
+/// Frequent words.
 const WORDS: &[&str] = &[
     "server", "port", "database", "test", "deploy", "build", "config", "service", "user", "team", "lead",
     "commit", "message", "cache", "token", "header", "log", "metric", "queue", "worker", "job", "cron",
@@ -31,7 +31,7 @@ const WORDS: &[&str] = &[
     "api", "graphql", "auth", "session", "login",
 ];
 
-/// A generator of numbers, so that each run has the same facts.
+/// A generator with a fixed seed, so that each run has the same facts.
 struct Random(u64);
 
 impl Random {

@@ -1,12 +1,12 @@
-//! What answering a query over an original costs: the engine's own pass over it, and an index of the crate `bm25`.
+//! The cost of a query over an original: the engine's own pass over it, and an index of the crate `bm25`.
 //!
 //! ```text
 //! cargo run --release -p headroomd --example ranking
 //! ```
 //!
-//! Each case runs in a process of its own, which tells its time, the memory that it took beyond the text, and where
-//! the best line stands. The index is of lines, as the engine's answers are, and is searched once: each question is
-//! about another original, and nothing else is asked of it.
+//! Each case runs in a separate process, which reports its time, the memory that it took in addition to the text,
+//! and the position of the best line. The index consists of lines, like the engine's answers, and is searched once:
+//! in practice each question is about another original.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::process::Command;
@@ -72,7 +72,7 @@ fn best_of_index(text: &str) -> Option<usize> {
     index.search(QUERY, 1).first().map(|found| found.document.id)
 }
 
-/// Lines of a service's log, one of which is what the query asks for.
+/// Lines of a service's log. The query looks for one of them.
 fn log(bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 200);
     let (mut line, mut asked) = (0_u64, false);
@@ -91,7 +91,7 @@ fn log(bytes: usize) -> String {
     text
 }
 
-/// Lines of words that each stand once: what an index takes the most memory for.
+/// Lines of words that each occur once: the worst case for an index's memory.
 fn words(bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 200);
     let mut word = 0_u64;
@@ -106,7 +106,7 @@ fn words(bytes: usize) -> String {
     text
 }
 
-/// A figure of this process's memory, as Linux tells it.
+/// A memory figure of this process, from Linux.
 fn resident_kb(name: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no figures of memory")?;

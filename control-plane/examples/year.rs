@@ -1,14 +1,13 @@
-//! A year of traffic at 50 requests a second, and what it leaves behind.
+//! A year of traffic at 50 requests a second, and the store that it leaves behind.
 //!
 //! ```text
 //! cargo run --release -p headroomd --example year -- FOLDER
 //! ```
 //!
-//! Every hour of the year the store is given one report, as the writer would give it: 24 records over
-//! eight models, four stacks and six projects, each with the tokens of the 7,500 requests that it
-//! stands for. What a store keeps depends on the time and on the names, not on the
-//! number of records, so the year's history is the one that 1.6 billion requests leave. Then the
-//! pages are read over HTTP from a sidecar on that store.
+//! For every hour of the year the store gets one report in the form of the writer: 24 records over eight
+//! models, four stacks and six projects, each with the tokens of 7,500 requests. The size of a store
+//! depends on the time and on the names, not on the number of records, so the history is the same as that
+//! of 1.6 billion requests. Then the pages are read over HTTP from a sidecar on that store.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::path::{Path, PathBuf};
@@ -27,7 +26,7 @@ use headroomd::store::SqlLedger;
 const STEP_MS: i64 = HOUR_MS;
 /// Records per report.
 const RECORDS: u64 = 24;
-/// Requests that a record stands for: 50 a second over an hour, by 24.
+/// Requests that a record represents: 50 a second over an hour, by 24.
 const REQUESTS_EACH: u64 = 7_500;
 /// Times that each page is read.
 const READS: usize = 200;

@@ -19,7 +19,7 @@ import zipfile
 from pathlib import Path
 
 VERSION = "1.110.2"
-# The day on which this version was compared with what stood here before.
+# The day on which this version was compared with the previous table.
 CHECKED = "2026-11-29"
 MEMBER = "litellm/model_prices_and_context_window_backup.json"
 SHA256 = "8943af58bf9f979c6a4bef815687117ffa341e462a41faed9be17b5c33d3dcc2"
@@ -40,14 +40,14 @@ LITELLM = {
     "together": ["together_ai"],
     "codestral": ["codestral"],
 }
-# Whose prices hold for a name wherever the request goes: those who make the models, then those whose names are
-# nobody else's. An open model may run anywhere, so its name alone has no price.
+# Providers whose prices apply to a name on any host: the makers of the models, and then those with unique
+# names. An open model may run anywhere, so its name alone has no price.
 EVERYWHERE = ["anthropic", "openai", "gemini", "deepseek", "xai", "mistral", "moonshot", "zai", "minimax", "bedrock"]
 OPEN_WEIGHTS = re.compile(r"\d+b(?![a-z0-9])")
-# Bedrock's names say whose model it is, and those of inference profiles where it runs.
+# Bedrock's names contain the model's maker, and those of inference profiles also the region.
 BEDROCK = re.compile(r"[a-z-]*\.?[a-z0-9]+\.[a-z]")
 REGIONS = re.compile(r"^(us|eu|apac|jp|au|ca|global|us-gov)\.")
-# What Bedrock sells under a name of AWS's own says a region, a commitment or a size in its path.
+# Names of AWS's own offers at Bedrock have a region, a commitment or a size in their path.
 IN_A_REGION = re.compile(r"^(bedrock|azure)/([a-z-]+-\d+|us|eu|global|global-standard|us-gov[a-z0-9-]*)/|/\d+-month-commitment/")
 MODES = {"chat", "responses"}
 
@@ -122,9 +122,9 @@ def figures_of(model, is_claude):
     if not plain or not output:
         return None
     read = price("cache_read_input_token_cost") or plain
-    # Zero means that writing costs nothing beside what the input costs anyway; less than that is a price of reading.
+    # Zero means that writing costs nothing more than the input; a lower price is the price of reading.
     write = max(price("cache_creation_input_token_cost") or plain, plain)
-    # Anthropic's rule, where LiteLLM leaves it out.
+    # Anthropic's rule, if LiteLLM leaves it out.
     twice = 2 * plain if is_claude and math.isclose(write, 1.25 * plain) else write
     hour = price("cache_creation_input_token_cost_above_1hr") or twice
     prices = [round(it * 1e6, 6) for it in (plain, min(read, plain), write, hour, output)]
@@ -166,7 +166,7 @@ class Rows:
             if name not in names and all(it[1:] == all_figures[0][1:] for it in all_figures):
                 offers[name] = all_figures[0]
         for name in sorted(offers, key=lambda name: (len(name), name)):
-            # A context of an earlier release may be shorter; it is not worth a row.
+            # A context of an earlier release may be shorter; it does not need a row.
             found = self.find(label, name)
             if found is None or found[1:] != offers[name][1:]:
                 if label or ("", name) not in self.rows:

@@ -1,4 +1,4 @@
-//! One subscription, and what is known of its allowance.
+//! One subscription, and its known allowance.
 
 use headroom_api::pages::{Allowance, AllowanceWindow};
 use headroom_api::v1::{RateLimit, RequestRecord};
@@ -8,10 +8,11 @@ use crate::clock::{MINUTE_MS, UnixMs, iso};
 use crate::ledger::contribution::{Landed, MAX_WINDOWS};
 use crate::ledger::labels::tidy;
 
-/// A window that ends so much later than before is the next one. Times that follow from a rest wobble by seconds.
+/// If a window's end moves by more than this, it is the next window. Times computed from a remainder vary by
+/// seconds.
 const NEXT_WINDOW_MS: i64 = 5 * MINUTE_MS;
 
-/// Whose allowance it is.
+/// The owner of an allowance.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct Owner {
     pub(crate) provider: String,
@@ -20,12 +21,12 @@ pub(crate) struct Owner {
     pub(crate) is_credential: bool,
 }
 
-/// What is known of an allowance.
+/// The known state of an allowance.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Account {
     pub(crate) seen_ms: UnixMs,
     windows: Vec<Window>,
-    /// Since the shortest window began, as far as requests passed here.
+    /// Since the shortest window began, for requests through Headroom.
     pub(crate) tokens_forwarded: i64,
     pub(crate) tokens_saved: i64,
     pub(crate) cache_read_tokens: i64,
@@ -87,7 +88,7 @@ impl Account {
         }
     }
 
-    /// As far as a file can be believed that anybody may have written.
+    /// Limits values from the file, because anyone may have written it.
     pub(crate) fn bounded(mut self, now: UnixMs) -> Self {
         self.windows.truncate(MAX_WINDOWS);
         for window in &mut self.windows {
@@ -121,7 +122,7 @@ impl Window {
             minutes: (self.minutes > 0).then_some(self.minutes),
             used_percent: self.used_percent,
             resets_at: (self.resets_ms > 0).then(|| iso(self.resets_ms)),
-            // What is known is of the window before.
+            // The known figures are those of the previous window.
             has_begun_anew: self.resets_ms > 0 && self.resets_ms <= now,
             status: (!self.status.is_empty()).then(|| self.status.clone()),
         }

@@ -1,4 +1,4 @@
-//! Budgets: how many tokens and dollars a key, a team or everybody may use in an hour, a day or a month.
+//! Budgets: how many tokens and dollars a key, a team or everyone together may use in an hour, a day or a month.
 //!
 //! ```json
 //! {"budgets": [
@@ -9,10 +9,10 @@
 //! ]}
 //! ```
 //!
-//! `of` names the one team, or the one key by its hash as `/transformations/feed` shows it; without it the
-//! budget is for each. Hours, days and months are those of UTC. Counted is what answers report as used, so
-//! the request that oversteps a budget is served, and those behind it are refused. What cannot be read is left
-//! out and said so: a typing error refuses nobody.
+//! `of` names one team, or one key by its hash as in `/transformations/feed`; without it the budget applies to
+//! each of them. Hours, days and months are in UTC. The usage comes from answers, so the request that exceeds
+//! a budget is served, and later ones are refused. An entry that cannot be read is reported and left out, so a
+//! typing error refuses no request.
 
 use std::ops::AddAssign;
 use std::path::Path;
@@ -25,19 +25,19 @@ use crate::clock::{DAY_MS, UnixMs, iso};
 use crate::ledger::bucket::Unit;
 use crate::ledger::sums::{Sums, usd};
 
-/// For how long filters believe what they are told. Twelve of their questions.
+/// How long an answer is valid for filters: the time of twelve of their calls.
 const VALID_FOR_MS: u32 = 60_000;
-/// Entries handed to a filter at most.
+/// Maximum number of entries in an answer to a filter.
 const MAX_USED_UP: usize = 1_000;
 
-/// Whom a budget is for, or a sum is of.
+/// Whom a budget or a sum is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Per {
-    /// Everybody together.
+    /// Everyone together.
     All,
     /// Each credential, by its hash.
     Key,
-    /// Each team, as the configured header names it.
+    /// Each team, from the configured header.
     Team,
 }
 
@@ -57,16 +57,16 @@ impl AddAssign for Spent {
     }
 }
 
-/// Whose, in which window.
+/// An owner, in one window.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Account {
     /// The window's length.
     pub unit: Unit,
     /// Where it starts.
     pub bucket_ms: UnixMs,
-    /// Of what kind the owner is.
+    /// The kind of owner.
     pub per: Per,
-    /// The owner; empty for everybody.
+    /// The owner; empty for everyone.
     pub owner: String,
 }
 
@@ -95,7 +95,7 @@ impl Per {
         PERS.iter().find(|(_, per)| *per == self).map_or("", |(name, _)| name)
     }
 
-    /// The one of a name.
+    /// The kind with a name.
     pub fn from_name(name: &str) -> Option<Self> {
         PERS.iter().find(|(known, _)| *known == name).map(|(_, per)| *per)
     }
@@ -134,17 +134,17 @@ impl Budgets {
         Ok(all)
     }
 
-    /// What is wrong with them.
+    /// The problems in them.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Whether there are none, and nothing has to be counted.
+    /// Whether there are none, so that nothing has to be counted.
     pub fn is_empty(&self) -> bool {
         self.budgets.is_empty()
     }
 
-    /// The windows of a point in time in which anybody has a budget.
+    /// The windows at a point in time for which there is a budget.
     pub fn windows(&self, now: UnixMs) -> Vec<(Unit, UnixMs)> {
         let mut windows: Vec<_> =
             self.budgets.iter().map(|budget| (budget.window, budget.window.start(now))).collect();
@@ -171,7 +171,7 @@ impl Budgets {
         accounts
     }
 
-    /// What was used of each, by whom it is for. One that nobody has used yet is there too, where it names whom.
+    /// The use of each budget, per owner. An unused budget is included if it names its owner.
     pub fn uses(&self, spent: &[(Account, Spent)], now: UnixMs) -> Vec<BudgetUse> {
         let mut uses = Vec::new();
         for budget in &self.budgets {
@@ -209,7 +209,7 @@ impl Budget {
                 format!("{name}: expected {}", names.join(", "))
             })
         }
-        /// More than any month holds.
+        /// More than is used in any month.
         const HIGHEST: f64 = 1e12;
         let amount = |name: &str| match &entry[name] {
             Value::Null => Ok(None),
@@ -223,7 +223,7 @@ impl Budget {
             of: entry["of"].as_str().map(str::to_owned),
             window: one_of(entry, "window", &WINDOWS)?,
             tokens: amount("tokens")?.map(|tokens| tokens as i64),
-            // Nine billion dollars are as many nano-dollars as there is room for.
+            // The type has room for nine billion dollars in nano-dollars.
             nanousd: amount("usd")?.map(|usd| (usd * 1e9) as i64),
         };
         if budget.tokens.is_none() && budget.nanousd.is_none() {
@@ -286,7 +286,7 @@ impl Budget {
     }
 }
 
-/// Where a window ends that starts there.
+/// The end of a window with this start.
 fn end(unit: Unit, start: UnixMs) -> UnixMs {
     match unit {
         // Every month begins within these days of the one before it.
@@ -296,7 +296,7 @@ fn end(unit: Unit, start: UnixMs) -> UnixMs {
     }
 }
 
-/// What a request is charged, given what it added to the sums: nothing where the provider refused it.
+/// The charge of a request, from its part of the sums: nothing if the provider refused it.
 pub fn charge(record: &RequestRecord, sums: &Sums) -> Spent {
     if record.status >= 400 || record.status == 0 && sums.usage_reports == 0 {
         return Spent::default();

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = i64;
 
-/// Tells the time; what depends on it for more than a stamp is given one, so that a test can turn it.
+/// Returns the time. Code that needs it for more than a timestamp gets a clock, so that a test can change it.
 pub type Clock = Arc<dyn Fn() -> UnixMs + Send + Sync>;
 
 /// Milliseconds in a minute.
@@ -27,14 +27,14 @@ pub fn now_ms() -> UnixMs {
         .unwrap_or(0)
 }
 
-/// `2026-01-31T08:15:00.000000Z`: ISO 8601 in UTC with microseconds, as upstream wrote it.
+/// `2026-01-31T08:15:00.000000Z`: ISO 8601 in UTC with microseconds, as in upstream.
 /// A time outside the years −9999 to 9999 is written as the epoch.
 pub fn iso(at: UnixMs) -> String {
     let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{at:.6}")
 }
 
-/// The milliseconds that an ISO 8601 time with an offset names; `None` for anything else.
+/// The milliseconds of an ISO 8601 time with an offset; `None` for anything else.
 pub fn parse_iso(text: &str) -> Option<UnixMs> {
     text.trim().parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }

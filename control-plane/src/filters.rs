@@ -1,12 +1,12 @@
-//! What filters say of their own configuration: how many values of it they cannot use.
+//! The filters' reports about their own configuration: how many of its values they cannot use.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A filter that cannot use values says so every minute. One that has not for so long is gone.
+/// A filter that cannot use values reports that every minute. One that has been silent for this long is gone.
 const GONE_AFTER: Duration = Duration::from_secs(150);
-/// Filters that are remembered: far more than report to one sidecar.
+/// Maximum number of remembered filters: far more than report to one sidecar.
 const MAX_FILTERS: usize = 10_000;
 
 /// The filters whose configuration has values that cannot be used, by the VM that they run in.
@@ -14,7 +14,7 @@ const MAX_FILTERS: usize = 10_000;
 pub(crate) struct Filters(Mutex<HashMap<String, (u64, Instant)>>);
 
 impl Filters {
-    /// Takes what a report says.
+    /// Takes the count from a report.
     pub(crate) fn heard(&self, vm_id: &str, config_errors: u64) {
         self.heard_at(vm_id, config_errors, Instant::now());
     }
@@ -28,7 +28,7 @@ impl Filters {
         }
     }
 
-    /// What is wrong, in a sentence; `None` where nothing is.
+    /// The problem, in a sentence; `None` if there is none.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble_at(Instant::now())
     }

@@ -1,8 +1,8 @@
-//! Compression as a service, for gateways and SDKs that hand over messages instead of a request.
+//! Compression as a service, for gateways and SDKs that send messages instead of a request.
 //!
-//! A row is compressed by itself, together with the call that made it where the request shows that: callers send
-//! parts of conversations, and the same row has to come back as the same bytes whatever stands around it. So rows do
-//! not refer to each other here, which the filter in the data plane, which sees whole conversations, lets them do.
+//! Each row is compressed separately, together with the call that produced it if the request shows the call. Callers
+//! send parts of conversations, and the same row must become the same bytes in every context. So rows do not refer
+//! to each other here. The filter, which sees whole conversations, does use such references.
 
 mod answer;
 mod asked;

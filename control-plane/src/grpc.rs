@@ -1,4 +1,4 @@
-//! `headroom.v1` over gRPC: thin, everything is decided in the ledger and in the keeper of originals.
+//! `headroom.v1` over gRPC: a thin layer; the ledger and the keeper of originals decide everything.
 
 mod answers;
 mod memory;
@@ -32,16 +32,15 @@ use crate::token::Token;
 
 /// Bytes of one report at most: 10,000 records without blocks, or a thousand with fifty each.
 const MAX_REPORT_BYTES: usize = 4 << 20;
-/// Bytes of one admission at most: an original as long as the longest body that a filter reads unless it is told
-/// otherwise, and what is said of it.
+/// Bytes of one admission at most: the longest body that a filter reads by default, and the metadata.
 const MAX_ADMIT_BYTES: usize = 33 << 20;
-/// Bytes of one call of memory at most: twice what the filter hands on of a model's arguments.
+/// Bytes of one call of memory at most: twice what the filter forwards of a model's arguments.
 const MAX_CALL_BYTES: usize = 2 << 20;
 
-/// Bytes of an answer that is handed over at most, and what is said of it.
+/// Bytes of a stored answer at most, and the metadata.
 const MAX_KEEP_BYTES: usize = MAX_ANSWER_BYTES + (16 << 10);
 
-/// What the services work with.
+/// The parts that the services use.
 pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
     pub(crate) limits: Limits,
@@ -54,7 +53,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Keys,
 }
 
-/// The services, each with a bound on what a message may hold.
+/// The services, each with a limit on the size of a message.
 pub(crate) fn routes(parts: Parts) -> Routes {
     let Parts { ledger, limits, originals, memory, answers, messages, learner, watched, keys } = parts;
     let report = ReportService {
@@ -76,7 +75,7 @@ pub(crate) fn routes(parts: Parts) -> Routes {
         .add_service(answers.max_decoding_message_size(MAX_KEEP_BYTES))
 }
 
-/// What callers show.
+/// The tokens that callers send.
 #[derive(Clone)]
 pub(crate) struct Keys {
     pub(crate) token: Option<Token>,
@@ -84,7 +83,8 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Whether a caller may have what is `tenant`'s. With a token of one tenant, that tenant's may be left unnamed.
+    /// Whether a caller may access the data of `tenant`. A caller with a tenant's token may leave the tenant's name
+    /// empty.
     fn authorize(&self, tenant: &mut String, metadata: &MetadataMap) -> Result<(), Status> {
         let own = self.tenants.shown_by(shown(metadata));
         match own {

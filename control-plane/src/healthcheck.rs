@@ -1,5 +1,5 @@
 //! `headroomd healthcheck`: asks the sidecar of this machine whether it is ready. An image without a shell
-//! has nothing else that could.
+//! has no other program for this.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::settings::Bind;
 /// Longer than `/readyz` waits for its store; a container engine's own limit is 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Nothing, or why the sidecar is not ready.
+/// Returns an error with the reason if the sidecar is not ready.
 pub async fn healthcheck(http: &Bind) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
     let (client, authority) = match http {
@@ -32,7 +32,7 @@ pub async fn healthcheck(http: &Bind) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where an address that stands for all of the machine's can be called.
+/// Replaces an unspecified address (0.0.0.0) with one that can be called.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

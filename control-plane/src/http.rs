@@ -64,23 +64,23 @@ use crate::warmup::Warmup;
 
 /// Bytes of a request's body at most: the longest is a hash and a query.
 const MAX_BODY_BYTES: usize = 64 << 10;
-/// How long an answer may take before the caller is told to come back.
+/// How long an answer may take before the caller is asked to retry.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the endpoints read from.
+/// The data that the endpoints read.
 pub(crate) struct App {
     pub(crate) store: Arc<dyn LedgerStore>,
     pub(crate) ledger: Ledger,
     pub(crate) originals: Originals,
     pub(crate) answers: Answers,
     pub(crate) metrics: Arc<Metrics>,
-    /// Of the log file.
+    /// Lost lines of the log file.
     pub(crate) lost_lines: Arc<Lost>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) memory: Memory,
-    /// Of the learner.
+    /// Counts of the learner.
     pub(crate) learning: Arc<LearnCounts>,
     pub(crate) learned: Learned,
     pub(crate) board: Board,
@@ -95,16 +95,16 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) started: Instant,
-    /// What `HEADROOM_DEPLOYMENT_*` say.
+    /// The values of `HEADROOM_DEPLOYMENT_*`.
     pub(crate) deployment: BTreeMap<String, Option<String>>,
 }
 
-/// As many as may listen to `/events`.
+/// The permits for listeners of `/events`.
 pub(crate) fn listeners() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(events::MAX_LISTENERS))
 }
 
-/// `/metrics` alone, for a listener of its own.
+/// Only `/metrics`, for a separate listener.
 pub(crate) fn metrics_router(app: Arc<App>, guard: Arc<Guard>) -> Router {
     Router::new()
         .route("/metrics", get(metrics::metrics))
@@ -144,7 +144,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
-        // it has a deadline of its own, and answers when it is over
+        // it has its own deadline, and still answers after that
         .route("/v1/compress", post(compress::compress))
         .method_not_allowed_fallback(|| async { Refusal::METHOD })
         .layer(middleware::from_fn_with_state(Arc::clone(&app.guard), guard::guard))

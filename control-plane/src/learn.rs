@@ -1,9 +1,9 @@
-//! The live learner: what agents' tools fail at while their requests pass, by the analyzers of `headroomctl learn`, over
-//! the newest calls of each conversation.
+//! The live learner: finds failures of agents' tools in passing requests. It uses the analyzers of `headroomctl learn`,
+//! on the newest calls of each conversation.
 //!
-//! It sees what filters send along for the feed and nothing else, and only of requests that belong to no tenant. What it
-//! finds is kept at each sighting, one row for each call, so that evidence counts across restarts and replicas; a while
-//! later it is written into the agents' files of projects on this machine, or proposed in the inbox.
+//! It sees only the messages that filters send for the feed, and only of requests without a tenant. Each sighting is
+//! stored, one row per call, so that evidence counts across restarts and replicas. After a while the lessons are
+//! written into the agents' files of projects on this machine, or proposed in the inbox.
 
 mod purge;
 mod queue;

@@ -1,9 +1,9 @@
 //! `headroomd`: the sidecar that holds everything that needs memory.
 //!
-//! The filter hands over one record per request (gRPC, `headroom.v1`); the ledger counts each
-//! exactly once and makes it durable before it is acknowledged; people and Prometheus read the
-//! sums over HTTP. Copies of originals are stored after their request has left.
-//! The pages are described in `docs/api.md`. *Upstream* is the Python product whose names they carry over.
+//! The filter sends one record per request (gRPC, `headroom.v1`). The ledger counts each exactly once and
+//! acknowledges it after it is durable. People and Prometheus read the sums over HTTP. Copies of originals
+//! are stored after their request was forwarded.
+//! The pages are described in `docs/api.md`. *Upstream* is the Python product; the pages use its names.
 
 mod allowance;
 pub mod answers;

@@ -12,10 +12,10 @@ use crate::ledger::contribution::Accounting;
 use crate::ledger::store::LedgerStore;
 use crate::trouble::StoreError;
 
-/// Answers younger than this are given again: every worker of every Envoy asks.
+/// Answers younger than this are reused, because every worker of every Envoy asks.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Looks at what was used.
+/// Reads the use of budgets.
 #[derive(Clone)]
 pub(crate) struct Limits {
     store: Arc<dyn LedgerStore>,
@@ -28,7 +28,8 @@ impl Limits {
         Self { store, accounting, latest: Arc::default() }
     }
 
-    /// Which budgets are used up now. `None`: there are none, or nobody can say; then nobody is refused.
+    /// Which budgets are used up now. `None`: there are no budgets, or their use is unknown; then no
+    /// request is refused.
     pub(crate) async fn now(&self) -> Option<LimitsResponse> {
         let budgets = &self.accounting.budgets;
         if budgets.is_empty() {

@@ -1,4 +1,4 @@
-//! Listening sockets, TCP or Unix, and who is at the other end.
+//! Listening sockets, TCP or Unix, and the other end of a connection.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
-/// Binds, and says where: `ip:port`, or `unix:/path`.
+/// Binds, and returns the address: `ip:port`, or `unix:/path`.
 pub(crate) async fn bind(bind: &Bind) -> io::Result<(Listener, String)> {
     match bind {
         Bind::Tcp(addr) => {
@@ -34,7 +34,7 @@ pub(crate) async fn bind(bind: &Bind) -> io::Result<(Listener, String)> {
     }
 }
 
-/// A socket file that nobody answers is left over from a process that was killed.
+/// Removes a socket file that does not answer: it is left over from a killed process.
 async fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     match fs::symlink_metadata(path) {
@@ -59,7 +59,7 @@ fn owner_only(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
-/// The other end of a connection: never what a header claims.
+/// The other end of a connection, never taken from a header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),

@@ -11,8 +11,8 @@ use headroomd::settings::{Args, Command, LogFormat, Settings, http_address};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// How long a shutdown may take before what hangs is left behind: connections have five seconds to end, and what is
-/// queued has four to be written. What was acknowledged was durable before.
+/// How long a shutdown may take before the process exits anyway: connections have five seconds to end, and queued
+/// data has four to be written. Acknowledged data was durable before.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -100,8 +100,8 @@ fn log(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> 
     let colours = std::io::stderr().is_terminal();
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    // It would say so on the same stderr, and panic where that cannot be written: with a log file on a full
-    // disk, whoever logs that nothing can be stored would end, and nothing would ever be stored again.
+    // The internal error would go to the same stderr, with a panic if that cannot be written. With a log
+    // file on a full disk, the task that logs the failure would end, and nothing would be stored again.
     let lines = lines.log_internal_errors(false);
     match format {
         LogFormat::Text => lines.init(),

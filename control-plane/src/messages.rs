@@ -1,7 +1,7 @@
-//! What the newest requests and their answers said, where filters send it and this sidecar shows it.
+//! The texts of the newest requests and answers, if filters send them and this sidecar shows them.
 //!
-//! In memory alone, and gone with the process: it is in no store, and in no log but the one that `--log-file` asks for. The
-//! live learner reads the same, where it is switched on, and keeps the few words that its lessons quote.
+//! They are only in memory and gone with the process: not in any store, and not in any log except that of `--log-file`.
+//! The live learner reads the same texts, if it is switched on, and stores the few words that its lessons quote.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use headroom_api::pages::{LoggedBlock, RequestMessages};
 use headroom_api::v1::LoggedMessages;
 use serde_json::Value;
 
-/// Bytes kept; the oldest make room. A thousand requests with what a filter sends of each by default.
+/// Bytes kept; the oldest make room. Enough for a thousand requests with a filter's default settings.
 const MOST_BYTES: usize = 32 << 20;
 
 /// The messages of the newest requests.
 #[derive(Debug)]
 pub(crate) struct Messages {
-    /// Without it nothing is kept, whatever filters send.
+    /// If false, nothing is kept, even if filters send texts.
     on: bool,
     kept: Mutex<Kept>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Messages {
 #[derive(Debug, Default)]
 struct Kept {
     by_request: HashMap<String, LoggedMessages>,
-    /// The requests in the order in which they came.
+    /// The requests in order of arrival.
     order: VecDeque<String>,
     bytes: usize,
 }
@@ -39,7 +39,7 @@ impl Messages {
         self.on
     }
 
-    /// Keeps what a filter sends, in the place of what it sent for the same request before.
+    /// Keeps a filter's messages. They replace earlier ones for the same request.
     pub(crate) fn keep(&self, logged: Vec<LoggedMessages>) {
         if !self.on {
             return;
@@ -50,11 +50,11 @@ impl Messages {
         }
     }
 
-    /// What is known of a request's messages.
+    /// The known messages of a request.
     pub(crate) fn of(&self, request_id: &str) -> RequestMessages {
         let kept = self.kept();
         let Some(logged) = kept.by_request.get(request_id) else { return RequestMessages::default() };
-        // what was cut is not JSON any more, and shown as the text that it is
+        // a cut message is not JSON any more, so it is shown as text
         let message =
             |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
         RequestMessages {
@@ -66,18 +66,18 @@ impl Messages {
         }
     }
 
-    /// Forgets all of them, and says how many they were.
+    /// Forgets all of them, and returns their number.
     pub(crate) fn forget(&self) -> usize {
         std::mem::take(&mut *self.kept()).by_request.len()
     }
 
-    /// How many requests they are of.
+    /// The number of requests with messages.
     pub(crate) fn count(&self) -> usize {
         self.kept().by_request.len()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // whatever a panic left behind is only shown
+        // data that a panic left behind is only shown
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,7 +108,7 @@ fn block(block: &headroom_api::v1::LoggedBlock) -> LoggedBlock {
     }
 }
 
-/// Bytes that one takes, nearly.
+/// The approximate bytes of one.
 fn size(logged: &LoggedMessages) -> usize {
     let messages = logged.request_messages.iter().map(|message| size_of::<String>() + message.len());
     let blocks =

@@ -1,8 +1,8 @@
 //! Context limits and list prices of models, by name.
 //!
-//! What the operator says comes first (`HEADROOM_MODEL_LIMITS`, then `models.json`), then the
-//! built-in table, then the family that the name resembles. Looking a name up cannot fail, and neither can a broken
-//! file: it is reported and left out.
+//! The operator's figures come first (`HEADROOM_MODEL_LIMITS`, then `models.json`), then the built-in table, then
+//! the family that the name resembles. A lookup cannot fail. A broken file is not fatal either: it is reported and
+//! left out.
 
 mod custom;
 
@@ -19,14 +19,14 @@ use crate::clock::{DAY_MS, UnixMs, parse_iso};
 /// Age at which the built-in prices are reported as stale, as in upstream.
 const STALE_AFTER_DAYS: i64 = 30;
 
-/// What is known of a model.
+/// The known figures of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Model {
-    /// The longest conversation that it takes, in tokens; `None` when unknown.
+    /// The longest conversation that it accepts, in tokens; `None` if unknown.
     pub context_limit: Option<u64>,
-    /// What it costs; `None` when unknown.
+    /// Its price; `None` if unknown.
     pub price: Option<Price>,
-    /// Taken over from a model or family whose name it resembles.
+    /// Whether the figures come from a model or family with a similar name.
     pub inferred: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Models {
     warnings: Vec<String>,
 }
 
-/// Where the operator's own figures may stand.
+/// The sources of the operator's own figures.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// `HEADROOM_MODEL_LIMITS`: JSON, or the path of a file.
@@ -46,18 +46,18 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
 }
 
-/// What a name that only resembles a family takes over, in this order.
+/// The models whose figures are used for a name that only resembles a family, in this order.
 const FAMILIES: &[(&str, &str)] = &[
     ("opus", "claude-opus-5-5"),
     ("sonnet", "claude-sonnet-5-5"),
     ("haiku", "claude-haiku-5-5"),
     ("claude", "claude-sonnet-5-5"),
 ];
-/// The context limit of a name that only resembles a family: what every Claude model takes.
+/// The context limit of a name that only resembles a family: the minimum of all Claude models.
 const INFERRED_CONTEXT: u64 = 200_000;
 
 impl Models {
-    /// Reads the operator's figures. What cannot be read is left out and said in [`Models::warnings`].
+    /// Reads the operator's figures. Parts that cannot be read are left out and reported in [`Models::warnings`].
     pub fn load(sources: &Sources) -> Self {
         let mut models = Self::default();
         // the file first, so that the variable overrides it
@@ -82,7 +82,7 @@ impl Models {
         }
     }
 
-    /// What is wrong with the operator's figures.
+    /// The problems in the operator's figures.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -92,20 +92,19 @@ impl Models {
         CHECKED
     }
 
-    /// How many days ago the built-in prices were checked, when that is so long that they may be wrong.
+    /// How many days ago the built-in prices were checked, if that is so long ago that they may be wrong.
     pub fn stale_days(&self, now: UnixMs) -> Option<i64> {
         let days = parse_iso(CHECKED).map_or(i64::MAX, |checked| (now - checked) / DAY_MS);
         (days > STALE_AFTER_DAYS).then_some(days)
     }
 
-    /// What is known of a name, whoever serves the model. Vendor prefixes (`anthropic/`, `us.anthropic.`, `models/`) do
-    /// not matter.
+    /// Looks up a name, for any provider. Vendor prefixes (`anthropic/`, `us.anthropic.`, `models/`) are ignored.
     pub fn get(&self, name: &str) -> Model {
         self.served_by("", name)
     }
 
-    /// What is known of a model that a provider serves, by the provider's name in records: many serve the same model at
-    /// prices of their own.
+    /// Looks up a model of a provider, by the provider's name in records: many providers serve the same model at their
+    /// own prices.
     pub fn served_by(&self, provider: &str, name: &str) -> Model {
         let whole = name.trim().to_ascii_lowercase();
         let mut model = known(provider, &whole);

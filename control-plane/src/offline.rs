@@ -11,7 +11,7 @@ use crate::purge::{purged, scope};
 use crate::settings::Settings;
 use crate::store::{SqlLedger, SqlOriginals};
 
-/// Opens the stores, deletes, and closes them. What a running headroomd has in memory is not reached from here.
+/// Opens the stores, deletes, and closes them. This cannot delete data in the memory of a running headroomd.
 pub async fn purge(settings: &Settings, wanted: &PurgeRequest) -> anyhow::Result<Purged> {
     let scope =
         scope(wanted, now_ms()).context("expected one of --all, --tenant and --older-than-seconds")?;

@@ -1,9 +1,9 @@
-//! Originals: what a lossy replacement left out, and the way back to it (compress, cache, retrieve).
+//! Originals: the texts behind markers, which a lossy form left out, and their retrieval (compress, cache,
+//! retrieve).
 //!
-//! `verify` checks what a filter hands over, `writer` writes it in groups, `keeper` hands it
-//! over and reads it back. Pages, ranges and what
-//! a query finds are the engine's, so that a model reads the same whoever answers it. Where originals are kept, and
-//! what may be relied upon, is in [`store`].
+//! `verify` checks what a filter sends, `writer` writes it in groups, `keeper` passes it to the writer and reads it
+//! back. Pages, ranges and the results of a query come from the engine, so that a model gets the same text from
+//! every component. The places of originals, and their guarantees, are in [`store`].
 
 pub mod counts;
 pub mod keeper;

@@ -1,30 +1,30 @@
-//! Deleting what is stored because somebody asks for it: everything, one tenant's, or what is older than a time.
+//! Deletion of stored data on request: everything, the data of one tenant, or data older than a time.
 
 use headroom_api::pages::{PurgeRequest, Purged};
 
 use crate::clock::UnixMs;
 
-/// What is to go.
+/// What to delete.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Scope {
     /// Everything.
     All,
-    /// What is kept for one tenant.
+    /// The data of one tenant.
     Tenant(String),
-    /// What came before a time.
+    /// Data from before a time.
     Before(UnixMs),
 }
 
-/// What was deleted of the ledger, or would have been.
+/// The deleted part of the ledger, or what a dry run would delete.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PurgedLedger {
-    /// Requests that were kept one by one.
+    /// Individually stored requests.
     pub requests: u64,
     /// Sums over hours, days and minutes, and points of the history.
     pub sums: u64,
 }
 
-/// What was deleted of the originals, or would have been.
+/// The deleted originals, or what a dry run would delete.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PurgedOriginals {
     /// Originals.
@@ -33,7 +33,7 @@ pub struct PurgedOriginals {
     pub bytes: i64,
 }
 
-/// What a request asks for; `None` where it asks for nothing, or for two things.
+/// The scope of a request; `None` if it has none, or more than one.
 pub fn scope(request: &PurgeRequest, now: UnixMs) -> Option<Scope> {
     match (request.all, &request.tenant, request.older_than_seconds) {
         (true, None, None) => Some(Scope::All),
@@ -43,7 +43,7 @@ pub fn scope(request: &PurgeRequest, now: UnixMs) -> Option<Scope> {
     }
 }
 
-/// What was deleted of the stores, or would have been.
+/// The deleted parts of all stores, or what a dry run would delete.
 pub fn purged(ledger: PurgedLedger, originals: PurgedOriginals, facts: u64, dry_run: bool) -> Purged {
     Purged {
         dry_run,

@@ -1,6 +1,6 @@
-//! What the requests say that the store keeps one by one: found again, and summed up by conversation and by name.
+//! The individually stored requests: search, and sums by conversation and by name.
 //!
-//! They are read each time somebody looks, some hundred at once, so that nothing but sums is in memory.
+//! They are read for each page, some hundred at once, so that only sums are in memory.
 
 mod conversations;
 mod groups;
@@ -19,13 +19,13 @@ use crate::ledger::store::LedgerStore;
 use crate::ledger::sums::{Sums, usd};
 use crate::trouble::StoreError;
 
-/// Requests looked at, the newest; the store keeps not many more.
+/// Maximum number of newest requests that are read; the store keeps not many more.
 pub(crate) const MOST: i64 = 10_000;
 /// Requests read at once: with blocks and digests each has some kilobytes.
 pub(crate) const AT_ONCE: u32 = 500;
 
-/// Shows the newest requests to `each`, newest first, until that breaks or there are no more. `at_once` are read at a
-/// time.
+/// Passes the newest requests to `each`, newest first, until it breaks or there are no more. Reads `at_once` of them
+/// at a time.
 pub(crate) async fn scan(
     store: &dyn LedgerStore,
     mut before: i64,
@@ -50,7 +50,7 @@ pub(crate) async fn scan(
     Ok(reach)
 }
 
-/// The sums as a page shows them.
+/// The sums for a page.
 fn shown(sums: &Sums) -> RecentSums {
     let priced = sums.requests - sums.unpriced - sums.subscription_requests > 0;
     let dollars = |nano: i64| priced.then(|| usd(nano));

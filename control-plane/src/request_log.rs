@@ -1,7 +1,7 @@
 //! `--log-file`: each request as a line of JSON, under upstream's names.
 //!
-//! A line is written once its request is counted, by a task of its own: a disk that is slow or full costs lines, which
-//! are counted, and never a report or a request.
+//! A separate task writes a line after its request was counted. A slow or full disk can lose lines, which are counted,
+//! but it never affects a report or a request.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -27,12 +27,12 @@ use crate::upstream::savings::transforms_applied;
 
 /// Groups of lines that may wait for the disk.
 const QUEUE: usize = 1024;
-/// Bytes that may.
+/// Bytes that may wait for the disk.
 const MAX_WAITING: usize = 16 << 20;
-/// Between two complaints about the same disk.
+/// Time between two log messages about the same disk.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Lines that were lost: they found the queue full, or the disk did not take them.
+/// The number of lost lines, because the queue was full or the disk failed.
 #[derive(Debug, Default)]
 pub(crate) struct Lost(AtomicU64);
 
@@ -46,7 +46,7 @@ impl Lost {
     }
 }
 
-/// A request, as upstream's `RequestLog` names it; what follows `turn_id` is Headroom's own.
+/// A request, with the names of upstream's `RequestLog`; the fields after `turn_id` are Headroom's own.
 #[derive(Serialize)]
 struct Line<'a> {
     request_id: &'a str,
@@ -61,7 +61,7 @@ struct Line<'a> {
     optimization_latency_ms: f64,
     total_latency_ms: f64,
     tags: BTreeMap<&'static str, &'a str>,
-    /// Whether a cache of answers gave the answer. There is none here.
+    /// Whether a cache of answers gave the answer.
     cache_hit: bool,
     transforms_applied: Vec<String>,
     waste_signals: Option<()>,
@@ -119,13 +119,13 @@ fn set(value: &str) -> Option<&str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// Lines on their way to the disk.
+/// Lines that wait for the disk.
 struct Group {
     lines: u64,
     text: Vec<u8>,
 }
 
-/// Takes the requests that have landed, and never waits.
+/// Takes stored requests, and never waits.
 pub(crate) struct RequestLog {
     queue: mpsc::Sender<Group>,
     waiting: Arc<AtomicUsize>,
@@ -134,7 +134,8 @@ pub(crate) struct RequestLog {
 }
 
 impl RequestLog {
-    /// Opens the file; what is given besides is to be spawned, and ends once the log is gone and all is written.
+    /// Opens the file. The caller must spawn the returned future, which ends after the log is dropped and everything
+    /// is written.
     pub(crate) fn open(
         path: &Path,
         messages: Arc<Messages>,
@@ -147,7 +148,7 @@ impl RequestLog {
         Ok((Self { queue, waiting, lost, messages }, writer))
     }
 
-    /// Hands their lines to the writer.
+    /// Passes their lines to the writer.
     pub(crate) fn log(&self, landed: &[Landed]) {
         let mut group = Group { lines: 0, text: Vec::new() };
         for request in landed {
@@ -190,7 +191,7 @@ async fn write(file: LogFile, mut groups: mpsc::Receiver<Group>, waiting: Arc<At
     }
 }
 
-/// The file, which makes room by size and by age.
+/// The file, which is rotated by size and by age.
 struct LogFile {
     path: PathBuf,
     file: File,
@@ -215,7 +216,7 @@ impl LogFile {
             let mut last = [0];
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
-            // A line that was cut off stays alone.
+            // A cut line stays on its own line.
             if last != *b"\n" {
                 file.write_all(b"\n")?;
                 bytes += 1;
@@ -225,19 +226,19 @@ impl LogFile {
     }
 
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
-        // Somebody else may have emptied it.
+        // Another process may have emptied it.
         self.bytes = self.file.metadata()?.len();
         let full = self.bytes.saturating_add(text.len() as u64) > MOST_BYTES || self.begun.elapsed() >= DAY;
         if full && self.bytes > 0 {
             rotation::set_aside(&self.path)?;
             rotation::remove_old(&self.path);
         }
-        // It is another file now, or somebody has taken it away.
+        // The path now leads to another file, or to none.
         if !self.is_there()? {
             *self = Self::open(&self.path)?;
         }
         self.file.write_all(text).inspect_err(|_| {
-            // No half of a line stays, where that can be helped.
+            // Removes a partial line if possible.
             self.file.set_len(self.bytes).ok();
         })
     }
@@ -368,7 +369,7 @@ mod tests {
         let lost = Arc::new(Lost::default());
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut file = LogFile::open(&path).unwrap();
-        // what is there by that name is what is open
+        // the file at that path is the open one
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         file.file = full;

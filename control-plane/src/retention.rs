@@ -1,21 +1,21 @@
-//! The time by which it is decided what is old enough to go, which a clock that is set wrong does not turn.
+//! The time that decides the age of stored data. A wrong system clock does not change it.
 //!
-//! While the sidecar runs this time passes as fast as time does, by a clock that nobody sets, whatever the wall clock
-//! says. It is kept in the store. At the next start it is behind by as long as the sidecar did not run, or by as much as
-//! the wall clock is wrong, and nobody can tell which. So what it is behind is made up for at double speed, and at
-//! once when the wall clock has run for an hour without having been set. It never goes back.
+//! While the sidecar runs, this time passes at the speed of a steady clock that cannot be set, independent of the wall
+//! clock. It is stored. At the next start it is behind, either by the time that the sidecar did not run or by the error
+//! of the wall clock, and these cannot be distinguished. So it catches up at double speed, and at once after the wall
+//! clock has run for an hour without being set. It never goes back.
 
 use std::sync::Mutex;
 
 use crate::clock::{Clock, HOUR_MS, MINUTE_MS, UnixMs};
 
-/// For how long the wall clock must not have been set before it is believed. After a machine has started its clock is
-/// set within minutes where there is somebody to ask.
+/// How long the wall clock must run without being set before it is trusted. A machine with a time server sets its
+/// clock within minutes after its start.
 const BELIEVED_AFTER_MS: i64 = HOUR_MS;
-/// Clocks that are slewed differ by less in the time between two looks.
+/// A clock that is slewed changes by less than this between two checks.
 const STEP_MS: i64 = MINUTE_MS;
 
-/// Tells the time by which things age.
+/// The clock for the age of data.
 pub struct Retention {
     wall: Clock,
     steady: Clock,
@@ -24,17 +24,17 @@ pub struct Retention {
 
 struct State {
     now: UnixMs,
-    /// What has still to be made up for.
+    /// The time that is still to catch up.
     behind: i64,
     wall: UnixMs,
     steady: i64,
-    /// When the wall clock was last seen to be set, by the steady one.
+    /// When the wall clock was last set, in time of the steady one.
     set_at: i64,
 }
 
 impl Retention {
-    /// Goes on from the time that was kept in the store, or starts with that of the wall clock. `steady` is in
-    /// milliseconds from any point in time, and nobody sets it.
+    /// Continues from the stored time, or starts with that of the wall clock. `steady` is in
+    /// milliseconds from any point in time, and cannot be set.
     pub fn new(kept: Option<UnixMs>, wall: Clock, steady: Clock) -> Self {
         let (wall_now, steady_now) = (wall(), steady());
         let now = kept.unwrap_or(wall_now);
@@ -50,8 +50,8 @@ impl Retention {
         state.now
     }
 
-    /// What is older than this is old by the wall clock as well: nothing else is dropped from the ledger, whose times
-    /// are those of the wall clocks of its filters.
+    /// Data older than this is also old by the wall clock. Only such data is dropped from the ledger, whose times
+    /// come from the wall clocks of its filters.
     pub fn surely_now(&self) -> UnixMs {
         self.now().min((self.wall)())
     }
@@ -65,7 +65,7 @@ impl State {
         self.now += passed;
         if step.saturating_abs() > STEP_MS {
             self.set_at = steady;
-            // a clock that was wrong at the start is right now; one that was right has nothing to make up for
+            // a clock that was wrong at the start is right now; if it was right, there is nothing to catch up
             if self.behind > 0 {
                 self.behind = wall.saturating_sub(self.now).max(0);
             }
@@ -77,14 +77,14 @@ impl State {
     }
 }
 
-/// Milliseconds since the machine started, those included in which it slept.
+/// Milliseconds since the machine started, including sleep.
 #[cfg(target_os = "linux")]
 pub(crate) fn steady_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
 }
 
-/// Milliseconds since this was first asked. Those in which the machine slept may be missing.
+/// Milliseconds since the first call. Sleep of the machine may be missing.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn steady_ms() -> i64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
@@ -123,7 +123,7 @@ mod tests {
             self.wall.fetch_add(by, Ordering::SeqCst);
         }
 
-        /// Lets time pass in steps between which somebody looks.
+        /// Lets time pass in steps, with a check after each.
         fn run(&self, retention: &Retention, ms: i64) -> UnixMs {
             for _ in 0..ms / MINUTE_MS {
                 self.wall.fetch_add(MINUTE_MS, Ordering::SeqCst);

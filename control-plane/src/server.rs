@@ -1,4 +1,4 @@
-//! Bringing everything up, in order, and taking it down again without losing what was taken in.
+//! Starts everything in order, and stops it without losing received data.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,19 +53,19 @@ use crate::trouble::{StoreError, StoreWatch, Trouble};
 use crate::upstream;
 use crate::warmup::Warmup;
 
-/// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
+/// Time between two rounds of maintenance; the store may exceed its limits by one round.
 const MAINTENANCE: Duration = Duration::from_secs(3600);
 
-/// Time between two rounds of removing originals whose time is over. They are not given out meanwhile.
+/// Time between two removals of expired originals. They are not returned in the meantime.
 const SWEEP: Duration = Duration::from_secs(300);
 
-/// How long connections may take to end once the sidecar stops. Everything that they hand over meanwhile is written.
+/// How long connections may take to end when the sidecar stops. Data that they send in that time is still written.
 const CONNECTIONS: Duration = Duration::from_secs(5);
-/// How long what is queued may take to be written after that.
+/// How long the queues may take to be written after that.
 const DRAIN: Duration = Duration::from_secs(4);
 
-/// Calls under way on one gRPC connection: an Envoy has one or two connections per worker, and each
-/// of its VMs has one report under way at a time.
+/// Concurrent calls on one gRPC connection: an Envoy has one or two connections per worker, and each of its
+/// VMs has one report in progress at a time.
 const MAX_STREAMS: u32 = 256;
 
 /// Why the sidecar does not run.
@@ -74,17 +74,17 @@ pub enum StartError {
     /// The store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An address is taken or cannot be bound.
+    /// An address is in use or cannot be bound.
     #[error("{name}: cannot listen on {address}: {error}")]
     Listen {
         /// `http`, `grpc` or `metrics`.
         name: &'static str,
-        /// The address as it was asked for.
+        /// The address from the settings.
         address: String,
         /// Why.
         error: io::Error,
     },
-    /// Requests cannot be logged where they are to be.
+    /// The log of requests cannot be opened.
     #[error("{path}: requests cannot be logged there: {error}")]
     LogFile {
         /// The file.
@@ -111,12 +111,12 @@ pub struct Addresses {
     pub http: String,
     /// For the filter.
     pub grpc: String,
-    /// `/metrics` alone, where it has a listener of its own.
+    /// Only `/metrics`, if it has its own listener.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<String>,
 }
 
-/// A sidecar that runs.
+/// A running sidecar.
 #[derive(Debug)]
 pub struct Running {
     addresses: Addresses,
@@ -130,7 +130,7 @@ impl Running {
         &self.addresses
     }
 
-    /// Stops listening, ends what is under way, writes what is queued, closes the store.
+    /// Stops listening, ends current requests, writes the queues, closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.ended.await {
@@ -278,7 +278,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     }
     tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     if let Some(listener) = metrics_listener {
-        // who listens for it decides who may read it
+        // this listener has no token: its address decides who can read it
         let guard = Arc::new(Guard::new(None, Tenants::default(), settings.allowed_hosts.clone()));
         let router = http::metrics_router(Arc::clone(&app), guard);
         tasks.spawn("metrics", serve_http(listener, router, stop.clone()));
@@ -314,12 +314,12 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ending = stop.clone();
     let ended = tokio::spawn(async move {
         ending.cancelled().await;
-        // the writers end, with their queues written, once those are gone that hold the ledger and the originals
+        // the writers write their queues and end when all users of the ledger and the originals are gone
         if tokio::time::timeout(CONNECTIONS, tasks.ended()).await.is_err() {
             tracing::warn!(message = "Connections did not end in time and are cut off.");
             queues.drain().await;
         }
-        // with what the last reports have said
+        // with the data of the last reports
         if let Err(error) = subscriptions.write(now_ms()) {
             tracing::warn!(message = "The state of subscriptions cannot be written.", %error);
         }
@@ -337,7 +337,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     Ok(Running { addresses, stop, ended })
 }
 
-/// The live learner, where it is switched on and its store can be opened.
+/// The live learner, if it is switched on and its store can be opened.
 struct Learning {
     learner: Learner,
     worker: Option<Worker>,
@@ -345,7 +345,7 @@ struct Learning {
     watch: Option<Arc<StoreWatch>>,
 }
 
-/// Prepares the learner. What keeps it from learning keeps nobody from working.
+/// Prepares the learner. A problem with the learner does not affect anything else.
 async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learning {
     let place = Arc::new(settings.learned.clone());
     let off = || Learning {
@@ -369,7 +369,7 @@ async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learning {
         }
         (_, Err(error)) => {
             tracing::error!(message = "Nothing is learned: the store cannot be opened.", %error);
-            // what the database says may name hosts and users
+            // the database's message may contain hosts and users
             warmup.note_learn(None, Some(Trouble::of(&error).sentence().to_owned()));
             return off();
         }
@@ -385,14 +385,14 @@ async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learning {
     Learning { learner, worker: Some(worker), learned, watch: Some(watch) }
 }
 
-/// What was taken in and is not durable yet.
+/// Received data that is not durable yet.
 struct Queues {
     records: Arc<WriterCounts>,
     originals: Arc<Counts>,
 }
 
 impl Queues {
-    /// Waits until both are empty, and says what is left when that takes too long. None of it was acknowledged.
+    /// Waits until both are empty, and logs the rest if that takes too long. None of the rest was acknowledged.
     async fn drain(&self) {
         let deadline = Instant::now() + DRAIN;
         loop {
@@ -412,7 +412,7 @@ impl Queues {
     }
 }
 
-/// Takes over the original's history. A file that cannot be taken over keeps nobody from working.
+/// Imports upstream's history. A file that cannot be imported does not affect anything else.
 async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) {
     let source = path.display().to_string();
     match import::read(path, now_ms()) {
@@ -471,7 +471,7 @@ async fn accounting(
     Ok(Accounting { labels: Labels::knowing(requests.chain(blocks).chain(tenants)), models, budgets })
 }
 
-/// Keeps the store small for as long as the sidecar runs.
+/// Keeps the store small while the sidecar runs.
 async fn maintain(store: Arc<dyn LedgerStore>, retention: Arc<Retention>, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -488,7 +488,7 @@ async fn tidy(store: &dyn LedgerStore, retention: &Retention) -> Result<(), Stor
     store.maintain(retention.surely_now()).await
 }
 
-/// Removes originals whose time is over, and keeps the time by which that is decided, for as long as the sidecar runs.
+/// Removes expired originals and stores the retention time, while the sidecar runs.
 async fn sweep(
     originals: Originals,
     store: Arc<dyn LedgerStore>,
@@ -512,7 +512,7 @@ async fn sweep(
     }
 }
 
-/// Removes answers whose time is over, for as long as the sidecar runs: they hold what people asked.
+/// Removes expired answers while the sidecar runs, because they contain what people asked.
 async fn sweep_answers(answers: Answers, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -543,8 +543,8 @@ async fn serve_grpc(listener: Listener, routes: Routes, stop: CancellationToken)
     let stopped = stop.cancelled_owned();
     let served = match listener {
         Listener::Tcp(listener) => {
-            // a small answer that waits for the caller's delayed acknowledgement of the one before it is
-            // 40 ms late, most of what a filter waits for its originals
+            // Without it, a small answer can wait for the caller's delayed acknowledgement of the previous
+            // one. That takes 40 ms, most of the time that a filter waits for its originals.
             let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
             server.serve_with_incoming_shutdown(connections, stopped).await
         }
@@ -557,7 +557,7 @@ async fn serve_grpc(listener: Listener, routes: Routes, stop: CancellationToken)
     }
 }
 
-/// Who waits for it never reads half.
+/// A waiting process never reads a partial file.
 fn write_ready_file(path: &Path, addresses: &Addresses) -> io::Result<()> {
     headroom_private::write(path, &serde_json::to_vec(addresses)?)
 }

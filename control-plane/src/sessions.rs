@@ -1,7 +1,7 @@
-//! WebSocket sessions, as the filters tell of them: those that are open, and the last that have ended.
+//! WebSocket sessions, from the filters' reports: the open ones, and the last ones that have ended.
 //!
-//! In memory only: a session is news while it is open and for a while after, and its requests are in the
-//! ledger.
+//! Only in memory: a session is of interest while it is open and for a while after, and its requests are in
+//! the ledger.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -12,11 +12,11 @@ use headroom_api::v1::{SessionEnd, WebSocketSession};
 
 use crate::ledger::labels::tidy;
 
-/// Open sessions that are remembered. A filter tells of 1,024 per worker at most.
+/// Maximum number of open sessions. A filter reports at most 1,024 per worker.
 const MAX_OPEN: usize = 16_384;
-/// Sessions that have ended and are remembered: also what tells a repeated report from news.
+/// Maximum number of ended sessions. They also identify repeated reports.
 const MAX_ENDED: usize = 4_096;
-/// A filter tells of its open sessions every ten seconds. One that has not for so long is gone.
+/// A filter reports its open sessions every ten seconds. A session without a report for this long is gone.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// The sessions of all filters that report here.
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Sessions {
-    /// Takes what a report says, and gives the sessions that it was the first to call ended.
+    /// Takes a report, and returns the sessions that it is the first to report as ended.
     pub(crate) fn heard(&self, sessions: Vec<WebSocketSession>) -> Vec<WebSocketSession> {
         self.heard_at(sessions, Instant::now())
     }
@@ -67,7 +67,7 @@ impl Sessions {
         news
     }
 
-    /// Those of which nothing has been heard for too long, which have ended nobody knows how.
+    /// Sessions without a report for too long, which have ended for an unknown reason.
     pub(crate) fn gone(&self) -> Vec<WebSocketSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(Instant::now())
     }
@@ -77,14 +77,14 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).open.len()
     }
 
-    /// Forgets what those that have ended and are chosen were, and says how many. With `dry_run` they stay.
+    /// Forgets the chosen ended sessions, and returns their number. With `dry_run` they stay.
     pub(crate) fn forget_ended(&self, dry_run: bool, chosen: impl Fn(&WebSocketSession) -> bool) -> usize {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut forgotten = 0;
         for session in state.ended.values_mut().filter(|it| it.ended_unix_ms != 0 && chosen(it)) {
             forgotten += 1;
             if !dry_run {
-                // a report that comes again is known by the id
+                // the id identifies a repeated report
                 let session_id = std::mem::take(&mut session.session_id);
                 *session = WebSocketSession { session_id, ..WebSocketSession::default() };
             }
@@ -92,13 +92,13 @@ impl Sessions {
         forgotten
     }
 
-    /// Open ones, the oldest first, and then those that have ended, the last first.
+    /// The open ones, oldest first, and then the ended ones, newest first.
     pub(crate) fn list(&self) -> Vec<WebSocketSession> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut open: Vec<_> = state.open.values().map(|(session, _)| session.clone()).collect();
         open.sort_by_key(|session| session.started_unix_ms);
         let ended = state.order.iter().rev().filter_map(|id| state.ended.get(id));
-        // of those that were forgotten nothing is left but the id
+        // forgotten ones have only an id left
         let ended = ended.filter(|session| session.ended_unix_ms != 0).cloned();
         open.into_iter().chain(ended).collect()
     }

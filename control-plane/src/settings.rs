@@ -1,6 +1,6 @@
-//! Where the sidecar listens and where it keeps what: arguments, then environment, then defaults.
+//! The sidecar's addresses, files and limits: arguments, then environment, then defaults.
 //!
-//! A variable that is set to nothing but blanks counts as unset.
+//! A variable that contains only blanks counts as unset.
 
 mod args;
 
@@ -20,27 +20,27 @@ use crate::telemetry::TelemetrySettings;
 use crate::tenants::{NotTenants, Tenants};
 use crate::token::{NotAToken, Token};
 
-/// The address for people and Prometheus when none is given.
+/// The default address for people and Prometheus.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8788";
-/// The address for the filter when none is given.
+/// The default address for the filter.
 pub const DEFAULT_GRPC: &str = "127.0.0.1:8789";
 
-/// Seconds for which originals are kept when nothing else is said: a working day and the night after it.
+/// Seconds for which originals are kept by default: a working day and the night after it.
 const DEFAULT_TTL_SECONDS: i64 = 24 * 3600;
-/// Ten years: beyond it a number is a mistake.
+/// Ten years: a larger number is a mistake.
 const MAX_TTL_SECONDS: i64 = 10 * 365 * 24 * 3600;
 /// Seconds within which a caller of `/v1/compress` is answered: well below the 45 and 60 that Kong and LiteLLM wait.
 const DEFAULT_COMPRESSION_SECONDS: i64 = 10;
-/// An hour: nobody waits longer.
+/// An hour: no caller waits longer.
 const MAX_COMPRESSION_SECONDS: i64 = 3600;
-/// Bytes of originals when nothing else is said: some hundred thousand tool outputs.
+/// Bytes of originals by default: some hundred thousand tool outputs.
 const DEFAULT_MAX_BYTES: i64 = 1 << 30;
-/// The same where they are kept in memory.
+/// The same for originals in memory.
 const DEFAULT_MAX_MEMORY: i64 = 64 << 20;
 
-/// Bytes of answers that are given again: some ten thousand.
+/// Bytes of stored answers: some ten thousand of them.
 const DEFAULT_ANSWERS_BYTES: i64 = 64 << 20;
-/// 64 GiB: beyond it a number is a mistake.
+/// 64 GiB: a larger number is a mistake.
 const MAX_ANSWERS_BYTES: i64 = 64 << 30;
 
 /// An address to listen on.
@@ -48,7 +48,7 @@ const MAX_ANSWERS_BYTES: i64 = 64 << 30;
 pub enum Bind {
     /// An IP address and a port; port 0 takes any free one.
     Tcp(SocketAddr),
-    /// A Unix socket, readable by this user alone.
+    /// A Unix socket, only for this user.
     Unix(PathBuf),
 }
 
@@ -68,56 +68,56 @@ pub struct Settings {
     pub http: Bind,
     /// For the filter.
     pub grpc: Bind,
-    /// For `/metrics` alone, without a token.
+    /// Only for `/metrics`, without a token.
     pub metrics: Option<Bind>,
     /// State.
     pub workspace_dir: PathBuf,
     /// Read-mostly files.
     pub config_dir: PathBuf,
-    /// Where state is kept.
+    /// The database of the ledger.
     pub database: Database,
-    /// Where originals are kept: in the same PostgreSQL, or in a file of their own, whose writes wait for
-    /// nobody else's and whose loss costs no history.
+    /// The database of originals: the same PostgreSQL, or a separate file. Its writes do not wait for those
+    /// of other stores, and its loss does not lose history.
     pub originals: Database,
-    /// How many of them for how long.
+    /// Their limits on size and time.
     pub keep: Keep,
-    /// Where memory is kept: in the same PostgreSQL, or in a file of its own, which can be copied and handed on alone.
+    /// The database of memory: the same PostgreSQL, or a separate file, which can be copied and passed on.
     pub memory: Database,
-    /// Which embedders there may be.
+    /// The possible embedders.
     pub memory_models: Models,
-    /// Who has started this: whose memory it is where nobody is named.
+    /// The user who started this: the owner of memory if no user is named.
     pub user: String,
-    /// Bytes that answers which are given again may take, in memory.
+    /// Maximum bytes of stored answers, in memory.
     pub answers_max_bytes: usize,
     /// How long a call of `/v1/compress` may take.
     pub compress_within: Duration,
-    /// The original's savings file, imported if it is there.
+    /// Upstream's savings file, imported if it exists.
     pub savings_path: PathBuf,
-    /// Where allowances of subscriptions are kept.
+    /// The file for allowances of subscriptions.
     pub subscription_state_path: PathBuf,
-    /// Where the operator's own context limits and prices may stand.
+    /// The sources of the operator's own context limits and prices.
     pub models: Sources,
     /// `HEADROOM_BUDGETS`: JSON, or the path of a file.
     pub budgets: Option<String>,
-    /// Where each request is logged.
+    /// The log of requests.
     pub log_file: Option<PathBuf>,
-    /// What agents' tools fail at is learned from.
+    /// Whether the live learner is on.
     pub learn: bool,
-    /// Lessons are written into files that git carries to others, too, and not proposed.
+    /// Whether lessons are also written into files that are shared through git, and not only proposed.
     pub learn_writes_tracked: bool,
-    /// Where sightings of the learner are kept.
+    /// The database of the learner's sightings.
     pub learned: Database,
-    /// Whether what requests and answers say is kept and shown.
+    /// Whether texts of requests and answers are kept and shown.
     pub log_messages: bool,
-    /// Whether the filter is said to leave bodies of functions out of source files.
+    /// Whether the filter is configured to leave bodies of functions out of source files.
     pub code_aware: bool,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
-    /// Shown by those who may read one tenant's originals.
+    /// The tokens of callers who may read one tenant's originals.
     pub tenants: Tenants,
-    /// Names beside `localhost` and addresses under which this sidecar may be asked for without a token.
+    /// Host names that may be used without a token, in addition to `localhost` and addresses.
     pub allowed_hosts: Vec<String>,
-    /// Written once the addresses are bound.
+    /// A file that is written after the addresses are bound.
     pub ready_file: Option<PathBuf>,
     /// The beacon.
     pub telemetry: TelemetrySettings,
@@ -131,7 +131,7 @@ pub enum SettingsError {
     Address {
         /// Which setting.
         name: &'static str,
-        /// What it holds.
+        /// Its value.
         found: String,
     },
     /// No home folder to derive the default from.
@@ -142,9 +142,9 @@ pub enum SettingsError {
     Number {
         /// Which setting.
         name: &'static str,
-        /// The highest that makes sense.
+        /// The highest allowed value.
         highest: i64,
-        /// What it holds.
+        /// Its value.
         found: String,
     },
     /// Neither yes nor no.
@@ -152,7 +152,7 @@ pub enum SettingsError {
     Flag {
         /// Which setting.
         name: &'static str,
-        /// What it holds.
+        /// Its value.
         found: String,
     },
     /// The URL is not one of PostgreSQL's.
@@ -174,7 +174,7 @@ pub enum SettingsError {
     /// The tokens of tenants.
     #[error(transparent)]
     Tenants(#[from] NotTenants),
-    /// Reachable from elsewhere without a token.
+    /// Other machines could reach it, and there is no token.
     #[error(
         "{name} {addr} is not a loopback address: set HEADROOM_TOKEN or HEADROOM_TOKEN_FILE, which every client must then send as a bearer token"
     )]
@@ -187,7 +187,7 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Decides every setting from the arguments and from what `env` says of each variable.
+    /// Decides every setting from the arguments and from the variables in `env`.
     pub fn resolve(args: Args, env: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let env_path = |name: &str| env(name).map(PathBuf::from);
@@ -221,7 +221,7 @@ impl Settings {
         };
         let memory = match &database {
             Database::Postgres(url) => Database::Postgres(url.clone()),
-            // facts outlive the process, whatever keeps the savings
+            // facts outlive the process, even if the savings do not
             Database::File(_) | Database::Lines(_) | Database::Memory => {
                 Database::File(workspace_dir.join("memory.db"))
             }
@@ -325,13 +325,13 @@ impl Settings {
     }
 }
 
-/// The address for people and Prometheus, which is all that a health check has to know.
+/// The address for people and Prometheus, which is all that a health check needs.
 pub fn http_address(args: &Args, env: impl Fn(&str) -> Option<String>) -> Result<Bind, SettingsError> {
     let set = || env("HEADROOM_HTTP").filter(|value| !value.trim().is_empty());
     bind("http", args.http.clone().or_else(set), DEFAULT_HTTP)
 }
 
-/// Whether an address is this machine's own: `127.0.0.0/8`, `::1`, or the former mapped into IPv6.
+/// Whether an address is this machine's own: `127.0.0.0/8`, `::1`, or `127.0.0.0/8` mapped into IPv6.
 pub fn is_loopback(ip: std::net::IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }

@@ -1,4 +1,4 @@
-//! One log line per request, for who looks for time: how long each stage of its walk took.
+//! One log line per request for performance analysis: the time of each stage.
 //!
 //! At the level debug: `HEADROOM_LOG=info,stage_timings=debug` shows it.
 
@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::ledger::contribution::{Landed, stages};
 
-/// The stages in a request's order, as the log names them and as the ledger does. What a request has not
-/// gone through is `null`.
+/// The stages in a request's order, with their names in the log and in the ledger. A stage that a
+/// request has not passed is `null`.
 const STAGES: [(&str, &str); 8] = [
     ("body_wait", "body_wait"),
     ("parse", "parse"),
@@ -19,7 +19,7 @@ const STAGES: [(&str, &str); 8] = [
     ("total", "latency"),
 ];
 
-/// Writes the lines of requests that have landed, where somebody wants them.
+/// Writes the lines of stored requests, if the log level is on.
 pub(crate) fn log(landed: &[Landed]) {
     if !tracing::enabled!(target: "stage_timings", tracing::Level::DEBUG) {
         return;

@@ -24,16 +24,16 @@ use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::trouble::StoreError;
 use crate::upstream::savings as upstream;
 
-/// Requests shown one by one, as in upstream.
+/// Number of individual requests shown, as in upstream.
 const RECENT: u32 = 10;
 /// Points of `savings_history`, as in upstream.
 const HISTORY: u32 = 100;
-/// Minutes that the live view looks back.
+/// Minutes in the live view.
 const ACTIVITY_MINUTES: i64 = 60;
 /// Newest requests over which percentiles of the overhead are taken.
 const PERCENTILES_OVER: u32 = 1_000;
 
-/// Everything that `/stats` is made of.
+/// The data of `/stats`.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     at_ms: UnixMs,
@@ -81,7 +81,7 @@ impl Snapshot {
         })
     }
 
-    /// What the ledger knows of `/stats`. The rest is known to others.
+    /// The ledger's part of `/stats`. Other parts add the rest.
     pub(crate) fn page(&self) -> Stats {
         let total = self.total();
         let requests = self.requests(&total);
@@ -158,7 +158,6 @@ impl Snapshot {
         lifetime_of(self.tallies.iter().map(|((dimension, _), sums)| (*dimension, sums)))
     }
 
-    /// Requests that were only measured.
     /// The requests that were only measured.
     fn audited(&self) -> Sums {
         let measured = [RequestOutcome::Audited, RequestOutcome::Simulated].map(outcome_name);
@@ -216,7 +215,7 @@ fn minute(Bucket { start_ms, sums }: &Bucket) -> Minute {
     }
 }
 
-/// What was counted here and what was imported.
+/// The sum of what was counted here and what was imported.
 pub(crate) fn lifetime_of<'s>(tallies: impl Iterator<Item = (Dimension, &'s Sums)>) -> Sums {
     let mut lifetime = Sums::default();
     for (dimension, sums) in tallies {

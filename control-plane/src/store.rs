@@ -1,9 +1,9 @@
 //! The domains' stores, in SQLite or PostgreSQL.
 //!
-//! Both speak the same SQL, so there is one implementation of each store and one test suite; what differs is in
-//! `database.rs` and in the folders of `migrations/`. Where no database is wanted, SQLite works in memory, and `lines.rs`
-//! keeps what it holds in a file of JSON Lines. A domain defines what its store promises; nothing outside of
-//! this folder knows how that is kept.
+//! Both use the same SQL, so there is one implementation of each store and one test suite; the differences are in
+//! `database.rs` and in the folders of `migrations/`. Without a database, SQLite works in memory, and `lines.rs` keeps
+//! its content in a file of JSON Lines. A domain defines the guarantees of its store; nothing outside of this folder
+//! depends on how they are kept.
 
 mod database;
 mod error;

@@ -1,8 +1,8 @@
-//! Allowances of subscriptions: how much of each window is used, as the newest answer's headers say it.
+//! Allowances of subscriptions: how much of each window is used, from the headers of the newest answer.
 //!
-//! Kept in memory and in a file, `subscription_state.json`, whose first members are those that the original Headroom
-//! writes: `latest` and `contribution` for a Claude subscription, `codex_rate_limits` for ChatGPT. Its dollars are
-//! left out, since nobody pays for these tokens one by one. What this version reads back stands in `accounts`.
+//! Kept in memory and in a file, `subscription_state.json`, whose first members are the same as upstream's: `latest`
+//! and `contribution` for a Claude subscription, `codex_rate_limits` for ChatGPT. Upstream's dollars are left out,
+//! because these tokens are not paid individually. This version reads back only `accounts`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,19 +22,19 @@ use crate::clock::{DAY_MS, UnixMs};
 use crate::ledger::contribution::Landed;
 use crate::upstream::allowances;
 
-/// Accounts that are remembered; the one that was quiet for longest makes room.
+/// Maximum number of accounts; the least recently used one makes room.
 const MAX_ACCOUNTS: usize = 64;
 /// The longest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// An account that only its credential tells is forgotten when it was quiet for so long: the credential is renewed
-/// several times a day, and the account then goes by the new one.
+/// An account that is known only by its credential is forgotten after this time without a request: the credential
+/// is renewed several times a day, and the account then has the new one.
 const CREDENTIAL_MS: i64 = DAY_MS;
-/// Any other: the longest window, and a day.
+/// The same for other accounts: the longest window, and a day.
 const ACCOUNT_MS: i64 = 8 * DAY_MS;
-/// Between a change and its writing, so that a busy minute is not written a thousand times.
+/// Time between a change and its write, so that a busy minute does not cause a thousand writes.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Every subscription that was heard of lately.
+/// All recently seen subscriptions.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     file: PathBuf,
@@ -42,7 +42,7 @@ pub(crate) struct Subscriptions {
     changed: Notify,
 }
 
-/// What the file holds that is read back.
+/// The part of the file that is read back.
 #[derive(Deserialize)]
 struct Stored {
     #[serde(default)]
@@ -50,7 +50,7 @@ struct Stored {
 }
 
 impl Subscriptions {
-    /// Begins with what the file holds. One that cannot be read is written anew.
+    /// Starts with the content of the file. An unreadable file is replaced.
     pub(crate) fn load(file: PathBuf, now: UnixMs) -> Self {
         let stored = read(&file).unwrap_or_else(|error| {
             let file = file.display();
@@ -65,7 +65,7 @@ impl Subscriptions {
         Self { file, accounts: Mutex::new(accounts), changed: Notify::new() }
     }
 
-    /// Takes what requests say that have landed.
+    /// Takes the data of stored requests.
     pub(crate) fn observe(&self, landed: &[Landed], now: UnixMs) {
         let of_subscriptions: Vec<&Landed> = landed.iter().filter(|it| it.record.subscription).collect();
         if of_subscriptions.is_empty() {
@@ -74,7 +74,7 @@ impl Subscriptions {
         let mut accounts = self.lock();
         for request in of_subscriptions {
             let owner = Owner::of(&request.record);
-            // An allowance of which nothing is known is none to show.
+            // An allowance without data is not shown.
             if !request.record.rate_limits.is_empty() || accounts.contains_key(&owner) {
                 accounts.entry(owner).or_default().add(request);
             }
@@ -84,22 +84,22 @@ impl Subscriptions {
         self.changed.notify_one();
     }
 
-    /// As `/stats` shows them, the newest first.
+    /// The allowances for `/stats`, newest first.
     pub(crate) fn list(&self, now: UnixMs) -> Vec<Allowance> {
         self.newest(now).iter().map(|(owner, account)| account.page(owner, now)).collect()
     }
 
-    /// A Claude subscription as the original tells of it.
+    /// A Claude subscription in upstream's format.
     pub(crate) fn anthropic(&self, now: UnixMs) -> Option<SubscriptionWindow> {
         allowances::anthropic(&self.newest(now), now)
     }
 
-    /// A ChatGPT subscription as the original tells of it.
+    /// A ChatGPT subscription in upstream's format.
     pub(crate) fn codex(&self, now: UnixMs) -> Option<CodexRateLimits> {
         allowances::codex(&self.newest(now), now)
     }
 
-    /// Writes what changes, until the sidecar stops. Records that land after that are written by [`Self::write`].
+    /// Writes changes until the sidecar stops. Later records are written by [`Self::write`].
     pub(crate) async fn keep(&self, now: impl Fn() -> UnixMs, stop: CancellationToken) {
         let mut failed = false;
         loop {
@@ -123,7 +123,7 @@ impl Subscriptions {
         }
     }
 
-    /// Writes the file. Without a subscription there is none.
+    /// Writes the file. Without a subscription it writes no file.
     pub(crate) fn write(&self, now: UnixMs) -> io::Result<()> {
         let accounts = self.newest(now);
         if accounts.is_empty() {
@@ -275,7 +275,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("s.json");
         let long = format!("{{\"accounts\":[{}]}}", "[1],".repeat(1 << 19));
-        // The original's file has no accounts.
+        // Upstream's file has no accounts.
         for text in ["", "[1]", "{\"accounts\":[[{}]]}", "{\"latest\":null,\"history\":[]}", &long, "\u{0}"] {
             std::fs::write(&file, text).unwrap();
             let subscriptions = Subscriptions::load(file.clone(), NOW);

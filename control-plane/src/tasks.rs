@@ -40,13 +40,13 @@ impl Tasks {
         tasks.push(Task { name, started: Instant::now(), handle: task.abort_handle() });
     }
 
-    /// Waits until all have ended. None is to be spawned after this but by one that runs.
+    /// Waits until all have ended. After this call, only running tasks may spawn new ones.
     pub(crate) async fn ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// What runs, the oldest first.
+    /// The running tasks, oldest first.
     pub(crate) fn list(&self) -> Vec<TaskState> {
         let mut tasks = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let state = |task: &Task| TaskState {

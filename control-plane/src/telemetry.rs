@@ -1,7 +1,7 @@
 //! The telemetry beacon: off unless switched on, and then only to the address that the operator names.
 //!
-//! It sends sums: no text of any request, no names of hosts, projects, tools or tenants. What it
-//! would send is shown at `/telemetry` whether it is on or not.
+//! It sends only sums: no text of any request, no names of hosts, projects, tools or tenants. `/telemetry`
+//! shows its payload, whether it is on or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::stats::Snapshot;
 use crate::trouble::StoreError;
 use crate::url::without_secrets;
 
-/// How long the other end may take.
+/// Time limit of the receiver's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the environment says about telemetry.
+/// The settings of telemetry, from the environment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TelemetrySettings {
-    /// Where to; `None` when it is off.
+    /// The address; `None` if it is off.
     pub endpoint: Option<String>,
     /// Why it is off although it was switched on.
     pub problem: Option<String>,
@@ -36,12 +36,12 @@ pub struct TelemetrySettings {
     install_mode: &'static str,
 }
 
-/// When it is sent, as in upstream.
+/// The times of sending, as in upstream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     first: Duration,
     every: Duration,
-    /// A process that ran for less sends nothing when it ends.
+    /// A process that ran for a shorter time sends nothing at its end.
     least_uptime: Duration,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Beacon {
 
 impl Beacon {
     pub(crate) fn new(telemetry: TelemetrySettings, store: Arc<dyn LedgerStore>) -> Self {
-        // distinguishes processes on one store, and says nothing more
+        // distinguishes processes on one store, and contains nothing else
         let session = format!("{} {} {}", store.epoch(), std::process::id(), now_ms());
         let session_id = blake3::hash(session.as_bytes()).to_hex()[..32].to_owned();
         Self { telemetry, store, started: Instant::now(), session_id }
@@ -108,7 +108,7 @@ impl Beacon {
         })
     }
 
-    /// Sends now and then until the sidecar stops. Does nothing when telemetry is off.
+    /// Sends at intervals until the sidecar stops. Does nothing when telemetry is off.
     pub(crate) async fn run(self: Arc<Self>, schedule: Schedule, stop: CancellationToken) {
         let Some(endpoint) = &self.telemetry.endpoint else { return };
         let redirect = reqwest::redirect::Policy::none();
@@ -144,7 +144,7 @@ impl Beacon {
             .await
             .and_then(reqwest::Response::error_for_status);
         if let Err(error) = sent {
-            // the error names the URL, which may hold a key
+            // the error names the URL, which may contain a key
             tracing::warn!(message = "Telemetry was not sent.", error = %error.without_url());
         }
     }
@@ -156,7 +156,7 @@ impl Beacon {
     }
 }
 
-/// The payload from what `/stats` answers. Sums are those of the store's lifetime.
+/// The payload, from the data of `/stats`. Sums are those of the store's lifetime.
 fn payload(
     stats: Stats,
     telemetry: &TelemetrySettings,
@@ -210,7 +210,7 @@ fn stack(telemetry: &TelemetrySettings, by_stack: &BTreeMap<String, i64>) -> Str
     }
 }
 
-/// Names of public models, each once; an operator's own names stay here.
+/// Names of public models, each once; an operator's own names are not sent.
 fn models_used(by_model: &BTreeMap<String, i64>) -> Vec<String> {
     let builtin = Models::default();
     let is_public = |name: &str| builtin.get(name).price.is_some() && !builtin.get(name).inferred;

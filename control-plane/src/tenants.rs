@@ -1,7 +1,7 @@
-//! Tokens that stand for a tenant: who shows one reads that tenant's originals, and nothing else.
+//! Tokens of tenants: a caller with such a token can read that tenant's originals, and nothing else.
 //!
-//! A file with a name and a token on each line; blank lines and those that begin with `#` are left out. A name is what
-//! filters call the tenant.
+//! A file with a name and a token on each line; blank lines and those that begin with `#` are ignored. A name is the
+//! one that filters report for the tenant.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub enum NotTenants {
         /// Its number, from 1.
         line: usize,
     },
-    /// A token that is none.
+    /// An invalid token.
     #[error("{path}: line {line}: {error}")]
     Token {
         /// The file.
@@ -43,7 +43,7 @@ pub enum NotTenants {
         /// Why.
         error: NotAToken,
     },
-    /// The same token twice, which would stand for two.
+    /// The same token for two tenants.
     #[error("{path}: line {line}: the token stands for another tenant as well")]
     Twice {
         /// The file.
@@ -88,14 +88,14 @@ impl Tenants {
         Ok(Self(tenants))
     }
 
-    /// Whose token the value of an `Authorization` header is.
+    /// The tenant whose token is in the value of an `Authorization` header.
     pub fn shown_by(&self, authorization: &str) -> Option<&str> {
         self.whose(bearer(authorization)?)
     }
 
-    /// Whose token a text is.
+    /// The tenant whose token a text is.
     pub fn whose(&self, shown: &str) -> Option<&str> {
-        // all are compared, so that the time tells nothing
+        // all are compared, so that the time reveals nothing
         let mut found = None;
         for (name, token) in &self.0 {
             if token.is(shown) {

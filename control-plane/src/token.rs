@@ -6,16 +6,16 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Token(String);
 
-/// What stands for the token in the manifests that come with the project.
+/// The placeholder for the token in the project's manifests.
 const PLACEHOLDER: &str = "replace-me";
 
-/// A text that is no secret or that no header can carry.
+/// A text that is not a secret, or that a header cannot contain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotAToken {
     /// Its length or its characters.
     #[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
     Form,
-    /// Everybody can read it in the manifests.
+    /// It is the public placeholder of the manifests.
     #[error("the bearer token is still \"{PLACEHOLDER}\", as in the manifests: choose a secret of your own")]
     Placeholder,
 }
@@ -41,7 +41,7 @@ impl Token {
 
     /// Whether a text is this token.
     pub fn is(&self, shown: &str) -> bool {
-        // hashes are compared in constant time, whatever the lengths
+        // hashes are compared in constant time, for any lengths
         blake3::hash(shown.trim().as_bytes()) == blake3::hash(self.0.as_bytes())
     }
 }

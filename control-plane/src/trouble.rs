@@ -1,19 +1,19 @@
-//! What goes wrong with a store: told apart, and counted.
+//! Errors of a store: their kinds and counts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Why a store did not do it. Nothing was changed.
+/// Why an operation of a store failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or is out of reach.
     #[error("the store did not answer: {error}")]
     Database {
-        /// What kind of trouble that is.
+        /// The kind of trouble.
         trouble: Trouble,
-        /// What the database's driver says.
+        /// The database driver's error.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The folder for the database cannot be made or written.
@@ -27,26 +27,26 @@ pub enum StoreError {
     /// Written by a version that is newer than this one.
     #[error("the store has schema {found}, this version knows up to {known}: run the newer headroomd")]
     Newer {
-        /// What the store has.
+        /// The store's version.
         found: i64,
-        /// The highest known here.
+        /// The highest version known here.
         known: i64,
     },
-    /// A row holds what this program never writes.
+    /// A row has a value that this program never writes.
     #[error("the store holds a value that cannot be read: {0}")]
     Corrupt(String),
 }
 
-/// What kind of trouble an error of a store is.
+/// The kind of a store's error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trouble {
     /// There is no room left on the disk.
     Full,
     /// The database's file is damaged.
     Damaged,
-    /// A row holds what this program never writes.
+    /// A row has a value that this program never writes.
     Malformed,
-    /// Others keep it busy for too long.
+    /// Other users keep it busy for too long.
     Busy,
     /// It cannot be reached or opened.
     Unreachable,
@@ -82,7 +82,7 @@ impl Trouble {
         }
     }
 
-    /// What it is, for people. It names no host and no user, as the database's own words may.
+    /// What it is, for people. It contains no host and no user, unlike the database's own message.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Full => "the disk is full",
@@ -95,16 +95,16 @@ impl Trouble {
     }
 }
 
-/// What has been seen of one store since the process started.
+/// Observations of one store since the process started.
 #[derive(Debug, Default)]
 pub struct StoreWatch {
     errors: [AtomicU64; Trouble::ALL.len()],
     set_aside: Mutex<Option<PathBuf>>,
-    /// Why the last write that somebody waited for was refused, and when.
+    /// Why the last awaited write was refused, and when.
     refused: Mutex<Option<(Trouble, Instant)>>,
 }
 
-/// For how long a refused write is told of when none follows. Filters come again within seconds.
+/// How long a refused write is reported if no other write follows. Filters retry within seconds.
 const TOLD_FOR: Duration = Duration::from_secs(60);
 
 impl StoreWatch {
@@ -125,7 +125,7 @@ impl StoreWatch {
         counted.map(|(trouble, count)| (*trouble, count.load(Ordering::Relaxed)))
     }
 
-    /// The damaged file that was set aside last.
+    /// The damaged file that was most recently set aside.
     pub fn set_aside(&self) -> Option<PathBuf> {
         self.set_aside.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }

@@ -1,4 +1,4 @@
-//! What pages have because those of upstream, the Python product, have it. Its readers find their figures under the
+//! Parts of pages that exist because upstream's pages have them. Upstream's readers find their figures under the
 //! names that they know; nothing else here depends on those names.
 
 pub(crate) mod allowances;

@@ -2,7 +2,8 @@
 
 use url::Url;
 
-/// A URL's scheme, host, port and path: what else it holds may be a password or a key. Of a text that is no URL, nothing.
+/// A URL's scheme, host, port and path: the other parts may contain a password or a key. Empty if the text is not a
+/// URL.
 pub(crate) fn without_secrets(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return String::new() };
     // a URL without a host has neither of the two

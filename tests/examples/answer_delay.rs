@@ -1,9 +1,10 @@
-//! How late an answer reaches the client: its first byte, and each event of a stream, with the filter and
-//! without it, in turn.
+//! How late an answer reaches the client: its first byte, and each event of a stream, with and without the
+//! filter, in turn.
 //!
 //! `cargo run -p headroom-e2e --example answer_delay [REQUESTS]`, for half a minute at most. The provider sends an
-//! event when it is told to; measured is from there until it has arrived. Client and provider are the same on
-//! both sides, so how they were built is in no difference; Envoy and the filter's module are always optimized.
+//! event on demand; the time from there until its arrival is measured. Client and provider are the same on both
+//! sides, so the way in which they were built does not affect the difference; Envoy and the filter's module are
+//! always optimized.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,11 @@ use headroom_e2e::sidecar::Kind;
 use headroom_e2e::{Script, Stack, conversation};
 use serde_json::json;
 
-/// Requests when nothing else is said.
+/// The default number of requests.
 const REQUESTS: usize = 300;
-/// No further requests after so long, on a machine that is busy.
+/// No further requests after this time, on a busy machine.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Requests before those that count: the first ones open connections.
+/// Requests that do not count: the first ones open connections.
 const WARM_UP: usize = 5;
 
 #[tokio::main]
@@ -90,7 +91,7 @@ fn say(what: &str) {
     eprintln!("{what}");
 }
 
-/// The time to the first byte, and of each further event from its release until it is there.
+/// The time to the first byte, and of each further event from its release until its arrival.
 async fn measure(stack: &Stack, number: usize) -> Result<[Vec<Duration>; 2]> {
     let name = format!("delay {number}");
     let script = Script { gate: true, ..Script::default() };

@@ -1,8 +1,8 @@
-//! What other clients of a worker feel of one that sends long bodies: the longest gap in a stream, and how long short
-//! requests take.
+//! How other clients of a worker are affected by a client with long bodies: the longest gap in a stream, and the time
+//! of short requests.
 //!
 //! `cargo run -p headroom-e2e --example beside_large [MODULE …]`: for each of these filter modules, by default for the
-//! one that is built here, and for the same without long bodies beside. Envoy has one worker. A provider sends an event
+//! one that is built here, and for the same without long bodies. Envoy has one worker. A provider sends an event
 //! every five milliseconds, a client sends short requests one after the other, and another sends bodies of 15 MB of logs
 //! that the filter has not seen: in outputs of 250 kB, and in outputs of 4 MB.
 
@@ -20,13 +20,13 @@ use headroom_e2e::sidecar::{Kind, Sidecar};
 use headroom_e2e::{Provider, Script, built};
 use serde_json::json;
 
-/// Of a long body.
+/// The length of a long body.
 const BODY_BYTES: usize = 15 << 20;
 const EVENT_EVERY: Duration = Duration::from_millis(5);
-/// Long requests of a measurement.
+/// Long requests per measurement.
 const LONG: usize = 4;
 
-/// What was felt.
+/// The result of a measurement.
 #[derive(Default)]
 struct Felt {
     longest_gap: Duration,
@@ -139,7 +139,7 @@ async fn measure(module: &Path, output_bytes: usize) -> Result<Felt> {
             let answer = connection.send(Call::post("/v1/messages", body)).await?;
             ensure!(answer.status == 200, "{}", answer.status);
             felt.long.push(started.elapsed());
-            // What a record needs is worked out once the request has left.
+            // The data of a record is computed after the request was forwarded.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
@@ -151,7 +151,7 @@ async fn measure(module: &Path, output_bytes: usize) -> Result<Felt> {
     Ok(felt)
 }
 
-/// A request with logs that nobody has seen before.
+/// A request with new logs.
 fn body(bytes: usize, output_bytes: usize, salt: usize) -> Vec<u8> {
     let mut line = salt;
     let outputs = (0..bytes.div_ceil(output_bytes)).flat_map(|turn| {

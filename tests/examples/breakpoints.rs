@@ -1,5 +1,5 @@
-//! What breakpoints give to a client that sets none: an agent's conversations through Envoy, without them and with them,
-//! and what Anthropic's cache reads of the requests that reach the provider, by its documented rules.
+//! The effect of added breakpoints for a client that sets none: an agent's conversations through Envoy, without and
+//! with them, and how much Anthropic's cache reads of the requests that reach the provider, by its documented rules.
 //!
 //! `cargo run -p headroom-e2e --example breakpoints [ROUNDS]`
 

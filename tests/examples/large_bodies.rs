@@ -1,5 +1,5 @@
-//! The memory of Envoy with one worker while many requests of the longest body that the filter reads are under way
-//! at once: the figures of k8s/sizing.md.
+//! The memory of Envoy with one worker during many concurrent requests of the longest body that the filter reads:
+//! the figures of k8s/sizing.md.
 //!
 //! `cargo run -p headroom-e2e --example large_bodies [REQUESTS]`, by default 50. Everything is on loopback. Envoy's
 //! own heap, which holds the waiting bodies, is what its admin interface reports; the rest of the
@@ -19,16 +19,16 @@ use headroom_e2e::envoy::{Envoy, Options};
 use headroom_e2e::sidecar::Kind;
 use serde_json::{Value, json};
 
-/// Requests when nothing else is said.
+/// The default number of requests.
 const REQUESTS: usize = 50;
 /// The filter's default for `max_body_bytes`.
 const MAX_BODY_BYTES: usize = 32 << 20;
 /// Different conversations; the others repeat one of these.
 const CONVERSATIONS: usize = 4;
-/// What one tool output holds.
+/// The number of rows in one tool output.
 const OUTPUT_ROWS: usize = 10_000;
 
-/// Megabytes of the process, and what of it is Envoy's heap.
+/// Megabytes of the process, and the part of them that is Envoy's heap.
 #[derive(Clone, Copy, Default)]
 struct Use {
     resident: f64,
@@ -116,7 +116,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// A conversation as long as the filter reads, of long tool outputs.
+/// A conversation of the maximum length, with long tool outputs.
 fn body(salt: usize) -> Vec<u8> {
     let output = |number: usize| {
         let rows: Vec<Value> = (0..OUTPUT_ROWS)

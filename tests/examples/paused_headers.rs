@@ -1,8 +1,8 @@
-//! What Envoy does with an answer whose headers the filter holds: the facts of ARCHITECTURE.md.
+//! How Envoy handles an answer whose headers the filter holds: the facts of ARCHITECTURE.md.
 //!
-//! `cargo run -p headroom-e2e --example paused_headers`. A provider refuses a request that the filter has changed, in
-//! various ways; the filter holds the refusal's headers and sends the request once more. Envoy's own trace says which
-//! callbacks of the filter come, and in which order; a client says what arrives. Everything is on loopback.
+//! `cargo run -p headroom-e2e --example paused_headers`. A provider refuses a changed request, in various ways; the
+//! filter holds the refusal's headers and sends the request again. Envoy's trace shows which callbacks of the filter
+//! come, and in which order; a client shows what arrives. Everything is on loopback.
 
 #![expect(clippy::print_stdout, reason = "a command")]
 
@@ -29,7 +29,7 @@ use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What comes of a refusal, each after some milliseconds.
+/// A part of a refusal, each after some milliseconds.
 #[derive(Clone, Copy, Debug)]
 enum Piece {
     Data(&'static str, u64),
@@ -84,7 +84,7 @@ const CASES: [Case; 6] = [
     },
 ];
 
-/// Trailers that come behind the second answer as well.
+/// Trailers that also come after the second answer.
 const LATE: Case = Case {
     name: "trailers without a body, behind the second answer",
     upstream: Protocol::Http2,
@@ -130,7 +130,7 @@ async fn show(hold: bool, case: Case) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// What Envoy calls the statuses of its filters, by their numbers.
+/// Envoy's names of filter statuses, by number.
 const STATUSES: [&str; 5] = [
     "continue",
     "stop iteration",
@@ -139,7 +139,7 @@ const STATUSES: [&str; 5] = [
     "stop all iteration and watermark",
 ];
 
-/// A line of Envoy's trace that tells of a callback of the filter, and what it led to.
+/// A line of Envoy's trace about a callback of the filter, and its result.
 fn callback(line: &str) -> Option<String> {
     let (time, _) = line.split_once("][")?;
     let seconds = time.rsplit_once(':').map_or(time, |(_, seconds)| seconds);
@@ -157,7 +157,7 @@ async fn provider(case: Case) -> Result<SocketAddr> {
             let service = service_fn(move |request: Request<Incoming>| answer(request, case));
             tokio::spawn(async move {
                 let server = auto::Builder::new(TokioExecutor::new());
-                // A connection that ends early is the client's affair.
+                // A connection that ends early is not an error here.
                 let _ = server.serve_connection(TokioIo::new(connection), service).await;
             });
         }
@@ -193,7 +193,7 @@ async fn answer(request: Request<Incoming>, case: Case) -> Result<Response<Body>
     Ok(response.status(400).body(StreamBody::new(pieces).boxed_unsync())?)
 }
 
-/// Sends a request that the filter changes and that carries thinking, and says what comes back.
+/// Sends a request that the filter changes and that carries thinking, and describes the answer.
 async fn ask(to: SocketAddr) -> Result<String> {
     let connection = TcpStream::connect(to).await?;
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connection)).await?;

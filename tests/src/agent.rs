@@ -1,7 +1,7 @@
 //! A small agent: it asks a model, runs the tools that the model calls, and asks again.
 //!
-//! It keeps every answer as it was given, thinking and ids included, and gives recorded outputs for its tools.
-//! What it sends is a function of what it got, so two agents with the same answers send the same bytes.
+//! It keeps every answer unchanged, thinking and ids included, and returns recorded outputs for its tools. Its
+//! requests depend only on the answers, so two agents with the same answers send the same bytes.
 
 mod anthropic;
 mod gemini;
@@ -20,14 +20,14 @@ use crate::provider::NAME_HEADER;
 
 pub use outputs::{recorded, rows, source_files};
 
-/// A format in which an agent speaks.
+/// The format of an agent's requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
     /// Anthropic Messages, with thinking.
     Messages,
     /// OpenAI Chat Completions.
     Chat,
-    /// OpenAI Responses: everything is sent each time, with encrypted reasoning.
+    /// OpenAI Responses: the whole conversation is sent each time, with encrypted reasoning.
     Responses,
     /// OpenAI Responses: the server keeps the conversation.
     StoredResponses,
@@ -50,7 +50,7 @@ impl Format {
         }
     }
 
-    /// The model that an agent asks at first.
+    /// The model that an agent uses first.
     pub fn model(self) -> &'static str {
         match self {
             Self::Messages => "claude-opus-5-5",
@@ -72,18 +72,18 @@ impl Format {
     }
 }
 
-/// How an agent goes about its conversation. A change takes effect with the next request.
+/// The settings of an agent's conversation. A change takes effect with the next request.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// As requests name it.
+    /// The model's name in requests.
     pub model: String,
-    /// Answers come as streams.
+    /// Whether answers are streams.
     pub stream: bool,
     /// The names of its tools.
     pub tools: Vec<String>,
-    /// In the words of the format; `Null`: not said.
+    /// In the format's own form; `Null`: not set.
     pub tool_choice: Value,
-    /// Anthropic: thinking that does not fit is to be dropped.
+    /// Anthropic: whether thinking that does not fit is dropped.
     pub drop_block: bool,
 }
 
@@ -93,37 +93,37 @@ pub struct Agent {
     format: Format,
     /// The name of its requests at the provider.
     name: String,
-    /// What the next request will say.
+    /// The settings of the next request.
     pub settings: Settings,
-    /// The conversation in the words of the format.
+    /// The conversation, in the format's own form.
     history: Vec<Value>,
-    /// With [`Format::StoredResponses`]: the last response, and how much of the history it holds.
+    /// With [`Format::StoredResponses`]: the last response, and how much of the history it contains.
     stored: Option<(String, usize)>,
     outputs: Vec<String>,
     given: usize,
     connection: Option<(SocketAddr, Connection)>,
 }
 
-/// A call that an answer makes.
+/// A call in an answer.
 #[derive(Clone, Debug)]
 struct ToolUse {
     id: Value,
     name: String,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub struct Turn {
-    /// How many tools the model has called.
+    /// How many calls the model made.
     pub calls: usize,
-    /// What was dropped of the request, as the answer lists it.
+    /// The dropped parts of the request, as listed in the answer.
     pub transformations: Vec<Value>,
-    /// What the filter has saved of the request, where it says so.
+    /// The filter's saving in the request, if reported.
     pub tokens_saved: Option<i64>,
 }
 
 impl Agent {
-    /// An agent whose tools give these outputs, one after the other, and again from the first.
+    /// An agent whose tools return these outputs, one after the other, and then from the first again.
     pub fn new(format: Format, name: &str, stream: bool, outputs: Vec<String>) -> Self {
         let settings = Settings {
             model: format.model().to_owned(),
@@ -136,7 +136,7 @@ impl Agent {
         Self { format, name, settings, history, stored: None, outputs, given: 0, connection: None }
     }
 
-    /// Says something to the model.
+    /// Adds a message of the user.
     pub fn say(&mut self, text: &str) {
         self.history.push(match self.format {
             Format::Messages | Format::Chat => json!({"role": "user", "content": text}),
@@ -147,22 +147,22 @@ impl Agent {
         });
     }
 
-    /// The conversation so far, in the words of the format.
+    /// The conversation so far, in the format's own form.
     pub fn history(&self) -> &[Value] {
         &self.history
     }
 
-    /// For a conversation that is not as it was.
+    /// For tests that change the conversation.
     pub fn history_mut(&mut self) -> &mut Vec<Value> {
         &mut self.history
     }
 
-    /// All outputs that its tools have given.
+    /// All outputs of its tools so far.
     pub fn given(&self) -> Vec<String> {
         self.outputs.iter().cycle().take(self.given).cloned().collect()
     }
 
-    /// Sends the next request there, and runs the tools that the answer calls.
+    /// Sends the next request to an address, and runs the tools that the answer calls.
     pub async fn turn(&mut self, to: SocketAddr) -> Result<Turn> {
         let answer = self.ask(to).await?;
         ensure!(answer.status == 200, "{}: {}: {}", self.name, answer.status, answer.text());
@@ -178,8 +178,8 @@ impl Agent {
         Ok(Turn { calls: calls.len(), transformations, tokens_saved })
     }
 
-    /// Takes turns until tools have been called in so many rounds. Where the model ends its turn before that,
-    /// the user asks it to go on, at most as often as there are rounds.
+    /// Takes turns until tools have been called in this many rounds. If the model ends its turn before that,
+    /// the user asks it to go on, at most once per round.
     pub async fn rounds(&mut self, to: SocketAddr, rounds: usize) -> Result<()> {
         let (mut done, mut asked) = (0, 0);
         while done < rounds {
@@ -194,14 +194,14 @@ impl Agent {
         Ok(())
     }
 
-    /// Sends the next request and gives the answer, whatever it is.
+    /// Sends the next request and returns any answer.
     pub async fn ask(&mut self, to: SocketAddr) -> Result<Answer> {
         let body = self.body();
         let mut call = Call::post(&self.path(), body.to_string()).header(NAME_HEADER, &self.name);
         if self.settings.drop_block {
             call = call.header("anthropic-beta", "thinking-binding-controls-2026-08-01");
         }
-        // A kept connection may have been closed, by an Envoy that was started again.
+        // A kept connection may have been closed, by an Envoy that was restarted.
         if let Some((known, mut connection)) = self.connection.take()
             && known == to
             && let Ok(answer) = connection.send(call.clone()).await
@@ -246,7 +246,7 @@ impl Agent {
         body
     }
 
-    /// An answer as it would be without a stream.
+    /// An answer in the form without a stream.
     fn read(&self, answer: &Answer) -> Result<Value> {
         if !self.settings.stream {
             return Ok(serde_json::from_slice(&answer.body)?);
@@ -265,7 +265,7 @@ impl Agent {
         }
     }
 
-    /// Adds an answer to the conversation, and gives its calls.
+    /// Adds an answer to the conversation, and returns its calls.
     fn take(&mut self, said: &Value) -> Result<Vec<ToolUse>> {
         let (entries, calls) = match self.format {
             Format::Messages => anthropic::said(said)?,
@@ -284,7 +284,7 @@ impl Agent {
         Ok(calls)
     }
 
-    /// Adds the result of a call: those of one answer stand together where the format wants it so.
+    /// Adds the result of a call: the results of one answer are grouped if the format requires it.
     fn give(&mut self, call: &ToolUse, output: &str) {
         let id = &call.id;
         let (list, result) = match self.format {
@@ -313,12 +313,12 @@ impl Agent {
     }
 }
 
-/// A schema that takes anything.
+/// A schema that accepts anything.
 fn schema() -> Value {
     json!({"type": "object", "properties": {"path": {"type": "string"}}})
 }
 
-/// Adds a text to the one that a member holds.
+/// Appends a text to the value of a member.
 fn append(members: &mut Map<String, Value>, name: &str, more: &str) {
     let text = members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned() + more;
     members.insert(name.to_owned(), text.into());

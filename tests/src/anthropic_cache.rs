@@ -1,9 +1,9 @@
-//! What Anthropic's prompt cache reads and writes of requests, by the rules that its documentation gives.
+//! Simulates what Anthropic's prompt cache reads and writes of requests, by its documented rules.
 //!
 //! A prefix of blocks (tools, then system, then messages) is written at each breakpoint, and nowhere else. From each
 //! breakpoint the provider looks for a written prefix at the breakpoint itself and at up to 19 blocks before it; the
-//! longest that is found is read. Prefixes of fewer tokens than a minimum are neither written nor read. Lifetimes are not
-//! counted: the requests of one conversation are taken to follow each other within them.
+//! longest one is read. Prefixes of fewer tokens than a minimum are neither written nor read. Lifetimes are not
+//! simulated: the requests of one conversation are assumed to be within them.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use headroom_compress::Encoding;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Positions that are looked at from a breakpoint, itself included.
+/// Positions that are searched from a breakpoint, inclusive.
 const LOOK_BACK: usize = 20;
 /// The minimum of most models.
 const MIN_TOKENS: u64 = 1_024;
@@ -31,7 +31,7 @@ pub struct InputTokens {
     pub read: u64,
     /// Written to it.
     pub written: u64,
-    /// Neither.
+    /// Neither read nor written.
     pub plain: u64,
 }
 
@@ -54,7 +54,7 @@ impl InputTokens {
     }
 }
 
-/// A block: its digest with all before it, the tokens up to its end, and whether it has a breakpoint.
+/// A block: its digest including all before it, the tokens up to its end, and whether it has a breakpoint.
 struct Block {
     prefix: [u8; 32],
     tokens: u64,
@@ -62,7 +62,7 @@ struct Block {
 }
 
 impl AnthropicCache {
-    /// Takes a request.
+    /// Processes a request.
     pub fn ask(&mut self, body: &[u8]) -> Result<InputTokens> {
         let body: Value = serde_json::from_slice(body)?;
         let blocks = blocks(&body)?;

@@ -1,7 +1,7 @@
 //! The programs under test, built from this workspace on demand.
 //!
-//! `HEADROOM_BUILT=1`, as `make test` sets it, says that they have been built just now: then nothing asks cargo, which
-//! would take a moment in each test, and compile a program once more for other features than those of the workspace.
+//! `HEADROOM_BUILT=1`, which `make test` sets, means that they are already built: then cargo is not called, which
+//! would take a moment in each test, and would compile a program again for a different set of features.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,7 +67,7 @@ fn have_been_built() -> bool {
 pub fn cargo(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).arg("--target-dir").arg(target_folder()?).current_dir(workspace());
-    // Set by cargo for the program that it runs; a build inside would take them for its own and start over.
+    // Set by cargo for the program that it runs; an inner build would use them and start again.
     for (name, _) in env::vars_os() {
         if name
             .to_str()

@@ -1,4 +1,4 @@
-//! A client that decides on every frame of its requests and sees every piece of the answers.
+//! A client that controls every frame of its requests and sees every piece of the answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// One connection, used for one request after the other.
+/// One connection for consecutive requests.
 #[derive(Debug)]
 pub struct Connection {
     authority: SocketAddr,
@@ -124,7 +124,7 @@ fn whole(bytes: Bytes) -> Body {
 }
 
 impl Connection {
-    /// Connects to Envoy, or whoever listens there.
+    /// Connects to Envoy, or to another server at the address.
     pub async fn open(authority: SocketAddr, protocol: Protocol) -> Result<Self> {
         let stream = within("a connection", TcpStream::connect(authority)).await??;
         stream.set_nodelay(true)?;
@@ -134,17 +134,17 @@ impl Connection {
     /// Connects to a Unix socket, for HTTP/1.1.
     pub async fn open_socket(path: &Path) -> Result<Self> {
         let stream = within("a connection", UnixStream::connect(path)).await??;
-        // Who listens on a socket is asked for by no address.
+        // A server on a socket needs no address.
         Self::over(stream, SocketAddr::from(([127, 0, 0, 1], 80)), Protocol::Http1).await
     }
 
-    /// Speaks HTTP over a connection that is there, such as one with TLS.
+    /// Speaks HTTP over an existing connection, such as one with TLS.
     pub async fn over<S>(stream: S, authority: SocketAddr, protocol: Protocol) -> Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = TokioIo::new(stream);
-        // A connection's error, if any, also reaches the request that is under way.
+        // A connection's error, if any, also reaches the current request.
         let sender = match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(io).await?;
@@ -166,7 +166,7 @@ impl Connection {
         self.begin(call, whole(bytes)).await?.finish().await
     }
 
-    /// Sends a request with its length known and returns when the answer's headers are there.
+    /// Sends a request with its length known and returns after the answer's headers.
     pub async fn stream(&mut self, mut call: Call) -> Result<Streamed> {
         let body = whole(std::mem::take(&mut call.body));
         self.begin(call, body).await
@@ -189,7 +189,7 @@ impl Connection {
             }
             Ok::<_, http_body_util::channel::SendError>(())
         };
-        // The answer may come before the body is through: a 413, for example. Then feeding fails, and
+        // The answer may come before the whole body is sent, such as a 413. Then sending fails, and
         // the answer is what counts.
         let feeding = tokio::spawn(feed);
         let answer = self.begin(call, channel.boxed()).await?.finish().await;
@@ -197,8 +197,8 @@ impl Connection {
         answer
     }
 
-    /// Sends headers and the beginning of a body, and leaves the rest to the caller. The answer, if the
-    /// body is ever ended, is not read.
+    /// Sends headers and the beginning of a body, and leaves the rest to the caller. Does not read the
+    /// answer.
     pub async fn send_start(mut self, call: Call, first: Bytes) -> Result<Unfinished> {
         let (mut sender, channel) = Channel::<Bytes, io::Error>::new(1);
         tokio::spawn(async move { self.begin(call, channel.boxed()).await.map(drop) });
@@ -245,7 +245,7 @@ impl Streamed {
         }
     }
 
-    /// Reads until `bytes` more bytes have come.
+    /// Reads at least `bytes` more bytes.
     pub async fn read(&mut self, bytes: usize) -> Result<Bytes> {
         let mut read = BytesMut::new();
         while read.len() < bytes {
@@ -280,7 +280,7 @@ impl Answer {
     }
 }
 
-/// A request whose body has not come to its end.
+/// A request whose body is not complete.
 #[derive(Debug)]
 pub struct Unfinished {
     body: Sender<Bytes, io::Error>,

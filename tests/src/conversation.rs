@@ -1,6 +1,6 @@
-//! Recorded conversations, and the requests that they were.
+//! Recorded conversations, and their requests.
 //!
-//! A file holds one conversation per line. A conversation with n assistant turns was n requests: request
+//! A file contains one conversation per line. A conversation with n assistant turns had n requests: request
 //! k is everything before assistant turn k, so each request begins with the one before it.
 
 use std::fs;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub struct Conversation {
     /// Unique over all files.
     pub id: String,
-    /// The API that the agent spoke: `anthropic` or `openai`.
+    /// The API that the agent used: `anthropic` or `openai`.
     native: String,
     system: Option<String>,
     #[serde(default)]
@@ -42,7 +42,7 @@ enum Role {
     Tool,
 }
 
-// A struct and no tagged enum: serde would buffer the message to see the tag, and lose the raw JSON of
+// A struct instead of a tagged enum: serde would buffer the message to see the tag, and lose the raw JSON of
 // arguments.
 #[derive(Debug, Deserialize)]
 struct Message {
@@ -91,7 +91,7 @@ pub struct Set {
     pub conversations: Vec<Conversation>,
 }
 
-/// The conversations that come with the repository.
+/// The conversations in the repository.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/conversations")
 }
@@ -139,8 +139,8 @@ impl Conversation {
         if self.native == "anthropic" { Api::AnthropicMessages } else { Api::OpenAiChat }
     }
 
-    /// Its requests in their order, as bodies of the given API. Of the four, Anthropic Messages and
-    /// OpenAI Chat are known here.
+    /// Its requests in their order, as bodies of the given API. Only Anthropic Messages and
+    /// OpenAI Chat are supported.
     pub fn requests(&self, api: Api) -> Vec<Vec<u8>> {
         let turns = self.messages.iter().enumerate();
         turns
@@ -149,7 +149,7 @@ impl Conversation {
             .collect()
     }
 
-    /// What its tools gave, in their order; texts of one output are joined.
+    /// The outputs of its tools, in order; texts of one output are joined.
     pub fn outputs(&self) -> Vec<String> {
         let outputs = self.messages.iter().filter(|message| matches!(message.role, Role::Tool));
         outputs.map(|message| message.content.texts().concat()).collect()
@@ -173,7 +173,7 @@ impl Conversation {
                 _ => turns.push((role, blocks)),
             }
         }
-        // The moving breakpoint that agents put on the newest block.
+        // Agents put a moving breakpoint on the newest block.
         if let Some(block) = turns.last_mut().and_then(|(_, blocks)| blocks.last_mut()) {
             block.set("cache_control", json!({"type": "ephemeral"}));
         }
@@ -231,7 +231,7 @@ impl Content {
         self.texts().iter().map(|text| text_block(text)).collect()
     }
 
-    /// As a bare string where it was recorded as one.
+    /// As a plain string if it was recorded as one.
     fn recorded(&self) -> Item {
         match self {
             Self::One(text) => text.as_str().into(),

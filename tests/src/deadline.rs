@@ -1,4 +1,4 @@
-//! Waiting on a condition, never for a time.
+//! Waits for a condition, never for a fixed time.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use anyhow::{Result, bail};
 /// measure: a machine ten times slower than any seen still meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
+/// Time between two checks of a condition.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks at `condition` until it gives a value; `what` names it in the error after [`PATIENCE`].
+/// Checks `condition` until it returns a value; `what` names it in the error after [`PATIENCE`].
 pub async fn until<T, F>(what: &str, mut condition: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Option<T>>,

@@ -12,10 +12,10 @@ use crate::sidecar::Sidecar;
 
 /// istiod names the resource after the WasmPlugin and its namespace.
 pub const RESOURCE: &str = "extensions.istio.io/wasmplugin/istio-system.headroom";
-/// As Istio names the cluster of a Service's port.
+/// Istio's name of the cluster for a Service's port.
 pub const CLUSTER: &str = "outbound|8789||headroomd.headroom.svc.cluster.local";
 
-/// A bootstrap whose filter is what [`deliver`] puts into `folder`.
+/// A bootstrap with the filter that [`deliver`] puts into `folder`.
 pub fn bootstrap(provider: SocketAddr, sidecar: &Sidecar, folder: &Path) -> Result<String> {
     let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
     bootstrap.listen = Endpoint::loopback(0);
@@ -83,7 +83,7 @@ pub fn resource(version: u32, module: &Path, configuration: &Value) -> Value {
     })
 }
 
-/// Puts the resource where Envoy looks, in one step: it watches for files that are moved there.
+/// Delivers the resource in one step: Envoy watches for files that are moved into the folder.
 pub fn deliver(folder: &Path, resource: &Value) -> Result<()> {
     let new = folder.join("ecds.new");
     fs::write(&new, resource.to_string())?;

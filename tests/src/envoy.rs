@@ -30,17 +30,17 @@ pub struct Options {
     pub decompress: bool,
     /// The filter's cap, from which Envoy's own limit follows.
     pub max_body_bytes: u32,
-    /// Let the router try again on a 5xx.
+    /// Let the router retry after a 5xx.
     pub retry_on_5xx: bool,
-    /// For how many seconds routes wait for an answer; `None`: as the product does, for ever.
+    /// How many seconds routes wait for an answer; `None`: forever, as in the product.
     pub route_timeout: Option<u32>,
-    /// Worker threads; each has a VM of its own.
+    /// Worker threads; each has its own VM.
     pub workers: u32,
-    /// Names beside `localhost` and addresses under which clients may call.
+    /// Host names that clients may use, in addition to `localhost` and addresses.
     pub allow_hosts: Vec<String>,
-    /// What components log, as `http:trace`; empty: warnings.
+    /// Log levels of components, such as `http:trace`; empty: warnings.
     pub log: String,
-    /// A whole configuration, in place of what `headroomctl` would render from the rest.
+    /// A whole configuration, in place of the one that `headroomctl` would render.
     pub configuration: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub struct Envoy {
     started_in: Duration,
 }
 
-/// The Envoy to run: what `envoy/install.sh` finds or installs.
+/// The Envoy to run: the one that `envoy/install.sh` finds or installs.
 pub async fn binary() -> Result<PathBuf> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     let find = || async {
@@ -181,7 +181,7 @@ impl Envoy {
         &self.admin
     }
 
-    /// Where another listener than that for clients is.
+    /// The address of another listener than the clients'.
     pub async fn other_listener(&self, name: &str) -> Result<SocketAddr> {
         listener(&serde_json::from_str(&self.admin_get("/listeners?format=json").await?)?, name)
     }
@@ -240,7 +240,7 @@ fn listener(listeners: &Value, name: &str) -> Result<SocketAddr> {
     Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-/// What `headroomctl up` would run, with this test's neighbours.
+/// The bootstrap of `headroomctl up`, with this test's neighbours.
 fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path, folder: &Path) -> Result<String> {
     if let Some(configuration) = &options.configuration {
         return Ok(configuration.clone());
@@ -271,7 +271,7 @@ fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path, folder: &
         text = text.replace(PRODUCT, &format!("timeout: {seconds}s, idle_timeout: "));
     }
     if options.retry_on_5xx {
-        // The product does not repeat what a provider has answered; an operator may.
+        // The product does not retry after a provider's answer; an operator may.
         const PRODUCT: &str = "retry_on: \"connect-failure,reset-before-request\", num_retries: 1";
         ensure!(text.contains(PRODUCT), "the rendered bootstrap has no retry policy of the expected form");
         return Ok(text.replace(PRODUCT, "retry_on: \"5xx\", num_retries: 3"));

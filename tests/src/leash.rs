@@ -1,4 +1,4 @@
-//! Child processes that cannot outlive the test: they end with a drop, a panic, an exit, and a kill of
+//! Child processes that cannot outlive the test: they end after a drop, a panic, an exit, and a kill of
 //! the parent.
 
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 /// A running child process.
 ///
 /// Statics are not dropped when a process exits and nothing is dropped when it is killed, so a second
-/// process holds the reading end of a pipe that only we can write to: when we are gone in whatever way,
+/// process holds the reading end of a pipe that only this process can write to: however this process ends,
 /// the pipe closes and it kills the child.
 #[derive(Debug)]
 pub struct Leashed {
@@ -66,7 +66,7 @@ impl Leashed {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
 
-    /// An error with the end of the log when the child has ended on its own.
+    /// An error with the end of the log if the child has ended on its own.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -76,7 +76,7 @@ impl Leashed {
 
     /// SIGKILL, and waits until the process is gone.
     pub fn kill(&mut self) -> Result<ExitStatus> {
-        // The guard goes first: after the wait below the pid may belong to someone else.
+        // The guard ends first: after the wait below another process may have the pid.
         self.guard.kill()?;
         self.guard.wait()?;
         self.child.kill()?;

@@ -1,8 +1,7 @@
 //! The end-to-end harness: a real Envoy with the real filter, the real sidecar and a scripted provider.
 //!
-//! [`Stack::start`] brings the four up on free loopback ports and takes them down again; a
-//! [`client::Connection`] has every frame of a request in its hands; the [`Provider`] remembers, byte
-//! for byte, what reached it.
+//! [`Stack::start`] starts the four on free loopback ports and stops them again; a [`client::Connection`]
+//! controls every frame of a request; the [`Provider`] records every byte that reached it.
 
 pub mod agent;
 pub mod anthropic_cache;

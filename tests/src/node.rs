@@ -10,17 +10,17 @@ use crate::built::{target_folder, workspace};
 use crate::python::run;
 
 /// A folder under `target/` with the scripts of `clients/FOLDER` and the packages that its lock file pins.
-/// Installed once, whoever asks first.
+/// Installed once, by the first caller.
 pub fn with(folder: &str) -> Result<PathBuf> {
     let source = workspace().join("tests/clients").join(folder);
     let installed = target_folder()?.join(format!("clients-node-{folder}"));
     fs::create_dir_all(&installed)?;
-    // Each test may be a process of its own: the second waits for what the first installs.
+    // Each test may run in a separate process: the second waits for the installation of the first.
     let lock = fs::File::create(installed.with_extension("lock"))?;
     lock.lock()?;
     let marker = installed.join("installed-lock.json");
     let wanted = fs::read_to_string(source.join("package-lock.json"))?;
-    // Packages are found beside the scripts that import them.
+    // Packages must be in the folder of the scripts that import them.
     for entry in fs::read_dir(&source)? {
         let file = entry?;
         if file.file_type()?.is_dir() {
@@ -33,7 +33,7 @@ pub fn with(folder: &str) -> Result<PathBuf> {
     }
     let missing = "the tests of clients from npm need node (20 or later) with npm: install both";
     // Not `npm ci`: it refuses a lock file without the packages for other platforms, and not every registry
-    // has those of OpenCode. What is locked is installed as locked, and the lock file stays as it is.
+    // has those of OpenCode. The locked versions are installed, and the lock file is not changed.
     let npm = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
     run(Command::new("npm").args(npm).current_dir(&installed)).context(missing)?;
     fs::write(&marker, wanted)?;

@@ -1,5 +1,5 @@
-//! Whole conversations through the stack while something happens: that each stays append-only for the provider,
-//! that none fails, and that the model gets every original that it asks for.
+//! Whole conversations through the stack during an event: each must stay append-only for the provider, none may
+//! fail, and the model must get every original that it asks for.
 
 mod event;
 mod row;
@@ -22,8 +22,8 @@ pub use event::Event;
 pub use row::Row;
 use setting::Setting;
 
-/// Rounds of tool calls, so that a model that retrieves before every second one does so in each [`Way`] beside calls
-/// of the client's tools.
+/// Rounds of tool calls: enough that a model that retrieves before every second one does so in each [`Way`] with
+/// calls of the client's tools.
 pub const ROUNDS: usize = 2 * Way::ALL.len() + 1;
 
 /// Which conversations are held.
@@ -31,24 +31,24 @@ pub const ROUNDS: usize = 2 * Way::ALL.len() + 1;
 pub struct Conversations {
     /// In these formats, each as JSON and as streams.
     pub formats: Vec<Format>,
-    /// So many of each.
+    /// How many of each.
     pub each: usize,
     /// Rounds of tool calls, before the user's last question.
     pub rounds: usize,
-    /// The model calls `headroom_retrieve` before each round that this divides; 0: never.
+    /// The model calls `headroom_retrieve` before each round whose number is divisible by this; 0: never.
     pub retrieve_every: usize,
-    /// How it does.
+    /// The ways of these calls.
     pub ways: Vec<Way>,
-    /// The model uses memory in each round that this divides; 0: never.
+    /// The model uses memory in each round whose number is divisible by this; 0: never.
     pub remember_every: usize,
-    /// The agents read source files, of which bodies of functions are left out, and grow until the filter presses
-    /// harder.
+    /// Whether the agents read source files whose function bodies are left out, until the filter's pressure
+    /// increases.
     pub sources: bool,
     /// More of the filter's configuration: a JSON object.
     pub plugin: Value,
 }
 
-/// Source files that an agent reads at most before it reads the first again.
+/// Maximum number of source files before an agent reads the first one again.
 const FILES: usize = 64;
 
 impl Default for Conversations {
@@ -68,7 +68,7 @@ impl Default for Conversations {
     }
 }
 
-/// One conversation, and what has come of it.
+/// One conversation, and its result.
 #[derive(Debug)]
 struct Held {
     agent: Agent,
@@ -110,7 +110,7 @@ impl Conversations {
         plugin
     }
 
-    /// Agents that have said their first words, and a provider that expects them.
+    /// Agents with their first message, and a provider that expects them.
     fn begin(&self, provider: &Provider) -> Result<Vec<Held>> {
         let mut all = Vec::new();
         for &format in &self.formats {
@@ -130,7 +130,7 @@ impl Conversations {
     }
 }
 
-/// Holds conversations while this happens. They take their rounds together; in a crowd, each as it can.
+/// Holds conversations during an event. They take their rounds together; in a crowd, each at its own speed.
 pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row>> {
     let mut setting = Setting::start(event, &conversations.configuration()).await?;
     let mut all = conversations.begin(setting.provider())?;
@@ -156,7 +156,7 @@ pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row
     Ok(row::rows(event, setting.provider(), &all))
 }
 
-/// Takes so many rounds in each conversation at the same time; 0: asks once, and expects an answer without calls.
+/// Takes this many rounds in all conversations at the same time; 0: asks once, and expects an answer without calls.
 async fn together(all: Vec<Held>, to: impl Fn(usize) -> SocketAddr, rounds: usize) -> Result<Vec<Held>> {
     let mut running = JoinSet::new();
     let count = all.len();

@@ -1,4 +1,4 @@
-//! A provider that answers as it is told and remembers what it got.
+//! A provider that answers by a script and records its requests.
 
 mod answer;
 mod binding;
@@ -46,7 +46,7 @@ pub use script::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
 
 /// A running provider, speaking HTTP/1.1 and HTTP/2 without TLS.
 ///
-/// A request is answered by the [`Script`] in its header; or, where its name has a [`Plan`], by a model that
+/// A request is answered by the [`Script`] in its header; or, if its name has a [`Plan`], by a model that
 /// thinks, and by a provider that checks what the conversation's thinking is bound to.
 ///
 /// For clients that are not in this process: `GET /__requests/{name}` gives the recorded requests of a name as
@@ -68,13 +68,13 @@ pub struct Recorded {
     pub version: Version,
     /// In the order of arrival, names in lower case.
     pub headers: HeaderMap,
-    /// The body; what came of it when `complete` is false.
+    /// The body; only the received part if `complete` is false.
     pub body: Bytes,
-    /// False when the sender went away in the middle of the body.
+    /// False if the sender left in the middle of the body.
     pub complete: bool,
     /// The trailers.
     pub trailers: Option<HeaderMap>,
-    /// When it had arrived whole.
+    /// When it was complete.
     pub at: Instant,
 }
 
@@ -86,7 +86,7 @@ struct State {
     caches: Mutex<HashMap<String, PromptCache>>,
 }
 
-/// What an answer depends on. The rest of a body is only skipped over: latencies are measured here.
+/// The fields that an answer depends on. The rest of a body is skipped, because latencies are measured here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -103,7 +103,7 @@ struct StreamOptions {
 
 type Body = BoxBody<Bytes, io::Error>;
 
-/// The events of OpenAI's answer to a request behind so many tool outputs, as JSON.
+/// The events of OpenAI's answer to a request after this many tool outputs, as JSON.
 pub(crate) fn response_events(
     model: &str,
     script: &Script,
@@ -130,10 +130,10 @@ pub(crate) fn response_events(
     answer.events().iter().filter_map(data).collect()
 }
 
-/// Servers live on a runtime of their own: each test has another, and ends it before the next begins.
+/// Servers run on a separate runtime: each test has its own runtime, which ends with the test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
 
-/// Runs `work` where the servers live.
+/// Runs `work` on the servers' runtime.
 pub(crate) async fn on_server_runtime<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
@@ -163,28 +163,28 @@ impl Provider {
         self.address
     }
 
-    /// What arrived under a name, in order.
+    /// The requests of a name, in order.
     pub fn requests(&self, name: &str) -> Vec<Recorded> {
         self.state.recorded.lock().expect("no panic while locked").get(name).cloned().unwrap_or_default()
     }
 
-    /// What arrived under a name, in order; it is forgotten here.
+    /// The requests of a name, in order; they are removed here.
     pub fn take(&self, name: &str) -> Vec<Recorded> {
         self.state.recorded.lock().expect("no panic while locked").remove(name).unwrap_or_default()
     }
 
-    /// From now on a model answers the requests of this name by a plan; what was known of the name is forgotten.
-    /// It is also that of requests whose name goes on with a slash and a number.
+    /// From now on a model answers the requests of this name by a plan; earlier data of the name is removed.
+    /// The plan also applies to requests whose name continues with a slash and a number.
     pub fn follow(&self, name: &str, plan: Plan) {
         self.state.follow(name, plan);
     }
 
-    /// What has happened under a name with a plan.
+    /// The report of a name with a plan.
     pub fn report(&self, name: &str) -> Report {
         self.state.with_followed(name, |followed| followed.report()).unwrap_or_default()
     }
 
-    /// Forgets what has happened under a name, and its plan: for runs that would not fit into memory.
+    /// Removes the data and the plan of a name, for runs that would not fit into memory.
     pub fn forget(&self, name: &str) {
         self.take(name);
         self.state.followed.lock().expect("no panic while locked").remove(name);
@@ -229,7 +229,7 @@ impl State {
         Arc::clone(gates.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(0))))
     }
 
-    /// Remembers a request and says how many of its name came before.
+    /// Remembers a request and returns how many of its name came before.
     fn record(&self, name: &str, request: Recorded) -> usize {
         let mut recorded = self.recorded.lock().expect("no panic while locked");
         let requests = recorded.entry(name.to_owned()).or_default();
@@ -262,14 +262,14 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         let state = Arc::clone(&state);
         async move { respond(request, &state).await }
     });
-    // A connection that breaks is the business of the test that broke it.
+    // A broken connection is not an error here: the test has broken it.
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // As much as providers take.
+    // The same limit as real providers.
     server.http1().max_headers(1_000);
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// `Err`: the connection is to be broken.
+/// `Err`: break the connection.
 async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Response<Body>> {
     let allowance = allowance(request.uri().path(), request.headers());
     let mut response = answered(request, state).await?;
@@ -279,7 +279,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Respon
     Ok(response)
 }
 
-/// What answers to a subscription say of its allowance.
+/// The headers about an allowance in answers to a subscription.
 fn allowance(path: &str, headers: &HeaderMap) -> &'static [(&'static str, &'static str)] {
     let is_claudes =
         headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"Bearer sk-ant-oat"));
@@ -426,7 +426,7 @@ fn set_plan(state: &State, name: &str, body: &[u8]) -> Response<Body> {
     }
 }
 
-/// The body as far as it came, its trailers, and whether it came to its end.
+/// The received body, its trailers, and whether it was complete.
 async fn read(incoming: &mut Incoming) -> (Bytes, Option<HeaderMap>, bool) {
     let mut body = Vec::new();
     let mut trailers = None;
@@ -457,7 +457,7 @@ fn stream_answer(pieces: Vec<Bytes>, gate: Option<Arc<Semaphore>>, breaks: bool)
                 let Ok(permit) = gate.acquire().await else { return };
                 permit.forget();
             }
-            // The receiver is gone when the client has left.
+            // The receiver is gone if the client has left.
             if sender.send_data(piece).await.is_err() {
                 return;
             }

@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::built::{target_folder, workspace};
 
-/// The interpreter of a virtual environment under `target/` with what `clients/FILE` pins. Made once,
-/// whoever asks first.
+/// The interpreter of a virtual environment under `target/` with the packages of `clients/FILE`. Created
+/// once, by the first caller.
 pub fn with(requirements: &str) -> Result<PathBuf> {
     with_interpreter("python3", requirements)
 }
 
-/// The same, of an interpreter of that name.
+/// The same, for the interpreter with that name.
 pub fn with_interpreter(interpreter: &str, requirements: &str) -> Result<PathBuf> {
     let file = workspace().join("tests/clients").join(requirements);
     let wanted = fs::read_to_string(&file)?;
@@ -22,7 +22,7 @@ pub fn with_interpreter(interpreter: &str, requirements: &str) -> Result<PathBuf
     let environment = target_folder()?.join(format!("clients-{name}"));
     let python = environment.join("bin/python");
     let marker = environment.join("installed-requirements.txt");
-    // Each test may be a process of its own: the second waits for what the first installs.
+    // Each test may run in a separate process: the second waits for the installation of the first.
     let lock = fs::File::create(environment.with_extension("lock"))?;
     lock.lock()?;
     if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
@@ -37,7 +37,7 @@ pub fn with_interpreter(interpreter: &str, requirements: &str) -> Result<PathBuf
     Ok(python)
 }
 
-/// Runs a command; an error holds everything that it said.
+/// Runs a command; an error contains all of its output.
 pub fn run(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?} does not start"))?;
     let text =

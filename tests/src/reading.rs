@@ -1,4 +1,4 @@
-//! Reads request bodies without the engine: an opinion of its own on structure and size.
+//! Reads request bodies without the engine, as an independent check of structure and size.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use headroom_compress::{Api, Encoding};
 use serde_json::Value;
 
 /// A body as a JSON value in which every tool output is the empty string. Two bodies that are equal in
-/// this form differ in nothing but the text of tool outputs.
+/// this form differ only in the text of tool outputs.
 pub fn without_outputs(api: Api, body: &[u8]) -> Result<Value> {
     let mut value: Value = serde_json::from_slice(body).context("the body is no JSON")?;
     for output in outputs(api, &mut value) {
@@ -91,7 +91,7 @@ fn strings(content: &mut Value) -> Vec<&mut Value> {
     }
 }
 
-/// Counts the tokens of whole requests. A history comes again with every turn, so texts are remembered.
+/// Counts the tokens of whole requests. Every turn repeats the history, so counts of texts are cached.
 #[derive(Debug, Default)]
 pub struct TokenCounter {
     known: HashMap<String, usize>,

@@ -1,4 +1,4 @@
-//! A relay before Envoy that remembers what a client sent, and adds headers that the client cannot.
+//! A relay before Envoy that records the client's requests, and adds headers that the client cannot add.
 
 use std::convert::Infallible;
 use std::io;
@@ -58,7 +58,7 @@ impl Reserved {
         self.address
     }
 
-    /// Passes everything on to `to`, with `script` for the provider.
+    /// Forwards everything to `to`, with `script` for the provider.
     pub async fn start(self, to: SocketAddr, name: &str, script: &Script) -> Result<Relay> {
         let script = HeaderValue::from_str(&script.header()).context("a script within ASCII")?;
         let state = Arc::new(State { to, name: name.to_owned(), script, sent: Mutex::default() });
@@ -86,7 +86,7 @@ impl Relay {
         Ok(Reserved { listener, address })
     }
 
-    /// What has been sent, in order.
+    /// The client's requests, in order.
     pub fn sent(&self) -> Vec<Sent> {
         self.state.sent.lock().expect("no panic while locked").clone()
     }
@@ -97,11 +97,11 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         let state = Arc::clone(&state);
         async move { Ok::<_, Infallible>(pass(request, &state).await.unwrap_or_else(|e| refused(&e))) }
     });
-    // A connection that breaks is the client's business.
+    // A broken connection is not an error here.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Passes one request on, over a connection of its own, and its answer back, piece by piece.
+/// Forwards one request over a separate connection, and its answer piece by piece.
 async fn pass(request: Request<Incoming>, state: &State) -> Result<Response<Body>> {
     let (mut parts, incoming) = request.into_parts();
     let body = incoming.collect().await?.to_bytes();

@@ -1,4 +1,4 @@
-//! Replays recorded conversations through a stack and checks everything that can be checked.
+//! Replays recorded conversations through a stack and checks every property that can be checked.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::provider::NAME_HEADER;
 use crate::reading::{TokenCounter, messages, without_outputs};
 use crate::stack::Stack;
 
-/// What came of one set of conversations.
+/// The result of one set of conversations.
 #[derive(Debug)]
 pub struct Row {
     /// The set's name.
@@ -25,11 +25,11 @@ pub struct Row {
     pub requests: usize,
     /// o200k tokens of all requests as the clients sent them.
     pub tokens_before: usize,
-    /// o200k tokens of all requests as the provider got them.
+    /// o200k tokens of all requests as received by the provider.
     pub tokens_after: usize,
     /// With the filter at work and with `x-headroom-bypass`, one after the other.
     pub latencies: Latencies,
-    /// Whatever was not as it has to be, one sentence each.
+    /// Faults, one sentence each.
     pub faults: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Row {
     }
 }
 
-/// Sends every request of a set twice, with the filter and past it, and compares what arrived.
+/// Sends every request of a set twice, with the filter and without it, and compares what arrived.
 pub async fn replay(stack: &Stack, set: &Set, config: &Config) -> Result<Row> {
     let api = set.conversations.first().map_or(Api::AnthropicMessages, Conversation::api);
     let mut replay = Replay {
@@ -97,14 +97,14 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Sends a request both ways and gives what the provider got from the filter.
+    /// Sends a request both ways and returns the body that the provider got from the filter.
     async fn exchange(&mut self, name: &str, body: &[u8]) -> Result<Vec<u8>> {
         let call = Call::post(conversation::path(self.row.api), body.to_vec());
         let filtered_name = format!("{name}, filtered");
         let passed_name = format!("{name}, passed");
         let filtered = call.clone().header(NAME_HEADER, &filtered_name);
         let passed = call.header(NAME_HEADER, &passed_name).header("x-headroom-bypass", "true");
-        // Whoever goes second may find a warmer machine, so they take turns.
+        // The second one may find a warmer machine, so they take turns.
         let (with, without) = if self.row.requests.is_multiple_of(2) {
             let with = timed(&mut self.filtered, filtered).await?;
             (with, timed(&mut self.passed, passed).await?)

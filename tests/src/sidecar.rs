@@ -1,4 +1,4 @@
-//! The sidecar in all its states: the real one, and those that make trouble.
+//! The sidecar: the real one, and faulty ones.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
@@ -25,14 +25,14 @@ use crate::deadline::until;
 use crate::leash::Leashed;
 use crate::{built, provider};
 
-/// What listens on the sidecar's gRPC port.
+/// The server on the sidecar's gRPC port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// headroomd.
     Real,
     /// Nothing.
     Down,
-    /// Takes every call and never answers it.
+    /// Accepts every call and never answers.
     Silent,
     /// Sends bytes that are not HTTP/2.
     Noise,
@@ -55,8 +55,8 @@ pub struct Sidecar {
     daemon: Option<Leashed>,
 }
 
-/// A loopback port that nothing listens on, and that nobody is given before headroomd listens there: it is below
-/// those that the system gives away, and each process of the tests has its own few.
+/// A loopback port on which nothing listens, and that no other program gets before headroomd: it is below the
+/// range from which the system assigns ports, and each test process has its own few.
 pub fn free_port() -> Result<SocketAddr> {
     const FIRST: u32 = 10_000;
     const PORTS: u32 = 20_000;
@@ -113,22 +113,22 @@ impl Sidecar {
         Ok(sidecar)
     }
 
-    /// Where the filter calls.
+    /// The address for the filter.
     pub fn grpc(&self) -> SocketAddr {
         self.grpc
     }
 
-    /// Where people look.
+    /// The address for people.
     pub fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// How many calls a troublesome sidecar has got.
+    /// The number of calls that a faulty sidecar has received.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Starts headroomd on the ports and the state of before, and waits until it is ready.
+    /// Starts headroomd with the same ports and state as before, and waits until it is ready.
     pub async fn run(&mut self) -> Result<()> {
         let mut environment = vec![
             ("HEADROOM_WORKSPACE_DIR".to_owned(), self.workspace.display().to_string()),
@@ -137,7 +137,7 @@ impl Sidecar {
         environment.extend(self.database.iter().map(|url| ("HEADROOM_DATABASE_URL".to_owned(), url.clone())));
         environment.extend(self.variables.iter().cloned());
         let arguments = ["--http".into(), self.http.to_string(), "--grpc".into(), self.grpc.to_string()];
-        // A write beyond the limit that stands for a full disk fails, instead of ending the process.
+        // A write beyond the limit that simulates a full disk must fail instead of ending the process.
         let ignoring = ["-c".to_owned(), "trap '' XFSZ; exec \"$0\" \"$@\"".to_owned()];
         let program = built::headroomd().await?.display().to_string();
         let arguments: Vec<String> = ignoring.into_iter().chain([program]).chain(arguments).collect();
@@ -160,7 +160,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// From its next start on headroomd has this variable.
+    /// headroomd gets this variable at its next start.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
@@ -171,22 +171,22 @@ impl Sidecar {
         Ok(())
     }
 
-    /// SIGSTOP: from now on it answers nobody.
+    /// SIGSTOP: from now on it answers no calls.
     pub fn suspend(&self) -> Result<()> {
         self.signal("-STOP")
     }
 
-    /// SIGCONT: it answers what has waited.
+    /// SIGCONT: it answers the waiting calls.
     pub fn resume(&self) -> Result<()> {
         self.signal("-CONT")
     }
 
-    /// Lets none of its files grow or be written beyond their first page, its log included.
+    /// Prevents all writes beyond the first page of its files, its log included.
     pub fn fill_disk(&self) -> Result<()> {
         self.limit_files("4096:")
     }
 
-    /// Takes that back.
+    /// Reverses [`Self::fill_disk`].
     pub fn empty_disk(&self) -> Result<()> {
         self.limit_files("unlimited:")
     }
@@ -222,7 +222,7 @@ impl Sidecar {
         stats["requests"]["total"].as_u64().with_context(|| format!("/stats counts no requests: {stats}"))
     }
 
-    /// The original behind a hash, or the part of it that `lines` names; `None`: the sidecar has none.
+    /// The original behind a hash, or the part in `lines`; `None`: the sidecar has none.
     pub async fn retrieve(&self, tenant: &str, hash: &str, lines: &str) -> Result<Option<String>> {
         let request = RetrieveRequest {
             tenant: tenant.to_owned(),
@@ -241,7 +241,7 @@ impl Sidecar {
     /// The whole original behind a hash, as people get it; `None`: the sidecar has none.
     pub async fn original(&self, hash: &str) -> Result<Option<String>> {
         let path = format!("/v1/retrieve/{hash}");
-        // Whoever asks for many in a row is told to come back.
+        // Many requests in a row are asked to retry.
         let answer = until("the sidecar has time", || async {
             let mut connection = Connection::open(self.http, Protocol::Http1).await.ok()?;
             let answer = connection.send(Call::get(&path)).await.ok()?;
@@ -255,23 +255,23 @@ impl Sidecar {
         Ok(whole["original_content"].as_str().map(str::to_owned))
     }
 
-    /// What `GET /stats` answers.
+    /// The answer of `GET /stats`.
     pub async fn stats(&self) -> Result<Value> {
         self.json("/stats").await
     }
 
-    /// What `GET /transformations/feed` answers: the newest hundred requests, newest first.
+    /// The answer of `GET /transformations/feed`: the newest hundred requests, newest first.
     pub async fn feed(&self) -> Result<Value> {
         self.json("/transformations/feed?limit=100").await
     }
 
-    /// What a path answers.
+    /// The answer of a path.
     pub async fn text(&self, path: &str) -> Result<String> {
         let mut connection = Connection::open(self.http, Protocol::Http1).await?;
         Ok(connection.send(Call::get(path)).await?.text())
     }
 
-    /// What a page answers.
+    /// The JSON of a page.
     pub async fn json(&self, path: &str) -> Result<Value> {
         let text = self.text(path).await?;
         serde_json::from_str(&text).with_context(|| format!("{path} answered {text}"))
@@ -311,7 +311,7 @@ async fn answer(
     if kind == Kind::Silent {
         std::future::pending::<()>().await;
     }
-    // The caller may have given up in the middle; then nobody reads the answer either.
+    // The caller may have given up in the middle; then no one reads the answer either.
     let _ = request.into_body().collect().await;
     // One gRPC message of five bytes: field 1 as a length that runs past the end.
     let message = match kind {

@@ -1,8 +1,8 @@
-//! Tests that need what a machine may not have.
+//! Tests that need a program that a machine may not have.
 
 use anyhow::{Result, ensure};
 
-/// What a test needs; without it, a loud skip on a person's machine, and an error in CI.
+/// Returns what a test needs. Without it the test is skipped with a message; in CI this is an error.
 pub fn unless<T>(what: &str, found: Result<T>) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),

@@ -14,7 +14,7 @@ use crate::sidecar::{Kind, Sidecar};
 /// A running stack. Dropping it ends its processes and removes their files.
 #[derive(Debug)]
 pub struct Stack {
-    /// Envoy goes down before those that it talks to.
+    /// Envoy is dropped before the servers that it talks to.
     pub envoy: Envoy,
     /// The sidecar.
     pub sidecar: Sidecar,
@@ -45,7 +45,7 @@ impl Stack {
         Ok(Self { envoy, sidecar, provider, options, envoys: 1, folder })
     }
 
-    /// Starts one more Envoy like the first, with nothing in common but the neighbours.
+    /// Starts one more Envoy like the first, which shares only the neighbours.
     pub async fn another_envoy(&mut self) -> Result<Envoy> {
         let folder = self.folder.path().join(format!("envoy-{}", self.envoys));
         self.envoys += 1;
@@ -53,7 +53,7 @@ impl Stack {
         envoy(&self.options, &self.provider, &self.sidecar, &folder).await
     }
 
-    /// Ends Envoy and starts it again. It listens on another port then.
+    /// Restarts Envoy. It then listens on another port.
     pub async fn restart_envoy(&mut self) -> Result<()> {
         self.envoy = self.another_envoy().await?;
         Ok(())
@@ -64,7 +64,8 @@ impl Stack {
         Connection::open(self.envoy.listener(), protocol).await
     }
 
-    /// Sends one request on a connection of its own and gives its answer and what reached the provider.
+    /// Sends one request on a separate connection, and returns its answer and the request that reached
+    /// the provider.
     pub async fn exchange(
         &self,
         name: &str,
@@ -75,7 +76,7 @@ impl Stack {
         Ok((answer, self.provider.requests(name)))
     }
 
-    /// Where the processes keep their files.
+    /// The folder of the processes' files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -1,5 +1,4 @@
-//! A provider that speaks Responses over WebSocket, and a client for it, with a library that this project has
-//! not written.
+//! A provider that speaks Responses over WebSocket, and a client for it, with an independent library.
 //!
 //! What the client sends decides what the provider does: a `response.create` is answered with the events of
 //! a response, `close CODE` with a close frame, `drop` with the end of the connection, and everything else
@@ -26,16 +25,16 @@ use crate::provider::{Script, on_server_runtime, response_events};
 /// A handshake with this header is refused with 403.
 pub const REFUSE_HEADER: &str = "x-test-refuse";
 
-/// A request for this model is answered only with the news that the answer has begun.
+/// A request for this model gets only the event that the answer has begun.
 pub const SILENT: &str = "silent";
 
-/// What the provider has seen.
+/// The provider's state.
 #[derive(Debug, Default)]
 struct Seen {
     handshakes: Vec<HeaderMap>,
     messages: Vec<Message>,
-    /// Of all tool outputs so far, by the id of their call: a request that continues a response carries only
-    /// what is new.
+    /// All tool outputs so far, by the id of their call: a request that continues a response contains only
+    /// the new ones.
     outputs: Vec<Value>,
 }
 
@@ -48,7 +47,7 @@ pub struct WebSocketProvider {
 }
 
 impl WebSocketProvider {
-    /// Starts on a free port. The number of tool outputs so far says which part of a script is next.
+    /// Starts on a free port. The number of tool outputs so far decides which part of a script is next.
     pub async fn start(script: Script) -> Result<Self> {
         on_server_runtime(async move {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -58,7 +57,7 @@ impl WebSocketProvider {
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let provider = accepting.clone();
-                    // A session that ends in an error has ended, which is what the tests look at.
+                    // An error also ends a session, and the tests check only that it has ended.
                     tokio::spawn(async move { provider.serve(stream).await.ok() });
                 }
             });
@@ -128,7 +127,7 @@ impl WebSocketProvider {
             return vec![json!({"type": "response.created", "response": {"model": model}}).to_string()];
         }
         if request["generate"] == false {
-            // A warm-up: it is taken in, and there is nothing to say.
+            // A warm-up: it is accepted, without output.
             let tokens = body_bytes / 4;
             let response = json!({"id": "resp_warm", "model": model, "status": "completed", "output": [],
                 "usage": {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}});

@@ -13,7 +13,7 @@ use headroom_e2e::sidecar::Kind;
 use headroom_e2e::{Stack, node, python, say, skip};
 use serde_json::json;
 
-/// A stack, and the command with what a script has to know.
+/// Starts a stack, and runs the command with the variables of a script.
 async fn drive(command: Command) -> Result<()> {
     drive_in(Stack::start(Options::default(), Kind::Down).await?, command).await
 }
@@ -32,13 +32,13 @@ async fn python(requirements: &'static str, script: &str) -> Result<()> {
     let Some(interpreter) = skip::unless("packages from PyPI", found)? else { return Ok(()) };
     let mut command = Command::new(interpreter);
     command.arg(workspace().join("tests/clients").join(script));
-    // LiteLLM otherwise asks the network for its table of prices.
+    // Otherwise LiteLLM downloads its table of prices.
     command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
     drive(command).await
 }
 
 /// Runs a script that holds conversations of twelve rounds with a model that thinks and retrieves in every second,
-/// and checks what the provider saw of those whose names begin like this.
+/// and checks the provider's reports of those with these names.
 async fn rounds(script: &str, names: &[&str]) -> Result<()> {
     let found = tokio::task::spawn_blocking(|| python::with("requirements.txt")).await?;
     let Some(interpreter) = skip::unless("packages from PyPI", found)? else { return Ok(()) };
@@ -61,7 +61,7 @@ async fn rounds(script: &str, names: &[&str]) -> Result<()> {
         let (asked, exact) = (report.retrievals.len(), report.exact(&outputs));
         say(&format!("{name}: {} requests, {exact} of {asked} retrievals exact", report.requests));
         ensure!(report.problems().is_empty(), "{name}:\n{}", report.problems().join("\n"));
-        // Where the server has the conversation nothing is left out.
+        // If the server has the conversation, nothing is left out.
         ensure!(exact == asked && (asked >= 5 || name.contains("stored")), "{name}: {exact} of {asked}");
         ensure!(report.requests > 12, "{name}: {report:?}");
     }

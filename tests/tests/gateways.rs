@@ -1,4 +1,4 @@
-//! Those that call `/v1/compress`: LiteLLM's guardrail, npm `headroom-ai` and the Python client, as people install them.
+//! The clients of `/v1/compress`: LiteLLM's guardrail, npm `headroom-ai` and the Python client, as people install them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use headroom_e2e::{Stack, node, python, say, skip};
 use serde::Deserialize;
 use serde_json::json;
 
-/// What became of a conversation through LiteLLM.
+/// The result of a conversation through LiteLLM.
 #[derive(Debug, Deserialize)]
 struct Conversation {
     said: Option<String>,
@@ -77,14 +77,14 @@ async fn litellm(
     Ok(Some((conversations, outputs, plan)))
 }
 
-/// What holds of every version.
+/// Assertions for every version.
 fn each_goes_to_its_end(conversations: &BTreeMap<String, Conversation>, plan: &Plan) -> Result<()> {
     ensure!(conversations.len() == 14, "{:?}", conversations.keys());
     for (name, conversation) in conversations {
         let Conversation { said, error, report, .. } = conversation;
         ensure!(said.as_deref() == Some(&plan.last) && error.is_none(), "{name}: {error:?} {said:?}");
-        // LiteLLM changes what the reasoning is bound to. The provider refuses it, and LiteLLM sends the request once
-        // more without any reasoning.
+        // LiteLLM changes the text that the reasoning is bound to. The provider refuses it, and LiteLLM sends the
+        // request again without any reasoning.
         let bound = name == "messages-thinking";
         ensure!(bound != report.refused.is_empty(), "{name}: {:?}", report.refused);
         ensure!(report.requests > plan.rounds, "{name}: {} requests", report.requests);
@@ -93,7 +93,7 @@ fn each_goes_to_its_end(conversations: &BTreeMap<String, Conversation>, plan: &P
         } else {
             ensure!(report.dropped.is_empty(), "{name}: {:?}", report.dropped);
         }
-        // A result is sent whole once, and shortened from the next round on.
+        // The first request with a result contains it whole; later ones contain it shortened.
         let serves = !name.contains("down") && !name.contains("slow");
         ensure!(serves != report.rewritten.is_empty(), "{name}: {:?}", report.rewritten);
     }

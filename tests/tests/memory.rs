@@ -1,5 +1,5 @@
-//! `headroomctl memory` against a real headroomd: what a person keeps, corrects, forgets, hands on, and takes over from the
-//! Python Headroom.
+//! `headroomctl memory` against a real headroomd: a person saves, corrects, deletes and exports facts, and imports them
+//! from upstream, the Python product.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `headroomctl up`, as people run it: the program, its two children, and signals.
+//! `headroomctl up`, as users run it: the program, its two children, and signals.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ struct Up {
     process: Child,
     listener: SocketAddr,
     workspace: TempDir,
-    /// What it said on standard output once it was ready.
+    /// Its standard output when it was ready.
     printed: String,
 }
 
@@ -89,7 +89,7 @@ impl Up {
         Connection::open(self.listener, Protocol::Http1).await?.send(call).await
     }
 
-    /// The ids of Envoy and headroomd.
+    /// The process ids of Envoy and headroomd.
     fn children(&self) -> Result<Vec<(String, u32)>> {
         let id = self.process.id().context("headroomctl runs")?;
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
@@ -112,7 +112,7 @@ fn kill(signal: &str, process: u32) -> Result<()> {
     Ok(())
 }
 
-/// How a process ended, and what it said on standard error.
+/// The exit status of a process, and its standard error.
 async fn ending(mut process: Child) -> Result<(ExitStatus, String)> {
     let mut message = String::new();
     let mut stderr = process.stderr.take().context("a pipe was asked for")?;
@@ -123,7 +123,7 @@ async fn ending(mut process: Child) -> Result<(ExitStatus, String)> {
 async fn gone(children: &[(String, u32)]) -> Result<()> {
     until("the children are gone", || async {
         let running = |process: &u32| {
-            // A zombie that nobody has waited for yet has ended too.
+            // A zombie has ended too.
             fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
         };
         (!children.iter().any(|(_, process)| running(process))).then_some(())
@@ -183,9 +183,9 @@ async fn a_request_that_is_open_at_the_end_gets_its_answer_and_is_counted() -> R
         Connection::open(listener, Protocol::Http1).await.is_err().then_some(())
     })
     .await?;
-    // For longer than the last report is waited for: it is the open request that Envoy is kept for.
+    // Longer than the wait for the last report, so that only the open request keeps Envoy running.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    // As many as an answer has at most.
+    // The maximum number of events of an answer.
     provider.release("open", 50);
     assert!(answer.finish().await?.text().contains("message_stop"));
     let (status, message) = ending(process).await?;

@@ -1,7 +1,7 @@
-//! `headroomctl wrap` and `unwrap` with coding agents as people install them: the loop runs through a Headroom
-//! that was started for it, the agent's settings are what they were, and nothing is left running.
+//! `headroomctl wrap` and `unwrap` with real coding agents: the loop runs through a Headroom that was started
+//! for it, the agent's settings are the same as before, and nothing is left running.
 //!
-//! Slow, and a gigabyte to install: `make test-clients`. What needs no agent runs with the others.
+//! Slow, and a gigabyte to install: `make test-clients`. Tests without an agent run with the others.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// What the model says at last, and the agent is expected to print.
+/// The model's last text, which the agent must print.
 const ANSWER: &str = "The third error names disk sdc.";
 const QUESTION: &str = "Which disk does the third error name?";
 
@@ -40,7 +40,7 @@ impl House {
         Self::with_script(&script_of(calls)).await
     }
 
-    /// One whose provider answers by this script.
+    /// A house whose provider answers by this script.
     async fn with_script(script: &Script) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("home");
@@ -104,7 +104,7 @@ impl House {
         Ok(command)
     }
 
-    /// Waits until nothing of what was started is left.
+    /// Waits until no started process is left.
     async fn is_quiet(&self) -> Result<()> {
         let port = self.port;
         until("Headroom has ended with the last run", || async move {
@@ -115,7 +115,7 @@ impl House {
         until("`up` has ended", || async { lock.try_lock().ok() }).await
     }
 
-    /// What the agent's run was labelled with, as `/stats` has it.
+    /// Checks the label of the agent's run in `/stats`.
     async fn is_labelled(&self, agent: &str) -> Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let stats: Value = until("Headroom answers", || async {
@@ -213,7 +213,7 @@ fn said(output: &Output) -> String {
     format!("{}\n{}", output.status, lines[lines.len().saturating_sub(80)..].join("\n"))
 }
 
-/// An agent, and what it needs beside what `wrap` gives it.
+/// An agent, and its needs in addition to what `wrap` provides.
 struct Agent {
     name: &'static str,
     arguments: Vec<&'static str>,
@@ -221,9 +221,9 @@ struct Agent {
     /// Files in its home folder; those that `wrap --install` edits are among them.
     files: Vec<(&'static str, String)>,
     calls: [ToolCall; 2],
-    /// Where the state of subscriptions has how much of the allowance is used, and how much that is.
+    /// The position of the used allowance in the state of subscriptions, and its value.
     allowance: Option<(&'static str, f64)>,
-    /// Files that the agent writes anew by itself. Nothing of Headroom's may be left in them.
+    /// Files that the agent rewrites itself. They must not contain anything of Headroom's.
     rewrites: Vec<&'static str>,
 }
 
@@ -233,7 +233,7 @@ impl Agent {
     }
 }
 
-/// Runs an agent with `wrap` alone, then with `wrap --install` beside a Headroom of its own, and unwraps it.
+/// Runs an agent with `wrap` alone, then with `wrap --install` and a separate Headroom, and unwraps it.
 async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
     let house = House::new(&agent.calls).await?;
     for (name, text) in &agent.files {
@@ -278,7 +278,7 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
         .collect();
     ensure!(!edited.is_empty(), "nothing was edited: {}", said(&output));
     let before = house.relay.sent().len();
-    // The agent itself, while another wrapped run keeps Headroom alive.
+    // The agent without `wrap`, while another wrapped run keeps Headroom running.
     let mut keeper = house.command(&bin, &agent.variables).await?;
     fs::create_dir_all(house.folder.path().join("keeper"))?;
     write_program(&house.folder.path().join("keeper/goose"), "#!/bin/sh\nexec sleep 120\n")?;
@@ -397,7 +397,7 @@ async fn codex_is_wrapped_with_an_api_key() -> Result<()> {
     drive(bin, codex(r#"{"OPENAI_API_KEY":"dummy"}"#)).await
 }
 
-/// Names nobody, says that it lasts until 2096, and is signed with nothing.
+/// A token without a user, valid until 2096, without a signature.
 const TOKEN: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJlbWFpbCI6ImFAZXhhbXBsZS5jb20iLCJleHAiOjQwMDAwMDAwMDAsImh0dHBzOi8vYXBpLm9wZW5haS5jb20vYXV0aCI6eyJjaGF0Z3B0X3BsYW5fdHlwZSI6InBsdXMiLCJjaGF0Z3B0X2FjY291bnRfaWQiOiJhY2MtMDAwMCIsImNoYXRncHRfdXNlcl9pZCI6InVzZXItMCJ9fQ.c2ln";
 
 #[tokio::test]
@@ -575,7 +575,7 @@ async fn cline_is_wrapped_by_edits_of_a_file_that_it_writes_itself() -> Result<(
     .await
 }
 
-/// GitHub's command line with a key of the user's own, for both kinds of provider.
+/// GitHub's command line with the user's own key, for both kinds of provider.
 #[tokio::test]
 #[ignore = "slow: make test-clients"]
 async fn copilot_cli_is_wrapped_with_a_key_of_the_users_own() -> Result<()> {
@@ -609,7 +609,7 @@ async fn copilot() -> Result<Option<PathBuf>> {
     Ok(skip::unless("Copilot CLI from npm", found)?.map(|folder| folder.join("node_modules/.bin")))
 }
 
-/// Its package wants Python 3.12. `OPENHANDS_BIN` names a folder where it is installed already.
+/// Its package needs Python 3.12. `OPENHANDS_BIN` names a folder with an existing installation.
 async fn openhands() -> Result<Option<PathBuf>> {
     if let Some(bin) = std::env::var_os("OPENHANDS_BIN") {
         return Ok(Some(bin.into()));
@@ -762,7 +762,7 @@ async fn learn_asks_the_command_lines_of_agents_and_checks_what_they_say() -> Re
     Ok(())
 }
 
-/// A program that stands for an agent: a shell script under Goose's name.
+/// A program that replaces an agent: a shell script under Goose's name.
 fn pretend(house: &House, script: &str) -> Result<PathBuf> {
     let bin = house.folder.path().join("bin");
     fs::create_dir_all(&bin)?;
@@ -843,7 +843,7 @@ async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_
     })
     .await?;
     let (one, two) = (runs.remove(0), runs.remove(0));
-    // The first ends, the second still has its Headroom.
+    // The first one ends, and the second one still has its Headroom.
     fs::write(&flag, "")?;
     let output = one.wait_with_output().await?;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -852,7 +852,7 @@ async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     house.is_quiet().await?;
 
-    // Killed where no code of ours runs any more.
+    // Killed, so that no cleanup code runs.
     fs::remove_file(&flag)?;
     fs::remove_file(format!("{}.pids", flag.display()))?;
     let mut killed = house.command(&bin, &[]).await?;

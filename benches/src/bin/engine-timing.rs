@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let folder =
         std::env::args().nth(1).ok_or_else(|| anyhow::anyhow!("expected a folder of conversations"))?;
     println!("{}", serde_json::to_string(&timings(&exchanges(Path::new(&folder))))?);
-    // Node 20 often dies of a segmentation fault when a module returns to it whose memory has grown by more than a
+    // Node 20 often crashes with a segmentation fault when a module ends whose memory has grown by more than a
     // hundred megabytes.
     std::process::exit(0)
 }

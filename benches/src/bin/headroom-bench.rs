@@ -104,7 +104,7 @@ fn in_v8(conversations: &Path) -> Result<Vec<Timing>> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Two Envoys that differ in the filter alone.
+/// Two Envoys. The filter is the only difference between them.
 struct Pair {
     with: Stack,
     without: Stack,
@@ -119,7 +119,7 @@ impl Pair {
     }
 }
 
-/// Starts of which the median counts.
+/// The number of starts; the median counts.
 const STARTS: usize = 5;
 
 async fn modules(modules: &[PathBuf]) -> Result<String> {
@@ -138,7 +138,7 @@ async fn modules(modules: &[PathBuf]) -> Result<String> {
         anyhow::Ok(Envoy::start(&options, neighbours, &module, folder.path()).await?.started_in())
     };
     let mut times = vec![Vec::new(); modules.len() + 1];
-    // In turn, so that what else the machine does is the same for all.
+    // In turn, so that other load on the machine affects all of them equally.
     for _ in 0..STARTS {
         for (times, module) in times.iter_mut().zip([None].into_iter().chain(modules.iter().map(Some))) {
             times.push(start(module).await?);
@@ -230,7 +230,7 @@ async fn interleaved(pair: &Pair, mut next: impl FnMut() -> Vec<u8>, budget: Dur
     let start = Instant::now();
     while latencies.pairs() < FEWEST || start.elapsed() < budget {
         let body = next();
-        // Whoever goes second may find a warmer machine, so they take turns.
+        // The second one may find a warmer machine, so they take turns.
         if latencies.pairs().is_multiple_of(2) {
             let first = timed(&mut with, &body).await?;
             latencies.add(first, timed(&mut without, &body).await?);
@@ -252,8 +252,7 @@ async fn timed(connection: &mut Connection, body: &[u8]) -> Result<Duration> {
     Ok(elapsed)
 }
 
-/// Resident memory over many requests of new content. The memo fills up to its capacity first, which is
-/// what the warm-up is for.
+/// Resident memory over many requests of new content. The warm-up fills the memo up to its capacity first.
 async fn memory(stack: &Stack, exchanges: &[Exchange], requests: u64) -> Result<String> {
     const BYTES: usize = 10_000;
     const SAMPLES: u64 = 5;

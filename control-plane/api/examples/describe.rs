@@ -1,4 +1,4 @@
-//! Writes the descriptor set of the contract: what `baseline/` keeps of a release.
+//! Writes the descriptor set of the contract. `baseline/` keeps one for each release.
 //!
 //!     cargo run -p headroom-api --example describe -- control-plane/api/baseline/0.1.binpb
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map(|name| proto.join(name)),
         [&proto],
     )?;
-    // Comments are no part of what has to stay.
+    // Comments are not part of the contract.
     descriptors.file.iter_mut().for_each(|file| file.source_code_info = None);
     Ok(fs::write(file, descriptors.encode_to_vec())?)
 }

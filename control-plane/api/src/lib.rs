@@ -1,8 +1,8 @@
 //! `headroom.v1`: the contract between the filter and the sidecar.
 //!
-//! The messages are plain [prost] types, usable inside the proxy-wasm module. With the feature
-//! `grpc` the tonic client and server of each service are generated too, and with `pages` there are the JSON pages that
-//! headroomd answers.
+//! The messages are plain [prost] types that the proxy-wasm module can use. The feature `grpc` adds the tonic client
+//! and server of each service. The feature `pages` adds the JSON pages of headroomd; some of their names come from
+//! *upstream*, the Python product.
 
 #[cfg(feature = "pages")]
 pub mod memory;
@@ -20,15 +20,15 @@ pub mod v1 {
 pub mod method {
     /// The service that takes reports.
     pub const CONTROL_PLANE: &str = "headroom.v1.ControlPlane";
-    /// Hands over the records of finished requests.
+    /// Delivers the records of finished requests.
     pub const REPORT: &str = "Report";
     /// Which budgets are used up.
     pub const LIMITS: &str = "Limits";
     /// The service that keeps originals.
     pub const ORIGINALS: &str = "headroom.v1.Originals";
-    /// Stores originals.
+    /// Stores copies of originals.
     pub const ADMIT: &str = "Admit";
-    /// Gives an original back.
+    /// Returns an original.
     pub const RETRIEVE: &str = "Retrieve";
     /// The service that keeps facts.
     pub const MEMORY: &str = "headroom.v1.Memory";
@@ -38,12 +38,12 @@ pub mod method {
     pub const ANSWERS: &str = "headroom.v1.Answers";
     /// Asks for an answer.
     pub const FIND: &str = "Find";
-    /// Hands an answer over.
+    /// Stores an answer.
     pub const KEEP: &str = "Keep";
 }
 
-/// The tokens that the provider got: what was not rewritten has left as it came. Filters before 0.2 called requests
-/// unchanged that had got a tool.
+/// The tokens that the provider received. If nothing was rewritten, these are all tokens of the request. Filters
+/// before 0.2 reported requests as unchanged even if they had added a tool.
 #[must_use]
 pub const fn forwarded_tokens(outcome: v1::RequestOutcome, tokens: &v1::Tokens) -> u64 {
     match outcome {

@@ -1,29 +1,29 @@
-//! What `/v1/memory/*` is asked and answers: JSON over `POST`. Times are milliseconds since 1970, UTC.
+//! Requests and answers of `/v1/memory/*`: JSON over `POST`. Times are milliseconds since 1970, UTC.
 
 pub mod tools;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of one fact at most. A fact is a sentence or a few.
+/// Maximum length of one fact, in bytes. A fact is a sentence or a few.
 pub const MAX_CONTENT_BYTES: usize = 8 << 10;
-/// Facts in one request at most.
+/// Maximum number of facts in one request.
 pub const MAX_FACTS: usize = 100;
-/// Facts that a search gives at most.
+/// Maximum number of facts in a search result.
 pub const MAX_TOP_K: u32 = 50;
-/// Facts that a search gives where nobody says how many.
+/// Number of facts in a search result by default.
 pub const DEFAULT_TOP_K: u32 = 10;
-/// Facts in a list at most.
+/// Maximum number of facts in a list.
 pub const MAX_LIMIT: u32 = 100;
-/// Facts in a list where nobody says how many.
+/// Number of facts in a list by default.
 pub const DEFAULT_LIMIT: u32 = 10;
-/// How much a fact matters where nobody says it.
+/// Importance of a fact by default.
 pub const DEFAULT_IMPORTANCE: f64 = 0.5;
 
 /// Who may find a fact.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Whoever works in the project.
+    /// Everyone who works in the project.
     #[default]
     Project,
     /// The user, in every project.
@@ -44,13 +44,13 @@ impl Scope {
     }
 }
 
-/// Who asks, and from where. What is not known is empty.
+/// Who asks, and from where. Unknown values are empty.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Caller {
-    /// The project: the root of its repository, or a name. Empty: it could not be found out.
+    /// The project: the root of its repository, or a name. Empty: unknown.
     pub project: String,
-    /// The user. Empty: the tenant's name, or who has started headroomd.
+    /// The user. Empty: the tenant's name, or the user who started headroomd.
     pub user: String,
     /// The agent that asks, such as `claude-code`.
     pub agent: String,
@@ -62,7 +62,7 @@ pub struct Caller {
     pub conversation: String,
 }
 
-/// Somebody or something that a fact is about.
+/// A person or thing that a fact is about.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Entity {
     /// Its name.
@@ -72,23 +72,23 @@ pub struct Entity {
     pub entity_type: String,
 }
 
-/// How two entities belong together.
+/// How two entities are related.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Relationship {
-    /// The one.
+    /// The first entity.
     pub source: String,
-    /// What it is to the other.
+    /// Its relation to the second.
     #[serde(alias = "relation")]
     pub relationship: String,
-    /// The other.
+    /// The second entity.
     #[serde(alias = "target")]
     pub destination: String,
 }
 
-/// A fact on its way into memory.
+/// A fact to be saved.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct NewFact {
-    /// What is so.
+    /// The fact itself.
     pub content: String,
     /// How much it matters, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,16 +96,16 @@ pub struct NewFact {
     /// What it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<Entity>,
-    /// How those belong together.
+    /// How those are related.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relationships: Vec<Relationship>,
-    /// Since when it is so; now where it is not said.
+    /// Since when it is true; now if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<i64>,
-    /// From when on it is so no more.
+    /// When it stops being true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_at: Option<i64>,
-    /// The agent that said it, where another brings it.
+    /// The agent that stated it, if another one saves it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_agent: String,
     /// The provider of that agent's model.
@@ -119,31 +119,31 @@ pub struct SaveRequest {
     /// Who asks.
     #[serde(flatten)]
     pub caller: Caller,
-    /// Who may find the facts; the project's where it is known, else the user.
+    /// Who may find the facts. By default the project, if it is known, else the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// The facts: all of them are stored, or none.
+    /// The facts. Either all of them are stored, or none.
     pub facts: Vec<NewFact>,
 }
 
-/// What became of one fact.
+/// What happened to one fact.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SaveStatus {
     /// It is new.
     #[serde(rename = "saved")]
     Saved,
-    /// It was there; the id is that of the fact which was.
+    /// It was already stored; the id is that of the stored fact.
     #[serde(rename = "already saved")]
     AlreadySaved,
 }
 
-/// How a stored fact stands to another.
+/// How a stored fact relates to another.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Relation {
     /// It says the same.
     Same,
-    /// Both cannot be so, as far as their words tell.
+    /// They cannot both be true, judging by their words.
     Contradicts,
     /// It is about the same things.
     Related,
@@ -168,7 +168,7 @@ pub struct Similar {
     pub id: String,
     /// Its text.
     pub content: String,
-    /// How it stands to the new one.
+    /// Its relation to the new one.
     pub relation: Relation,
 }
 
@@ -177,13 +177,13 @@ pub struct Similar {
 pub struct SavedFact {
     /// The fact's id.
     pub id: String,
-    /// What became of it.
+    /// What happened to it.
     pub status: SaveStatus,
     /// Who may find it.
     pub scope: Scope,
     /// Its text as it is stored: without credentials.
     pub content: String,
-    /// Stored facts close to it. Nothing was done about them.
+    /// Stored facts close to it. They were not changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub similar: Vec<Similar>,
 }
@@ -193,7 +193,7 @@ pub struct SavedFact {
 pub struct SaveResponse {
     /// In the order of the request.
     pub saved: Vec<SavedFact>,
-    /// What the caller should know.
+    /// Advice for the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -207,29 +207,29 @@ pub struct Fact {
     pub version: i64,
     /// Who may find it.
     pub scope: Scope,
-    /// The project or the user whose it is; empty for a team's.
+    /// The project or user that owns it; empty if the scope is the team.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub owner: String,
-    /// What is so.
+    /// The fact itself.
     pub content: String,
     /// How much it matters, from 0 to 1.
     pub importance: f64,
     /// What it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<Entity>,
-    /// How those belong together.
+    /// How those are related.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relationships: Vec<Relationship>,
-    /// The agent that said it.
+    /// The agent that stated it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_agent: String,
     /// The provider of that agent's model.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_provider: String,
-    /// How it came.
+    /// How it arrived.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub created_via: String,
-    /// In which conversation.
+    /// The conversation that it came from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub conversation: String,
     /// Why this version was made.
@@ -237,12 +237,12 @@ pub struct Fact {
     pub reason: String,
     /// When it was stored.
     pub created_at: i64,
-    /// Since when it is so.
+    /// Since when it is true.
     pub valid_from: i64,
-    /// From when on it is so no more.
+    /// When it stops being true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_at: Option<i64>,
-    /// How this version ended; `None`: it has not.
+    /// How this version ended; `None`: it is current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
 }
@@ -274,15 +274,15 @@ pub struct SearchRequest {
     /// Who asks.
     #[serde(flatten)]
     pub caller: Caller,
-    /// What is looked for.
+    /// What to look for.
     pub query: String,
     /// Only facts about one of these.
     #[serde(default)]
     pub entities: Vec<String>,
-    /// Facts about the same entities as those that were found, too.
+    /// Also return facts about the same entities as the facts found.
     #[serde(default)]
     pub include_related: bool,
-    /// How many at most: 10 where it is not said, 50 at most.
+    /// Maximum number of results: 10 by default, at most 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
 }
@@ -293,9 +293,10 @@ pub struct FoundFact {
     /// The fact.
     #[serde(flatten)]
     pub fact: Fact,
-    /// How well it fits, from 0 to 1: the cosine where an embedder runs, else the share of the best text match.
+    /// How well it matches, from 0 to 1: the cosine where an embedder runs, else the share of the best text
+    /// match.
     pub relevance: f64,
-    /// Whether it was found by its entities, and not by the query.
+    /// Whether its entities led to it, and not the query.
     #[serde(default)]
     pub related: bool,
 }
@@ -315,7 +316,7 @@ pub struct UpdateRequest {
     pub caller: Caller,
     /// Which fact.
     pub memory_id: String,
-    /// What is so now, whole.
+    /// The new text, complete.
     pub new_content: String,
     /// Why.
     #[serde(default)]
@@ -333,12 +334,12 @@ pub struct FactRequest {
     /// Why.
     #[serde(default)]
     pub reason: String,
-    /// For `/delete`: all versions go from the store, and cannot be had back.
+    /// For `/delete`: deletes all versions from the store. This cannot be undone.
     #[serde(default)]
     pub purge: bool,
 }
 
-/// What became of a fact that was changed, deleted or restored: its newest version.
+/// The newest version of a fact that was changed, deleted or restored.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct FactResponse {
     /// The fact.
@@ -353,13 +354,13 @@ pub struct ListRequest {
     /// Who asks.
     #[serde(flatten)]
     pub caller: Caller,
-    /// Of this scope only.
+    /// Only facts of this scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// How many at most: 10 where it is not said, 100 at most.
+    /// Maximum number of results: 10 by default, at most 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Where the page before has ended.
+    /// Where the previous page ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<i64>,
 }
@@ -381,7 +382,7 @@ pub struct History {
     pub versions: Vec<Fact>,
 }
 
-/// `POST /v1/memory/status`: what memory consists of, and what of it the caller can find.
+/// `POST /v1/memory/status`: the parts of memory, and how many facts the caller can find.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Status {
     /// Where it is kept, without credentials.
@@ -392,7 +393,7 @@ pub struct Status {
     pub embedder: String,
     /// The project as the caller named it.
     pub project: String,
-    /// The user as it was understood.
+    /// The user as headroomd understood it.
     pub user: String,
     /// The project's facts.
     pub project_facts: i64,

@@ -1,18 +1,18 @@
-//! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
+//! The names of the contract's enumerations in metrics, statistics, logs and response headers.
 
 use crate::v1::{
     AnswerLookup, MissReason, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd,
     VolatileClass,
 };
 
-/// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
-/// machines reach.
+/// The header that Envoy's configuration adds to requests for headroomd from a listener that other machines
+/// can reach.
 pub const REMOTE_HEADER: &str = "x-headroom-remote";
 
-/// The `api` of a record that is of a call of `/v1/compress`: no request to a provider.
+/// The `api` of a record for a call of `/v1/compress`, which is not a request to a provider.
 pub const COMPRESS_API: &str = "compress";
 
-/// The stack of the request with which `headroomctl doctor` looks whether everything works.
+/// The stack of the test request of `headroomctl doctor`.
 pub const DOCTOR_STACK: &str = "headroom_doctor";
 
 /// Why a request read less from the provider's cache than it could have: the name, and what it means.
@@ -32,14 +32,14 @@ pub const MISS_REASONS: [(&str, &str); 13] = [
     ("parameters_changed", "thinking, the choice of a tool or the format of the answer was another"),
 ];
 
-/// The name of a reason, as [`MISS_REASONS`] has it; `None` where nothing was missed.
+/// The name of a reason, as [`MISS_REASONS`] has it; `None` if nothing was missed.
 #[must_use]
 pub fn miss_reason_name(reason: MissReason) -> Option<&'static str> {
     let at = usize::try_from(reason as i32).ok()?.checked_sub(1)?;
     MISS_REASONS.get(at).map(|(name, _)| *name)
 }
 
-/// What changes in a line of a system prompt; `None` where nobody can tell.
+/// What changes in a line of a system prompt; `None` if unknown.
 #[must_use]
 pub const fn volatile_class_name(class: VolatileClass) -> Option<&'static str> {
     Some(match class {
@@ -52,14 +52,14 @@ pub const fn volatile_class_name(class: VolatileClass) -> Option<&'static str> {
     })
 }
 
-/// Whether a record is of such a request, which counts nowhere. It is made without a credential and without a team,
-/// so that nobody who has a budget can use its name.
+/// Whether a record is of such a test request, which is not counted. It has no credential and no team, so no one
+/// can use its name to avoid a budget.
 #[must_use]
 pub fn is_probe(record: &RequestRecord) -> bool {
     record.stack == DOCTOR_STACK && record.key.is_empty() && record.team.is_empty()
 }
 
-/// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
+/// Why a WebSocket session ended, in upstream's words; while it is open this is unknown.
 #[must_use]
 pub const fn session_end_name(end: SessionEnd) -> &'static str {
     match end {
@@ -73,7 +73,7 @@ pub const fn session_end_name(end: SessionEnd) -> &'static str {
     }
 }
 
-/// The name of what became of a request.
+/// The name of a request's outcome.
 #[must_use]
 pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     match outcome {
@@ -95,7 +95,7 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     }
 }
 
-/// What the cache of answers had for a request; `None` where it was not asked.
+/// What the cache of answers had for a request; `None` if there was no lookup.
 #[must_use]
 pub const fn answer_lookup_name(lookup: AnswerLookup) -> Option<&'static str> {
     Some(match lookup {
@@ -119,7 +119,7 @@ pub const fn prefix_change_name(change: PrefixChange) -> Option<&'static str> {
     })
 }
 
-/// How a prefix mismatch was seen; `None` where there was none.
+/// How a prefix mismatch was detected; `None` if there was none.
 #[must_use]
 pub const fn prefix_mismatch_source_name(source: PrefixMismatchSource) -> Option<&'static str> {
     Some(match source {
@@ -129,7 +129,7 @@ pub const fn prefix_mismatch_source_name(source: PrefixMismatchSource) -> Option
     })
 }
 
-/// What a value of a variable or a query says; `None` where that is neither yes nor no.
+/// Reads the value of a variable or a query as yes or no; `None` if it is neither.
 #[must_use]
 pub fn yes_or_no(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -139,20 +139,20 @@ pub fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
-/// The variable that says how many bodies a worker of Envoy may have in work.
+/// The variable that limits the bodies that a worker of Envoy processes at a time.
 pub const PRE_UPSTREAM_VARIABLE: &str = "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY";
 
-/// How many bodies a worker of Envoy may have in work at a time.
+/// How many bodies a worker of Envoy may process at a time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PreUpstream {
-    /// 0: no bound.
+    /// 0: no limit.
     pub resolved: u32,
-    /// `auto`, or where it was said.
+    /// `auto` or `configured`.
     pub source: &'static str,
 }
 
-/// Reads the value of the argument or of [`PRE_UPSTREAM_VARIABLE`]; without one, as many as there are processors, from
-/// 2 to 8. `None`: it is no number.
+/// Reads the value of the argument or of [`PRE_UPSTREAM_VARIABLE`]. Without one, it is the number of processors, from
+/// 2 to 8. `None`: the value is not a number.
 pub fn pre_upstream(text: Option<&str>) -> Option<PreUpstream> {
     match text.map(str::trim).filter(|text| !text.is_empty()) {
         Some(text) => {

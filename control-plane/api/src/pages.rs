@@ -1,7 +1,7 @@
 //! The JSON pages of headroomd: written there, read by headroomctl.
 //!
-//! A page of another version may lack what this one has. Its sections are therefore optional, and a figure that a
-//! section lacks is 0. What a page has more is passed over.
+//! A page of another version may lack fields that this version has. Its sections are therefore optional, and a
+//! missing figure in a section is 0. Unknown fields are ignored.
 
 mod budgets;
 mod cache;

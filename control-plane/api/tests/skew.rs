@@ -1,5 +1,5 @@
-//! Filter and sidecar may be one minor version apart: what a release has said, the next one understands,
-//! and the other way round.
+//! Filter and sidecar may be one minor version apart: each version understands the messages of the version
+//! before, and the other way round.
 //!
 //! `baseline/` keeps the descriptor set of each release that may still be in use; `examples/describe.rs`
 //! writes one.
@@ -15,7 +15,7 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet, ServiceDescriptorProto,
 };
 
-/// Beyond every number that the contract will ever use.
+/// Greater than every field number that the contract will ever use.
 const FUTURE_NUMBER: i32 = 19_999 + 1_000;
 
 fn baseline() -> FileDescriptorSet {
@@ -30,7 +30,7 @@ fn current() -> FileDescriptorSet {
     protox::compile(names, [&proto]).unwrap()
 }
 
-/// What protobuf's rules forbid between two versions that talk with each other, a sentence each.
+/// What protobuf's rules forbid between two versions that communicate, as one sentence each.
 fn faults(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
     let mut faults = Vec::new();
     for file in &old.file {
@@ -62,7 +62,7 @@ fn faults(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
 
 fn message_faults(old: &DescriptorProto, new: &DescriptorProto, faults: &mut Vec<String>) {
     let name = old.name();
-    // The contract nests nothing; a nested type would need the same comparison one level down.
+    // The contract has no nested types; a nested type would need the same comparison one level down.
     if !(old.nested_type.is_empty() && old.enum_type.is_empty()) {
         faults.push(format!("{name} nests types, which nothing compares"));
     }
@@ -169,7 +169,7 @@ fn new_fields_messages_and_reserved_numbers_are_allowed() {
     assert_eq!(faults(&current(), &without), Vec::<String>::new());
 }
 
-/// The contract as a later release may have it: every message has one field more.
+/// The contract of a possible later release: every message has one more field.
 fn next(set: &FileDescriptorSet) -> FileDescriptorSet {
     let mut set = set.clone();
     for message in set.file.iter_mut().flat_map(|file| &mut file.message_type) {
@@ -213,7 +213,7 @@ fn sample(field: &FieldDescriptor) -> Value {
     }
 }
 
-/// What this version makes of a message: read and written again.
+/// A message after this version has read it and written it again.
 fn through_this_version<M: Message + Default>(bytes: &[u8]) -> Vec<u8> {
     M::decode(bytes).unwrap().encode_to_vec()
 }
@@ -256,7 +256,7 @@ fn every_message_of_a_method_is_tried() {
 fn what_the_last_release_sends_arrives_whole() {
     let pool = DescriptorPool::from_file_descriptor_set(baseline()).unwrap();
     for (name, through) in MESSAGES {
-        // What has come since, the last release does not send.
+        // The last release does not send messages that were added since.
         let Some(old) = pool.get_message_by_name(name) else { continue };
         let sent = filled(old.clone());
         let received = DynamicMessage::decode(old, &*through(&sent.encode_to_vec())).unwrap();

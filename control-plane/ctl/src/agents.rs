@@ -1,7 +1,7 @@
 //! The coding agents that can be wrapped, one file each behind one trait.
 //!
-//! An agent says what it needs for one run, which edits make that permanent, and where its files are.
-//! It reads its own settings to say so, and writes nothing.
+//! An agent lists what it needs for one run, the edits that make a wrap permanent, and where its files are.
+//! It reads its own settings for this, and writes nothing.
 
 mod aider;
 mod claude;
@@ -30,7 +30,7 @@ pub(crate) use self::program::{find_program, version_of};
 use crate::edits::{Change, Format, Plan, edited, value_at};
 use crate::environment::Environment;
 
-/// All of them, as `wrap --list` shows them.
+/// All of them, in the order of `wrap --list`.
 pub(crate) const ALL: [&dyn Agent; 12] = [
     &claude::Claude,
     &codex::Codex,
@@ -46,10 +46,10 @@ pub(crate) const ALL: [&dyn Agent; 12] = [
     &openhands::OpenHands,
 ];
 
-/// The variables that say to `up` where the providers are.
+/// The variables that tell `up` where the providers are.
 const TARGETS: [&str; 3] = ["ANTHROPIC_TARGET_API_URL", "OPENAI_TARGET_API_URL", "GEMINI_TARGET_API_URL"];
 
-/// The agent of a name, of which people know several.
+/// The agent with a name. Some have several.
 pub(crate) fn find(name: &str) -> Option<&'static dyn Agent> {
     let name = name.to_ascii_lowercase();
     ALL.into_iter().find(|agent| {
@@ -59,7 +59,7 @@ pub(crate) fn find(name: &str) -> Option<&'static dyn Agent> {
     })
 }
 
-/// Where an agent is run, and what it is to reach.
+/// Where an agent runs, and the Headroom that it has to reach.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting<'a> {
     /// Its variables.
@@ -108,17 +108,17 @@ impl Setting<'_> {
         !url.is_empty() && !is_at(&self.url) && !official.iter().any(|base| is_at(base))
     }
 
-    /// The project that requests are labelled with: the folder of the repository, else the working folder.
+    /// The project in the labels of requests: the folder of the repository, else the working folder.
     pub(crate) fn project(&self) -> Option<String> {
         let root = self.folder.ancestors().find(|folder| folder.join(".git").exists());
         let name = root.unwrap_or(&self.folder).file_name()?.to_str()?;
-        // A header's value.
+        // It becomes a header's value.
         let fits = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
         let name: String = name.chars().map(|c| if fits(c) { c } else { '_' }).take(64).collect();
         Some(name)
     }
 
-    /// The headers by which Headroom tells who sent a request. Without a project where they are permanent.
+    /// The headers by which Headroom recognizes the sender of a request. Permanent ones name no project.
     fn labels(&self, agent: &dyn Agent, with_project: bool) -> Vec<(&'static str, String)> {
         let stack = ("x-headroom-stack", stack(agent));
         let project = self.project().filter(|_| with_project);
@@ -138,21 +138,21 @@ pub(crate) struct Launch {
     pub(crate) variables: Vec<(&'static str, String)>,
     /// Arguments to put before the user's.
     pub(crate) arguments: Vec<OsString>,
-    /// The user's arguments, where one of them has to be another.
+    /// The user's arguments, if one of them has to change.
     pub(crate) replaced: Option<Vec<OsString>>,
-    /// Files to edit for as long as it runs: for agents that take an address from nowhere else.
+    /// Files to edit while it runs, for agents that read the address only from a file.
     pub(crate) edits: Plan,
-    /// A whole file for this run alone, written into Headroom's run folder; its path stands for [`Launch::FILE`]
+    /// A whole file for this run alone, written into Headroom's run folder; its path replaces [`Launch::FILE`]
     /// in the arguments and variables.
     pub(crate) file: Option<(&'static str, Vec<u8>)>,
-    /// What the user has to know.
+    /// What the user needs to know.
     pub(crate) remarks: Vec<String>,
     /// Where its requests went until now: variables for a Headroom that is started for this run.
     pub(crate) upstreams: Vec<(&'static str, String)>,
 }
 
 impl Launch {
-    /// Stands for the path of [`Launch::file`].
+    /// Placeholder for the path of [`Launch::file`].
     pub(crate) const FILE: &'static str = "{headroom-file}";
 
     fn set(&mut self, variable: &'static str, value: impl Into<String>) {
@@ -176,7 +176,7 @@ pub(crate) struct Places {
     pub(crate) instructions: Vec<PathBuf>,
     /// Where its MCP servers are listed.
     pub(crate) mcp: Option<PathBuf>,
-    /// Its settings of this folder, of the repository and of the user, where the original Headroom edits them.
+    /// Its settings of this folder, of the repository and of the user, where upstream edits them.
     pub(crate) settings: Vec<PathBuf>,
 }
 
@@ -191,14 +191,14 @@ pub(crate) struct Server {
     pub(crate) arguments: Vec<String>,
 }
 
-/// How an agent is told of Headroom, in a few words with names between backticks.
+/// How an agent gets Headroom's address, in a few words with names between backticks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ways {
     /// For one run.
     pub(crate) run: &'static str,
     /// What a permanent wrap edits.
     pub(crate) install: &'static str,
-    /// By what its requests say whose they are.
+    /// How its requests are labelled.
     pub(crate) labels: &'static str,
 }
 
@@ -208,19 +208,19 @@ pub(crate) trait Agent: Sync {
     fn name(&self) -> &'static str;
     /// Its name for people.
     fn title(&self) -> &'static str;
-    /// The programs that may be it, the usual one first.
+    /// The programs that it may be installed as, the usual one first.
     fn programs(&self) -> &'static [&'static str];
     /// How it gets Headroom's address and labels.
     fn ways(&self) -> Ways;
     /// What a run with these arguments needs.
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch>;
-    /// The edits that make it permanent.
+    /// The edits of a permanent wrap.
     fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan>;
     /// Where its files are.
     fn places(&self, at: &Setting<'_>) -> Places;
-    /// The edit that registers an MCP server for the user; `None`: it has none.
+    /// The edit that registers an MCP server for the user; `None`: it does not support them.
     fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change>;
-    /// The edit that has it run a command when a session starts, and read what that prints; `None`: it runs none.
+    /// The edit that makes it run a command at the start of a session and read the output; `None`: not supported.
     fn at_start(&self, _at: &Setting<'_>, _command: &str) -> Option<Change> {
         None
     }
@@ -242,8 +242,8 @@ pub(crate) trait Agent: Sync {
     }
 }
 
-/// What is shorter names no conversation for itself. Agents make ids of 20 characters and more, and some take
-/// the beginning of one.
+/// A shorter text does not identify a conversation. Agents make ids of 20 characters and more, and some
+/// accept the beginning of one.
 const SHORTEST_ID: usize = 6;
 
 /// Whether one of the arguments is one of these words, or `--word=value`.
@@ -254,7 +254,7 @@ fn has_any(arguments: &[OsString], words: &[&str]) -> bool {
     })
 }
 
-/// What follows an option: `--name value` or `--name=value`, and where it stands.
+/// What follows an option: `--name value` or `--name=value`, and its index.
 fn value_of<'a>(arguments: &'a [OsString], option: &str) -> Option<(usize, &'a OsStr)> {
     arguments.iter().enumerate().find_map(|(at, argument)| {
         let text = argument.to_str()?;
@@ -271,16 +271,16 @@ fn mcp_servers(file: PathBuf, server: &Server) -> Change {
     Change::new(file, Format::Json, &["mcpServers", server.name], entry)
 }
 
-/// What a command that prints the notes ends with, or has before an address.
+/// The command that prints the notes ends with this, or has an address after it.
 pub(crate) const NOTES_COMMAND: &str = " memory context --hook";
 
-/// `hooks.SessionStart` of Claude Code and Gemini CLI with a command behind the user's own. It runs in new sessions only:
-/// the context of one that goes on stays as it was.
+/// `hooks.SessionStart` of Claude Code and Gemini CLI, with our command after the user's own. It runs only in new
+/// sessions: the context of a resumed session must not change.
 fn session_start(file: PathBuf, command: &str) -> Change {
     const PLACE: [&str; 2] = ["hooks", "SessionStart"];
     let present = value_at(&file, Format::Json, &PLACE);
     let mut hooks = present.and_then(|hooks| hooks.as_array().cloned()).unwrap_or_default();
-    // One of an earlier wrap may name another address.
+    // The command of an earlier wrap may contain another address.
     let is_ours = |command: Option<&str>| command.is_some_and(|command| command.contains(NOTES_COMMAND));
     hooks.retain(|hook| !is_ours(hook.pointer("/hooks/0/command").and_then(Value::as_str)));
     hooks.push(json!({"matcher": "startup", "hooks": [{"type": "command", "command": command}]}));
@@ -303,7 +303,7 @@ fn headers_after(own: Option<String>, labels: &[(&'static str, String)]) -> Stri
         .join("\n")
 }
 
-/// A plan with the changes that label its requests, where the files have room for them.
+/// A plan with the changes that label its requests, if the files have room for them.
 fn with_labels(plan: Plan, labels: Vec<Change>) -> Plan {
     if plan.changes.is_empty() || labels.is_empty() {
         return plan;
@@ -341,7 +341,7 @@ pub(crate) fn shell_profile(at: &Setting<'_>) -> (PathBuf, bool) {
 /// A line that sets a variable.
 pub(crate) fn export(name: &str, value: &str, is_fish: bool) -> String {
     let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:[]@%".contains(c));
-    // Within single quotes only the quote itself means something; in fish the backslash as well.
+    // Within single quotes only the quote itself is special; in fish also the backslash.
     let quoted = match (plain, is_fish) {
         (true, _) => value.to_owned(),
         (false, false) => format!("'{}'", value.replace('\'', r"'\''")),

@@ -1,5 +1,5 @@
-//! The Headroom that runs with a workspace: what it says of itself, how one is started in the background, and how
-//! it is stopped. `up --detach`, `restart` and `wrap` start it in the same way.
+//! The Headroom that runs with a workspace: its state, how it is started in the background, and how it is
+//! stopped. `up --detach`, `restart` and `wrap` start it in the same way.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,24 +15,24 @@ use tokio::time::{Instant, sleep};
 
 /// How long Headroom may take to start. V8 compiles the filter first, and a store may have to be migrated.
 pub(crate) const READY: Duration = Duration::from_secs(90);
-/// How long one that is ending may take: Envoy drains, headroomd writes what it has taken in.
+/// How long it may take to end: Envoy drains, headroomd writes what it has received.
 pub(crate) const ENDING: Duration = Duration::from_secs(25);
-/// Between two looks.
+/// Time between two checks.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// How much of its log is quoted when it does not start. Lines.
 const TAIL: usize = 3;
 /// The variable by which a service manager names itself; headroomd shows it in `/health`.
 pub(crate) const SUPERVISOR: &str = "HEADROOM_DEPLOYMENT_SUPERVISOR";
-/// What it says in a unit of systemd.
+/// Its value in a unit of systemd.
 pub(crate) const SYSTEMD: &str = "systemd";
 
-/// Who holds a running Headroom.
+/// What keeps a Headroom running.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Holder {
-    /// A terminal, in which Ctrl-C stops it.
+    /// A terminal: Ctrl-C stops it.
     Terminal,
-    /// Nobody: it runs in the background until it is stopped.
+    /// Nothing: it runs in the background until it is stopped.
     Background,
     /// Wrapped agents: it ends with the last of them.
     WrappedAgents,
@@ -51,7 +51,7 @@ impl Holder {
     }
 }
 
-/// What a running `up` says of itself in `run/up.json`. It lies there while it runs.
+/// The state that a running `up` writes to `run/up.json`. The file exists while it runs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct State {
     pub(crate) pid: u32,
@@ -59,15 +59,15 @@ pub(crate) struct State {
     pub(crate) since: String,
     pub(crate) holder: Holder,
     pub(crate) version: String,
-    /// Where clients connect, once they can.
+    /// Where clients connect, when it is ready.
     pub(crate) url: Option<String>,
-    /// What it was started with, and where.
+    /// Its arguments and its folder.
     pub(crate) arguments: Vec<String>,
     pub(crate) folder: PathBuf,
 }
 
 impl State {
-    /// This process's own, before it is ready.
+    /// The state of this process, before it is ready.
     pub(crate) fn own(holder: Holder) -> Self {
         Self {
             pid: std::process::id(),
@@ -86,10 +86,10 @@ impl State {
             .with_context(|| format!("{} cannot be written", file.display()))
     }
 
-    /// What the Headroom says that runs with a workspace; `None`: none does.
+    /// The state of the Headroom that runs with a workspace; `None`: none runs.
     pub(crate) fn read(workspace: &Path) -> Option<Self> {
         let state: Self = serde_json::from_slice(&fs::read(file(workspace)).ok()?).ok()?;
-        // One that was killed leaves the file, and its id may be another's by now. The lock is its own.
+        // A killed one leaves the file, and another process may have its id by now. Only the lock is certain.
         let is_alive = test_kill_process(state.process()?).is_ok();
         (is_alive && is_locked(workspace)).then_some(state)
     }
@@ -103,12 +103,12 @@ fn file(workspace: &Path) -> PathBuf {
     workspace.join("run/up.json")
 }
 
-/// Removes what a Headroom has said of itself, at its end.
+/// Removes the state of a Headroom that ends.
 pub(crate) fn forget(workspace: &Path) {
     fs::remove_file(file(workspace)).ok();
 }
 
-/// The file that an `up` holds locked while it runs.
+/// The file that `up` keeps locked while it runs.
 pub(crate) fn lock_path(workspace: &Path) -> PathBuf {
     workspace.join("run/lock")
 }
@@ -129,7 +129,7 @@ pub(crate) struct Start {
     pub(crate) arguments: Vec<OsString>,
     /// The folder that its paths count from; this process's own where none is given.
     pub(crate) folder: Option<PathBuf>,
-    /// Beside what it inherits.
+    /// Additional to the inherited ones.
     pub(crate) variables: Vec<(String, String)>,
 }
 
@@ -159,7 +159,7 @@ impl Start {
             .context("it cannot be started")
     }
 
-    /// Starts it, and waits until requests can come.
+    /// Starts it, and waits until it accepts requests.
     pub(crate) async fn run(&self, workspace: &Path) -> anyhow::Result<State> {
         let mut child = self.spawn(workspace)?;
         let deadline = Instant::now() + READY;
@@ -174,7 +174,7 @@ impl Start {
     }
 }
 
-/// Fails where a Headroom that was started has ended, or has had its time.
+/// Fails if a started Headroom has ended or is past its deadline.
 pub(crate) fn has_not_ended(child: &mut Child, workspace: &Path, deadline: Instant) -> anyhow::Result<()> {
     if let Some(status) = child.try_wait()? {
         bail!("it ended with {status}: {}", tail(&log_path(workspace)));
@@ -185,7 +185,7 @@ pub(crate) fn has_not_ended(child: &mut Child, workspace: &Path, deadline: Insta
     Ok(())
 }
 
-/// Stops a running one in order, and waits until it has ended.
+/// Stops a running one gracefully, and waits until it has ended.
 pub(crate) async fn stop(state: &State, workspace: &Path) -> anyhow::Result<()> {
     let process = state.process().context("a process has an id above 0")?;
     kill_process(process, Signal::TERM)
@@ -200,7 +200,7 @@ pub(crate) async fn stop(state: &State, workspace: &Path) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The last lines of a log, as one.
+/// The last lines of a log, joined into one.
 fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();

@@ -29,21 +29,21 @@ use thiserror::Error;
 use crate::providers::{Limit, Rewrite, Served};
 use crate::upstream::Upstream;
 
-/// The name decides how values are printed: `.yaml` means as JSON.
+/// The ending decides how values are printed: `.yaml` means JSON.
 const TEMPLATE_NAME: &str = "bootstrap.yaml.j2";
 const TEMPLATE: &str = include_str!("../../../envoy/bootstrap.yaml.j2");
 
-/// What a path that belongs to nobody is answered with, in the shape of a provider's error.
+/// The response for a path without a route, in the shape of a provider's error.
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Headroom knows no provider for this path: it is neither Anthropic's, OpenAI's nor Gemini's"}}"#;
 
-/// What a request under a foreign name is answered with, in the same shape.
+/// The response for a foreign host name, in the same shape.
 const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom does not answer to the name in the Host header, because a web page could have made that name point here: use localhost or an address, or start headroomctl up with --allow-host and the name"}}"#;
 
-/// What a web page is answered with that would have a key of this machine used for it.
+/// The response for a web page that tries to use a key of this machine.
 const FOREIGN_PAGE: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom puts a key of this machine on requests for this provider, and does so for no web page: this request has an Origin header"}}"#;
 
-/// The filter's cluster for the sidecar's gRPC service. Safe as a bare gRPC target too (the name is not
-/// by accident a valid protobuf message).
+/// The filter's cluster for the sidecar's gRPC service. It also has to work as a bare gRPC target: the name
+/// is deliberately a valid protobuf message.
 pub const GRPC_CLUSTER: &str = "headroom";
 
 /// The cluster of the sidecar's HTTP server.
@@ -52,7 +52,7 @@ pub const HTTP_CLUSTER: &str = "headroomd_http";
 /// How the filter holds a request while it waits for the body.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BodyMode {
-    /// Headers go on at once, without `content-length`. Works everywhere.
+    /// Headers continue at once, without `content-length`. Works everywhere.
     #[default]
     Strip,
     /// Headers wait for the body and carry its exact length. Needs Envoy 1.35.
@@ -84,7 +84,7 @@ impl Endpoint {
         Self { host: "127.0.0.1".to_owned(), port }
     }
 
-    /// Whether this machine alone reaches it.
+    /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
@@ -112,13 +112,13 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// The same base URL for all of them: what a test with one scripted provider wants.
+    /// The same base URL for all of them, for tests with one scripted provider.
     pub fn all(upstream: Upstream) -> Self {
         let [anthropic, openai, gemini, chatgpt, code_assist] = std::array::from_fn(|_| upstream.clone());
         Self { anthropic, openai, gemini, chatgpt, code_assist, copilot: upstream }
     }
 
-    /// Each with the name of its cluster: first those that every client may need, then those of subscriptions.
+    /// Each with the name of its cluster: first the ones for every client, then the ones for subscriptions.
     fn named(&self) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
         let Self { anthropic, openai, gemini, chatgpt, code_assist, copilot } = self;
         (
@@ -153,31 +153,32 @@ impl Default for Providers {
 pub struct Bootstrap {
     /// Where clients connect. HTTP/1.1 and HTTP/2 with prior knowledge are both understood.
     pub listen: Endpoint,
-    /// Names beside `localhost` under which clients may call, in lower case and without a port. Addresses always may.
+    /// Host names in addition to `localhost` that clients may use, in lower case and without a port. Addresses are
+    /// always allowed.
     pub allow_hosts: Vec<String>,
     /// The socket of Envoy's admin interface.
     pub admin: PathBuf,
-    /// The filter module; `None` leaves the filter out, to compare against.
+    /// The filter module; `None` leaves the filter out, for comparisons.
     pub module: Option<PathBuf>,
     /// The filter's configuration.
     pub plugin_config: Value,
-    /// Whether the filter may hold the headers. The plugin configuration has to say the same.
+    /// Whether the filter may hold the headers. The plugin configuration must agree.
     pub body_mode: BodyMode,
     /// Where requests go.
     pub providers: Providers,
     /// Providers of the table, each under `/NAME/`.
     pub served: Vec<Served>,
-    /// The certificates that a provider's is validated against. Needed where a base URL is https.
+    /// The certificates to validate providers with. Required if a base URL is https.
     pub ca_file: Option<PathBuf>,
     /// The sidecar's HTTP server.
     pub sidecar_http: Endpoint,
     /// The sidecar's gRPC server.
     pub sidecar_grpc: Endpoint,
-    /// Where to log one JSON line per request; `None` for nowhere.
+    /// Where to log one JSON line per request; `None`: no log.
     pub access_log: Option<PathBuf>,
     /// The longest body that the filter waits for. Bytes.
     pub max_body_bytes: u32,
-    /// After how many seconds without a byte in either direction a stream ends.
+    /// The number of seconds without a byte in either direction after which a stream ends.
     pub idle_timeout_seconds: u32,
     /// HTTP filters in front of Headroom's, each an `HttpFilter` message as JSON.
     pub http_filters: Vec<Value>,
@@ -189,13 +190,13 @@ pub struct Bootstrap {
 /// Why the bootstrap could not be rendered.
 #[derive(Debug, Error)]
 pub enum RenderError {
-    /// An https base URL and nothing to check certificates with.
+    /// An https base URL and no certificates to validate it with.
     #[error(
         "https://{0} cannot be validated: no certificate bundle was found; install your system's \
          ca-certificates package or point SSL_CERT_FILE to a PEM file"
     )]
     NoCertificates(String),
-    /// The template and the values do not fit each other.
+    /// The template and the values do not match.
     #[error("the bootstrap template does not render: {0}")]
     Template(#[from] minijinja::Error),
 }
@@ -216,7 +217,7 @@ impl Bootstrap {
             sidecar_http: Endpoint::loopback(8788),
             sidecar_grpc: Endpoint::loopback(8789),
             access_log: None,
-            // The engine's own limit: a longer body is passed on, so there is no point in holding it.
+            // The engine's own limit: a longer body is passed on, so holding it would be useless.
             max_body_bytes: u32::try_from(headroom_compress::Config::default().max_body_bytes)
                 .unwrap_or(u32::MAX),
             // Three times the SDKs' own default of ten minutes: the client gives up first.
@@ -280,8 +281,8 @@ impl Bootstrap {
 }
 
 impl Bootstrap {
-    /// The plugin configuration, with what the routes of this file do to host and path: the filter answers
-    /// calls of its own tool with requests that take no route.
+    /// The plugin configuration, with the changes that this file's routes make to host and path. The filter
+    /// has to make the same changes: when it answers calls of its own tool, its requests bypass the routes.
     fn plugin_with_providers(&self) -> Value {
         let (all, subscriptions) = self.providers.named();
         let mut plugin = self.plugin_config.clone();
@@ -296,7 +297,7 @@ impl Bootstrap {
                 .collect();
             plugin.entry("providers").or_insert_with(|| providers.into());
             for (key, new) in self.served_in_plugin().into_iter().filter(|(_, new)| !new.is_empty()) {
-                // What the operator has said goes before it: of rules, the first that fits counts.
+                // The operator's rules come first, because the first matching rule counts.
                 if let Some(list) =
                     plugin.entry(key).or_insert_with(|| Value::Array(Vec::new())).as_array_mut()
                 {
@@ -307,14 +308,14 @@ impl Bootstrap {
         plugin
     }
 
-    /// After how many seconds the slowest of the buckets has another token: Envoy says the same for all of them.
+    /// The number of seconds until the slowest bucket has another token: Envoy sends one value for all of them.
     fn retry_after(&self) -> String {
         let limits = self.served.iter().filter_map(|served| served.limit);
         let slowest = limits.map(|limit| 60_u32.div_ceil(limit.requests_per_minute.max(1))).max();
         slowest.unwrap_or(1).to_string()
     }
 
-    /// What the filter has to know of the providers that are served by name.
+    /// What the filter has to know about the providers that are served by name.
     fn served_in_plugin(&self) -> [(&'static str, Vec<Value>); 3] {
         let served = || self.served.iter();
         let rewrites = served().flat_map(|it| {
@@ -332,15 +333,15 @@ impl Bootstrap {
         ]
     }
 
-    /// A subscription's upstream, unless it is one whose certificate nothing here can validate. A machine
-    /// without certificates may do without subscriptions.
+    /// A subscription's upstream, unless its certificate cannot be validated here. A machine without
+    /// certificates may have to work without subscriptions.
     fn reachable<'u>(&self, upstream: &'u Upstream) -> Option<&'u Upstream> {
         (!upstream.tls || self.ca_file.is_some()).then_some(upstream)
     }
 }
 
-/// The values of `Host` that are answered, as a regular expression: any address, `localhost` and what is below it
-/// (which resolve to this machine without asking anybody), and the given names; each with or without a port.
+/// The accepted values of `Host`, as a regular expression: any address, `localhost` and its subdomains (which
+/// resolve to this machine without a query), and the given names; each with or without a port.
 fn hosts(names: &[String]) -> String {
     let mut known =
         vec![r"([a-z0-9-]+\.)*localhost".to_owned(), "[0-9.]+".to_owned(), r"\[[0-9a-f:.]+\]".to_owned()];
@@ -348,15 +349,15 @@ fn hosts(names: &[String]) -> String {
     format!(r"(?i)({})\.?(:[0-9]+)?", known.join("|"))
 }
 
-/// The listener's buffer for bodies of up to `max_body_bytes`. Envoy adds what it has just read to the
-/// paused body before it asks the filter, and one read can bring as much as the socket held; a body's
-/// length again is more than any receive buffer, and so is [`READ_BYTES`] where bodies are short.
+/// The listener's buffer for bodies of up to `max_body_bytes`. Envoy adds the data that it has just read to
+/// the paused body before it calls the filter, and one read can bring everything that the socket held.
+/// Twice the body's length leaves room for any receive buffer; for short bodies [`READ_BYTES`] does.
 fn buffer_bytes(max_body_bytes: u32) -> u32 {
     max_body_bytes.saturating_add(max_body_bytes.max(READ_BYTES))
 }
 
-/// More than Envoy reads at once from a connection whose body outgrows the cap: Linux lets a receive
-/// buffer grow to 6 MiB, and it fills again while it is read. With 1 MiB, a body of 3 MiB got a 413.
+/// More than Envoy reads at once from a connection whose body exceeds the limit: a receive buffer on Linux
+/// can grow to 6 MiB, and it fills again during the read. With 1 MiB, a body of 3 MiB got a 413.
 const READ_BYTES: u32 = 16 << 20;
 
 #[derive(Serialize)]
@@ -406,16 +407,16 @@ struct ServedValues<'a> {
     is_default: bool,
     key: Option<KeyValues<'a>>,
     limit: Option<LimitValues>,
-    /// The headers that tell whose request it is.
+    /// The headers that carry the client's credential.
     auth: Vec<&'a str>,
 }
 
-/// A header with a key of Envoy's environment.
+/// A header with a key from Envoy's environment.
 #[derive(Serialize)]
 struct KeyValues<'a> {
     header: &'a str,
     value: String,
-    /// Another header in which clients show keys.
+    /// Another header in which clients send keys.
     other: &'a str,
 }
 

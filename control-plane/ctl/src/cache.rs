@@ -1,4 +1,4 @@
-//! `headroomctl cache`: what the providers' prompt caches cost, and what they lost to which cause.
+//! `headroomctl cache`: what the providers' prompt caches cost, and the causes of the losses.
 
 mod suggest;
 
@@ -95,7 +95,7 @@ pub(crate) async fn page(running: &Running, query: &[(&str, String)]) -> anyhow:
     })
 }
 
-/// The same; `None` where there is no such page.
+/// The same; `None` if the server has no such page.
 pub(crate) async fn page_if_there(
     running: &Running,
     query: &[(&str, String)],
@@ -231,7 +231,7 @@ fn bill(cache: &Cache) -> String {
     out
 }
 
-/// What a reason means; its name where it is newer than this program.
+/// What a reason means; its name if it is newer than this program.
 pub(crate) fn meaning(reason: &str) -> &str {
     MISS_REASONS.iter().find(|(name, _)| *name == reason).map_or(reason, |(_, meaning)| meaning)
 }

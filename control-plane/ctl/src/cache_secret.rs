@@ -1,7 +1,7 @@
-//! The secret with which the filter makes the keys of answers that are given again: made once, kept in the workspace.
+//! The filter's secret for the keys of cached answers: generated once, stored in the workspace.
 //!
-//! It stands in no configuration: Envoy gets it as a variable. With another one the filter finds nothing of what it has
-//! kept, which costs no more than asking once more.
+//! It is not in any configuration: Envoy gets it as a variable. With a new secret the filter finds none of its stored
+//! answers; the only cost is to ask the provider again.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(crate) const VARIABLE: &str = "HEADROOM_CACHE_SECRET";
 /// Its file in the workspace.
 const FILE: &str = "cache_secret";
 
-/// The workspace's, where the filter's configuration asks for a cache and neither it nor a variable brings a secret.
+/// The workspace's secret, if the filter's configuration enables the cache and neither it nor a variable contains one.
 pub(crate) fn wanted(plugin_config: &Value, workspace: &Path) -> anyhow::Result<Option<String>> {
     let is_told = plugin_config.pointer("/cache/secret").is_some() || std::env::var_os(VARIABLE).is_some();
     if !asks_for_cache(plugin_config) || is_told {

@@ -28,8 +28,8 @@ use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::text;
 
-/// Memory for remembered blocks when nothing is said. Bytes. Several conversations may interleave, and
-/// no VM has to be shared.
+/// Memory for remembered blocks by default. Bytes. Several conversations may interleave, and no VM shares
+/// this memory.
 const DEFAULT_MEMO_MIB: usize = 128;
 
 /// How the model gets back what a lossy replacement leaves out.
@@ -123,7 +123,7 @@ pub fn compress(args: &CompressArgs) -> anyhow::Result<()> {
         totals: Totals::default(),
     };
     match run.all(args) {
-        // Whoever reads has enough, as in `… | head`.
+        // The reader has closed the pipe, as in `… | head`.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         outcome => outcome,
     }
@@ -133,14 +133,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// What a request is answered by.
+/// What is written for a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Answers {
-    /// What would be forwarded.
+    /// The body that would be forwarded.
     Bodies,
-    /// What would become of it.
+    /// The plan for it.
     Plans,
-    /// What would change in it.
+    /// The differences.
     Diffs,
 }
 
@@ -154,7 +154,7 @@ impl Answers {
     }
 }
 
-/// What is written where, over all that is read.
+/// The outputs and sums of a run over all inputs.
 struct Run<O> {
     compressor: Compressor,
     answers: Answers,
@@ -186,7 +186,7 @@ impl<O: Write> Run<O> {
         Ok(())
     }
 
-    /// Answers each line by one, in order and at once.
+    /// Writes an answer for each line, in order and immediately.
     fn lines(&mut self, mut input: Input) -> io::Result<()> {
         let mut line = Vec::new();
         for number in 1.. {
@@ -240,15 +240,15 @@ impl<O: Write> Run<O> {
     }
 }
 
-/// What became of a line, or of a text.
+/// The result for a line, or for a text.
 struct Answer<'l> {
     before: &'l str,
     body: Cow<'l, [u8]>,
     after: [&'l str; 2],
     record: Record,
-    /// Of each block, where somebody wants to see them.
+    /// For each block, if they are to be shown.
     changes: Vec<Option<Change>>,
-    /// Where each block stands, likewise.
+    /// The message of each block, if they are to be shown.
     messages: Vec<Option<usize>>,
 }
 
@@ -268,7 +268,7 @@ struct Compressor {
     model: Option<String>,
     format: Option<Format>,
     envelope: bool,
-    /// Whether forms are counted that were tried only.
+    /// Whether forms that were only tried are counted too.
     explain: bool,
     /// Whether the texts of blocks are shown.
     shows: bool,
@@ -276,7 +276,7 @@ struct Compressor {
 }
 
 impl Compressor {
-    /// The engine as the arguments want it.
+    /// The engine with the settings from the arguments.
     fn new(args: &CompressArgs) -> Self {
         Self {
             config: Config {

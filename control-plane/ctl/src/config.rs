@@ -39,14 +39,14 @@ pub enum ConfigCommand {
     Edit,
 }
 
-/// Where the file is, which need not be there: in `HEADROOM_CONFIG_DIR`, or in `~/.headroom/config`.
+/// The path of the file, which may not exist: in `HEADROOM_CONFIG_DIR`, or in `~/.headroom/config`.
 pub fn path(env: Environment<'_>) -> anyhow::Result<PathBuf> {
     env.config_dir()
         .map(|folder| folder.join(FILE))
         .context("there is no folder for the configuration: set HEADROOM_CONFIG_DIR or HOME")
 }
 
-/// Reads the file for this process: what it says holds where no argument and no variable says anything.
+/// Reads the file for this process: its values apply if neither an argument nor a variable sets them.
 pub fn load() -> anyhow::Result<()> {
     let Ok(path) = path(Environment::of_process()) else { return Ok(()) };
     let file = ConfigFile::read(&path).map_err(|error| Misuse::of(error.into()))?;
@@ -54,7 +54,7 @@ pub fn load() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does what was asked for.
+/// Runs the subcommand.
 pub fn config(args: &ConfigArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let path = path(env)?;
@@ -73,13 +73,13 @@ pub fn config(args: &ConfigArgs) -> anyhow::Result<()> {
     }
 }
 
-/// What there is to say of a file that is sound.
+/// The report on a valid file.
 fn check(path: &std::path::Path, env: Environment<'_>) -> anyhow::Result<String> {
     if !path.exists() {
         return Ok(format!("{} is not there: everything has its default", path.display()));
     }
     let file = ConfigFile::read(path)?;
-    // What one value alone does not show: names of hosts, files that are named and are not there.
+    // Checks that need more than one value: names of hosts, and files that are named but do not exist.
     Settings::resolve(&UpArgs::default(), env.with_file(&file))
         .with_context(|| format!("{}, or a variable", path.display()))?;
     Ok(format!("{} is sound", path.display()))

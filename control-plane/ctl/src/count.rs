@@ -1,4 +1,4 @@
-//! `headroomctl count`: what a provider's own counter says of a file, and what Headroom counts, side by side.
+//! `headroomctl count`: the count of a provider's own counter for a file, and Headroom's count, side by side.
 
 mod provider;
 mod tekken;
@@ -58,7 +58,7 @@ pub struct CountArgs {
     pub json: bool,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug)]
 enum Content {
     /// A request body.
@@ -118,7 +118,7 @@ pub async fn count(args: &CountArgs) -> anyhow::Result<()> {
     for path in &args.files {
         let text = Input::open(path)?.text()?;
         let file = path.display().to_string();
-        // A text is a text for those that count nothing else, whatever it spells.
+        // Some counters count only texts; for them every file is a text.
         let content = if args.provider.counts_texts() { Content::Text(text) } else { Content::read(text) };
         counted.push(counter.count(&file, &content, args.model.as_deref()).await.context(file)?);
     }
@@ -131,7 +131,7 @@ impl CounterName {
     }
 }
 
-/// A counter that can be asked.
+/// A counter that can be called.
 enum Counter {
     Remote(CounterName, Box<Https>),
     Mistral(Box<Tekken>),
@@ -179,7 +179,7 @@ impl Counter {
     }
 }
 
-/// What the engine counts, over the texts that the model reads.
+/// The engine's count of the texts that the model reads.
 fn local(content: &Content, model: Option<&str>) -> headroom_compress::Tokens {
     let body = match content {
         Content::Request(body) => body.to_string(),

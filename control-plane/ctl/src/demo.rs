@@ -37,26 +37,26 @@ pub struct DemoArgs {
     pub headroomd: Option<PathBuf>,
 }
 
-/// A request of the agent, as it was sent and as the provider got it, each with what the provider charges for it.
+/// A request of the agent, as sent and as received by the provider, each with the provider's price.
 #[derive(Clone, Debug)]
 struct Turn {
     before: Exchange,
     after: Exchange,
 }
 
-/// The variables that say where programs are; no other one of the user's is looked at.
+/// The variables that say where programs are; the user's other variables are ignored.
 const PROGRAMS: [&str; 4] = ["PATH", "ENVOY", "HEADROOM_MODULE", "HEADROOMD"];
-/// How variables begin that would have the demo do something else, or elsewhere: a store, a mode, a token.
+/// The prefix of variables that would change what the demo does: a store, a mode, a token.
 const OURS: &str = "HEADROOM_";
-/// The filter reports once a second; this is for a machine under load.
+/// The filter reports once a second; this leaves time for a machine under load.
 const COUNTED: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
-/// Of one request, which a program on this machine answers.
+/// Time limit of one request, which a program on this machine answers.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Memory for remembered blocks. Bytes.
 const MEMO: usize = 16 << 20;
 
-/// Plays it, and prints what there is to see.
+/// Plays the conversation and prints the results.
 pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let conversation = Conversation::embedded()?;
     let mut out = stdout().lock();
@@ -80,8 +80,8 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `up` needs; without it, what is missing is said, and the demo goes on without. What was asked for by name is
-/// not gone on without.
+/// The programs that `up` needs. If one is missing, this prints which, and the demo runs without Envoy. If the
+/// arguments name a program, a missing one is an error.
 fn find(args: &DemoArgs, out: &mut impl std::io::Write) -> anyhow::Result<Option<Programs>> {
     let found = up::programs(&up_args(args), Environment::new(&lookup));
     let told = args.envoy.is_some() || args.module.is_some() || args.headroomd.is_some();
@@ -104,14 +104,14 @@ fn up_args(args: &DemoArgs) -> UpArgs {
         envoy: args.envoy.clone(),
         module: args.module.clone(),
         headroomd: args.headroomd.clone(),
-        // Free ones: a Headroom that runs here already is not in the way.
+        // Free ports, because another Headroom may be running here.
         port: Some("0".to_owned()),
         workers: Some(1),
         ..UpArgs::default()
     }
 }
 
-/// Runs the engine on each request, and lets the provider charge for what comes out.
+/// Runs the engine on each request, and lets the provider charge for the result.
 fn in_this_program(conversation: &Conversation) -> anyhow::Result<Vec<Turn>> {
     let (mut sent, mut got) = (Provider::default(), Provider::default());
     let mut memo = Memo::new(MEMO);
@@ -126,12 +126,12 @@ fn in_this_program(conversation: &Conversation) -> anyhow::Result<Vec<Turn>> {
     (0..conversation.turns()).map(turn).collect()
 }
 
-/// Sends each request through Envoy to a provider in this process. With headroomd's own figures in the end.
+/// Sends each request through Envoy to a provider in this process. At the end come headroomd's own figures.
 async fn through_envoy(
     conversation: &Conversation,
     programs: &Programs,
 ) -> anyhow::Result<Option<(Vec<Turn>, Option<Stats>)>> {
-    // Everything that is written lies in it, and goes with it.
+    // It contains everything that is written, and is removed at the end.
     let folder = tempfile::Builder::new().prefix("headroom-").tempdir().context("no folder can be made")?;
     let served = provider::serve(conversation.clone()).await?;
     let settings = settings(folder.path(), &served.url)?;
@@ -141,7 +141,7 @@ async fn through_envoy(
     Ok(played.map(|(turns, stats)| (turns, Some(stats))))
 }
 
-/// As `up` has it by default, in a folder of its own, with every provider on this machine.
+/// The default settings of `up`, in a separate folder, with every provider on this machine.
 fn settings(folder: &Path, provider: &str) -> anyhow::Result<Settings> {
     let url = || Some(provider.to_owned());
     let args = UpArgs {
@@ -159,7 +159,7 @@ fn settings(folder: &Path, provider: &str) -> anyhow::Result<Settings> {
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with(OURS))
         .collect();
-    // Prices, budgets and tenants of the user's own are for requests of the user's own.
+    // The user's own prices, budgets and tenants do not apply to the demo.
     settings.sidecar_variables.push(("HEADROOM_CONFIG_DIR", folder.join("config").display().to_string()));
     Ok(settings)
 }

@@ -1,4 +1,4 @@
-//! `headroomctl doctor`: walks a request's way and says what to do where it is blocked.
+//! `headroomctl doctor`: checks each step of a request's path and says how to repair a broken one.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
@@ -22,7 +22,7 @@ mod reasoning;
 #[path = "doctor/request.rs"]
 mod request;
 
-/// Each answer is at hand; what takes longer is broken.
+/// Every answer comes from this machine; what takes longer is broken.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Checks a running Headroom.
@@ -55,7 +55,7 @@ pub enum Verdict {
     Warning,
     /// Does not work.
     Failed,
-    /// Cannot be told, because something before it failed or it was left out.
+    /// Unknown, because an earlier check failed or the check was left out.
     Skipped,
 }
 
@@ -70,7 +70,7 @@ pub struct Check {
     pub found: String,
     /// What to do; empty where nothing is to be done.
     pub remedy: String,
-    /// What is too long for people, in JSON alone.
+    /// Details that are too long for people; only in JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
 }
@@ -141,7 +141,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The checks, one a line, each failed one with what to do.
+/// The checks, one per line, each failed one with what to do.
 pub fn lines(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut out = String::new();
@@ -171,7 +171,7 @@ async fn alive(running: &Running) -> Check {
         Err(_) => Check::failed(NAME, format!("{url} does not answer"), UP),
         Ok((status, body)) if status.is_success() => match page(&body).version {
             Some(version) => Check::ok(NAME, format!("{version} answers at {url}")),
-            // The rest is for whoever shows the token.
+            // The rest needs the token.
             None => Check::warning(NAME, format!("{url} answers, and shows its status only"), TOKEN),
         },
         Ok((status, _)) if status.as_u16() == 503 => Check::failed(
@@ -247,7 +247,7 @@ async fn versions(running: &Running) -> Check {
     }
 }
 
-/// Whether the figures are whole.
+/// Whether the figures are complete.
 async fn records(running: &Running) -> Check {
     const NAME: &str = "records";
     match running.page::<Stats>("/stats", &[]).await {
@@ -273,7 +273,7 @@ fn records_of(reports: &Reports) -> Check {
     )
 }
 
-/// What a page about health says; nothing where it is another page.
+/// Parses a health page; empty if it is another page.
 fn page(body: &str) -> Health {
     serde_json::from_str(body).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! Edits of users' files as data: which key of which file gets which value, planned in memory, written
-//! crash-safe, and taken back byte for byte.
+//! Edits of users' files as data: a value for a key in a file. They are planned in memory, written
+//! crash-safe, and undone byte for byte.
 //!
-//! A [`Plan`] says what is wanted. [`Workspace::install`] writes it behind a journal; [`Workspace::undo`]
-//! takes it back, wherever the installation was interrupted and whatever the user has done since.
+//! A [`Plan`] lists the edits. [`Workspace::install`] writes it with a journal; [`Workspace::undo`] undoes
+//! it, even if the installation was interrupted or the user has edited the files since.
 
 mod diff;
 mod disk;
@@ -40,11 +40,11 @@ pub(crate) use self::undo::Undone;
 pub(crate) enum Key {
     /// A key of a mapping; in a shell profile the name of a block, in a `.env` file that of a variable.
     Name(String),
-    /// The item of a list whose `field` says `is`. Lists are reordered; their items' names stay.
+    /// The item of a list whose `field` is `is`. Lists are reordered; their items' names stay.
     Item {
         /// The field that tells items apart.
         field: String,
-        /// What it says.
+        /// Its value.
         is: String,
     },
 }
@@ -54,11 +54,11 @@ pub(crate) enum Key {
 pub(crate) struct Change {
     /// The file, as the user calls it.
     pub(crate) file: PathBuf,
-    /// How it is written.
+    /// Its format.
     pub(crate) format: Format,
-    /// Where in it.
+    /// The place in the file.
     pub(crate) path: Vec<Key>,
-    /// What is to stand there.
+    /// The value.
     pub(crate) value: Value,
 }
 
@@ -75,14 +75,14 @@ impl Change {
 pub(crate) struct Plan {
     /// The changes, in order.
     pub(crate) changes: Vec<Change>,
-    /// What the user has to know beside them.
+    /// Remarks for the user.
     pub(crate) remarks: Vec<String>,
 }
 
-/// Why a file is not edited. Nothing has been written then.
+/// Why a file is not edited. In this case nothing has been written.
 #[derive(Debug, Error)]
 pub(crate) enum EditError {
-    /// The file is not what its name says.
+    /// The file does not have the format that its name implies.
     #[error("{path} is not edited, because it is no {format}: {reason}. Mend it, then try again")]
     Unreadable {
         /// The file.
@@ -92,7 +92,7 @@ pub(crate) enum EditError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file is written in a way in which the value has no place.
+    /// The file is written in a way that leaves no place for the value.
     #[error("{path} is not edited: {reason}")]
     NoPlace {
         /// The file.
@@ -105,17 +105,17 @@ pub(crate) enum EditError {
     ReadOnly(String),
 }
 
-/// The longest file that is edited. Agents' own histories may lie in the same file as their settings, and
-/// some have grown to tens of megabytes. Bytes.
+/// The longest file that is edited. Agents may keep their history in the same file as their settings, and
+/// some of these files have grown to tens of megabytes. Bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// What a plan makes of each file, without writing it. Files that stay as they are are left out.
+/// The bytes of each file after a plan, without writing them. Unchanged files are left out.
 pub(crate) fn edited(plan: &Plan) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(preview(plan)?.iter().map(|file| file.after().to_vec()).collect())
 }
 
-/// The bytes of a file in which these places have other values; `None`: what stands there is taken out, and what
-/// holds nothing without it as well.
+/// The bytes of a file with other values at these places. `None`: the value is removed, together with parents
+/// that become empty.
 pub(crate) fn rewritten(
     bytes: &[u8],
     format: Format,
@@ -146,7 +146,7 @@ pub(crate) fn json_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     json::Json::parse(&text.body).ok()?.object()
 }
 
-/// What stands at a place in a file now; `None` where nothing does, or where the file cannot be read.
+/// The current value at a place in a file; `None` if there is none, or the file cannot be read.
 pub(crate) fn value_at(file: &Path, format: Format, names: &[&str]) -> Option<Value> {
     let contents = disk::read(file).ok()??;
     let text = lines::Text::decode(&contents.bytes)?;

@@ -63,7 +63,7 @@ pub fn env(args: &EnvArgs) -> anyhow::Result<()> {
                     agent.name()
                 ))?;
             }
-            // What needs a file of a run has no place in a shell.
+            // A shell cannot use variables that need a file of one run.
             launch.variables.into_iter().filter(|(_, value)| value != Launch::FILE).collect()
         }
     };

@@ -1,4 +1,4 @@
-//! Environment variables and the folders that they name.
+//! Environment variables and the folders they name.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -8,21 +8,21 @@ use headroom_api::names::yes_or_no;
 
 use crate::config::file::ConfigFile;
 
-/// The names that mean the same in the sidecar.
+/// Names with the same meaning in the sidecar.
 pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";
-/// The folder of files that people write; headroomd reads its own there.
+/// The folder of files that people write; headroomd reads its files there.
 const CONFIG_DIR: &str = "HEADROOM_CONFIG_DIR";
 /// Whether bodies of functions are left out of source files; the sidecar shows it.
 pub const CODE_AWARE: &str = "HEADROOM_CODE_AWARE_ENABLED";
 /// Envoy's port.
 const PORT: &str = "HEADROOM_PORT";
-/// Envoy's port when none is given: upstream Headroom's.
+/// Envoy's default port: the same as upstream's.
 const DEFAULT_PORT: u16 = 8787;
 
-/// What this process's configuration file says, once it was read.
+/// This process's configuration file, after it was read.
 static FILE: OnceLock<ConfigFile> = OnceLock::new();
 
-/// Where variables come from: the process, or a test's own list; and the configuration file behind them.
+/// The source of variables: the process, or a test's own list; and the configuration file as a fallback.
 #[derive(Clone, Copy)]
 pub struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
@@ -41,33 +41,33 @@ impl<'a> Environment<'a> {
         Self { lookup, file: None }
     }
 
-    /// The process's own, and behind them the file that [`Environment::fall_back_to`] was given.
+    /// The process's own, with the file from [`Environment::fall_back_to`] as a fallback.
     pub fn of_process() -> Environment<'static> {
         Environment { lookup: &|name| std::env::var(name).ok(), file: FILE.get() }
     }
 
-    /// From now on, for this process, what the file says holds where a variable says nothing. Once.
+    /// From now on this process uses the file's value if a variable is not set. Works once.
     pub fn fall_back_to(file: ConfigFile) {
         FILE.get_or_init(|| file);
     }
 
-    /// The same, with a file behind its variables.
+    /// The same, with a file as a fallback.
     pub fn with_file(self, file: &'a ConfigFile) -> Self {
         Self { file: Some(file), ..self }
     }
 
-    /// The file behind the variables.
+    /// The fallback file.
     pub fn file(&self) -> Option<&'a ConfigFile> {
         self.file
     }
 
-    /// A variable's value, trimmed, else what the configuration file says in its place. One that holds nothing but
-    /// blanks counts as unset.
+    /// A variable's value, trimmed, else the configuration file's value. A variable that contains only blanks
+    /// counts as unset.
     pub fn get(&self, name: &str) -> Option<String> {
         self.variable(name).or_else(|| self.file?.get(name).map(str::to_owned))
     }
 
-    /// A variable's value alone, trimmed.
+    /// A variable's value, trimmed, without the file.
     pub fn variable(&self, name: &str) -> Option<String> {
         let value = (self.lookup)(name)?;
         let value = value.trim();
@@ -80,7 +80,7 @@ impl<'a> Environment<'a> {
         explicit.map(str::to_owned).or_else(|| self.get(name))
     }
 
-    /// Whether a variable says yes.
+    /// Whether a variable is set to yes.
     pub fn flag(&self, name: &str) -> anyhow::Result<bool> {
         let Some(text) = self.get(name) else { return Ok(false) };
         yes_or_no(&text).with_context(|| {
@@ -95,8 +95,8 @@ impl<'a> Environment<'a> {
             .with_context(|| format!("--port or {PORT}: {text:?} is no port, a number from 0 to 65535"))
     }
 
-    /// The folder for state: explicit, else `HEADROOM_WORKSPACE_DIR`, else `~/.headroom`. `None` when
-    /// there is no home folder either.
+    /// The folder for state: explicit, else `HEADROOM_WORKSPACE_DIR`, else `~/.headroom`. `None` if there
+    /// is no home folder either.
     pub fn workspace_dir(&self, explicit: Option<&PathBuf>) -> Option<PathBuf> {
         explicit
             .filter(|path| !path.as_os_str().is_empty())
@@ -105,7 +105,7 @@ impl<'a> Environment<'a> {
             .or_else(|| self.get("HOME").map(|home| PathBuf::from(home).join(".headroom")))
     }
 
-    /// The folder of files that people write, where headroomd looks too: `HEADROOM_CONFIG_DIR`, else
+    /// The folder of files that people write, which headroomd also reads: `HEADROOM_CONFIG_DIR`, else
     /// `~/.headroom/config`.
     pub fn config_dir(&self) -> Option<PathBuf> {
         let told = self.variable(CONFIG_DIR).map(PathBuf::from);

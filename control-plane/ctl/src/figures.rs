@@ -1,4 +1,4 @@
-//! Figures as tables for people. What an older or newer sidecar does not send is a dash.
+//! Figures as tables for people. A figure that an older or newer sidecar does not send is a dash.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::number::grouped;
 
-/// The first `texts` columns read from the left, the figures after them from the right.
+/// The first `texts` columns are aligned left, the figures after them right.
 pub(crate) fn table(header: &[&str], texts: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -26,7 +26,7 @@ pub(crate) fn sorted<T>(figures: &BTreeMap<String, T>, size: impl Fn(&T) -> i64)
     entries
 }
 
-/// A name, or a dash for none. Names come from requests: none of their characters moves a terminal's cursor.
+/// A name, or a dash for none. Names come from requests, so characters that move a terminal's cursor are replaced.
 pub(crate) fn name_or_dash(name: &str) -> String {
     if name.is_empty() { "–".to_owned() } else { visible(name) }
 }
@@ -44,8 +44,8 @@ pub(crate) fn shortened(name: &str, characters: usize) -> String {
     }
 }
 
-/// A sentence in lines of at most so many characters, the first behind a beginning, the others as far in. A word that
-/// is longer has a line of its own.
+/// A sentence in lines of at most so many characters. The first line starts with `beginning`, the others are indented
+/// by its length. A longer word gets its own line.
 pub(crate) fn wrapped(sentence: &str, beginning: &str, width: usize) -> String {
     let indent = beginning.chars().count();
     let mut out = beginning.to_owned();
@@ -67,13 +67,13 @@ pub(crate) fn wrapped(sentence: &str, beginning: &str, width: usize) -> String {
     out + "\n"
 }
 
-/// A line that says how many more there are than are shown.
+/// A line with the number of entries that are not shown.
 pub(crate) fn rest(all: usize, shown: usize) -> String {
     let more = all.saturating_sub(shown);
     if more == 0 { String::new() } else { format!("and {more} more: --top {all} shows them\n") }
 }
 
-/// Dollars where there is a price, else that there is none.
+/// Dollars, or a note that there is no price.
 pub(crate) fn or_no_price(value: Option<f64>) -> String {
     value.map_or("no price".to_owned(), |usd| dollars(Some(usd)))
 }

@@ -1,4 +1,5 @@
-//! `headroomctl learn`: what agents' session logs teach about a project, written where the agents read it.
+//! `headroomctl learn`: lessons about a project from agents' session logs, written where the agents read
+//! them.
 
 use std::io::{Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
@@ -29,11 +30,11 @@ use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::progress::Doing;
 
-/// Threads when none are given: reading is bound by the disk before it is bound by more of them.
+/// The default number of threads: with more of them the disk is the limit.
 const WORKERS: usize = 8;
-/// Places that are shown of one lesson.
+/// The number of places that are shown for one lesson.
 const SHOWN: usize = 5;
-/// Which agent's command line is asked when none is named.
+/// The agent whose command line is asked by default.
 const LEARN_CLI: &str = "HEADROOM_LEARN_CLI";
 
 /// Learns from session logs.
@@ -90,7 +91,7 @@ struct Learned {
     plan: Plan,
 }
 
-/// Reads the logs, prints what they teach, and writes it where that is asked for.
+/// Reads the logs, prints the lessons, and writes them to files if requested.
 pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     if let Some(LearnCommand::Inbox(args)) = &args.command {
@@ -150,7 +151,7 @@ pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a model finds besides, where one is to be asked.
+/// The lessons that a model adds, if one is to be asked.
 fn asked(
     args: &LearnArgs,
     env: Environment<'_>,
@@ -158,7 +159,7 @@ fn asked(
     prior: &[String],
     known: &[Lesson],
 ) -> anyhow::Result<Vec<Lesson>> {
-    // an explicit model goes before the variable
+    // an explicit model has priority over the variable
     let cli = if args.model.is_some() { None } else { env.or(args.cli.as_ref(), LEARN_CLI) };
     let digest = Digest::new(sessions, prior, known, args.min_evidence as usize);
     if digest.is_empty() || (cli.is_none() && args.model.is_none()) {
@@ -182,7 +183,7 @@ fn asked(
     Ok(lessons)
 }
 
-/// The project that is asked for; `None` for all. Logs that are given by path are taken as they are.
+/// The requested project; `None` for all. Logs given by path are not filtered.
 fn wanted(args: &LearnArgs) -> anyhow::Result<Option<String>> {
     if args.all || (args.project.is_none() && !args.logs.is_empty()) {
         return Ok(None);
@@ -196,7 +197,7 @@ fn wanted(args: &LearnArgs) -> anyhow::Result<Option<String>> {
     Ok(Some(Roots::default().checkout(&folder.to_string_lossy()).project.to_string()))
 }
 
-/// Whether a project is the one that is asked for, or a folder of it that no repository unites with it.
+/// Whether a project is the requested one or a folder in it.
 fn is_inside(project: &str, wanted: &str) -> bool {
     !project.is_empty() && Path::new(project).starts_with(wanted)
 }

@@ -1,5 +1,5 @@
-//! What the Headroom command line does, as a library, so that tests can start the same Envoy that
-//! `headroomctl up` starts.
+//! The Headroom command line as a library, so that tests can start the same Envoy as `headroomctl up`.
+//! *Upstream* is the Python product; some commands read or undo what it has written.
 
 mod agents;
 mod background;

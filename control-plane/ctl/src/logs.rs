@@ -1,4 +1,4 @@
-//! `headroomctl logs`: the newest lines of the logs in a workspace, and those that come.
+//! `headroomctl logs`: the newest lines of the logs in a workspace, and new ones as they are written.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write, stdout};
@@ -12,11 +12,11 @@ use tokio::time::sleep;
 
 use crate::status::Here;
 
-/// Between two looks at whether there is more.
+/// Time between two checks for new lines.
 const LOOK: Duration = Duration::from_millis(250);
-/// Bytes of a log's end in which its newest lines are looked for.
+/// Bytes at the end of a log that are searched for its newest lines.
 const END_BYTES: u64 = 1 << 20;
-/// Bytes that are read at once of what comes.
+/// New bytes that are read at once.
 const STEP_BYTES: u64 = 64 << 10;
 
 /// Whose log.
@@ -96,12 +96,12 @@ pub async fn logs(args: &LogsArgs) -> anyhow::Result<()> {
 /// A log that is being read.
 struct Log {
     path: PathBuf,
-    /// What stands before each line.
+    /// The prefix of each line.
     label: String,
-    /// What has been read: of which file, and up to where.
+    /// The position: in which file, and how far it was read.
     file: u64,
     read: u64,
-    /// The start of a line whose end has not come.
+    /// The start of a line that is not complete yet.
     open: Vec<u8>,
 }
 
@@ -134,11 +134,11 @@ impl Log {
         Ok(())
     }
 
-    /// Prints what has come since.
+    /// Prints what was added since.
     fn rest(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
         let Some((mut file, found)) = self.look()? else { return Ok(()) };
         if found.ino() != self.file || found.len() < self.read {
-            // A new one has begun.
+            // A new file was started.
             (self.file, self.read) = (found.ino(), 0);
             self.open.clear();
         }
@@ -158,7 +158,7 @@ impl Log {
                 self.print(line, out)?;
             }
             if self.open.len() as u64 > END_BYTES {
-                // No line of ours is so long.
+                // None of our lines is that long.
                 self.open.clear();
             }
         }

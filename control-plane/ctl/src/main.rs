@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            // When standard error is gone too, the exit code is all that is left to say.
+            // If standard error is closed too, only the exit code can report the error.
             let _ = writeln!(stderr(), "headroomctl: {error:#}");
             if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }

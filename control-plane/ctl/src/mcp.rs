@@ -1,9 +1,9 @@
 //! `headroomctl mcp`: Headroom's tools for clients that speak the Model Context Protocol.
 //!
-//! `headroom_compress` runs the engine here and stores what it leaves out in the sidecar before it
-//! answers, `headroom_retrieve` reads it back, `headroom_stats` shows what was saved. What the sidecar does not
-//! have, the filter puts into the conversation itself: the tool answers with a placeholder for it. With `--memory` there
-//! are the tools of memory as well: each request of a client pays for their definitions, so they are asked for.
+//! `headroom_compress` runs the engine here and stores what it leaves out in the sidecar before it answers.
+//! `headroom_retrieve` reads that back, and `headroom_stats` shows what was saved. If the sidecar does not have a text,
+//! the tool answers with a placeholder, and the filter puts the text into the conversation. `--memory` adds the tools
+//! of memory. They are optional because each request of a client pays for their definitions.
 
 mod compress;
 mod definition;
@@ -34,7 +34,7 @@ use crate::profile::ProfileName;
 use crate::running::{At, is_local};
 use crate::token;
 
-/// The sidecar's gRPC port, counted from Envoy's.
+/// The distance of the sidecar's gRPC port from Envoy's port.
 const GRPC_AFTER_PORT: u16 = 2;
 
 /// Serves Headroom's tools over MCP, on standard input and output unless --http is given.
@@ -66,7 +66,7 @@ pub struct McpArgs {
     pub profile: ProfileName,
 }
 
-/// Serves until the client has gone, or a signal comes.
+/// Serves until the client disconnects or a signal arrives.
 pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let running = args.at.running()?;
@@ -91,7 +91,7 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     }
 }
 
-/// A server over HTTP stands in one folder, and its clients in others: what they do not name is not known.
+/// A server over HTTP runs in one folder, and its clients in others. A project that they do not name is unknown.
 fn memory(args: &McpArgs, env: Environment<'_>) -> anyhow::Result<Memory> {
     let folder = std::env::current_dir().ok().filter(|_| args.http.is_none());
     let caller = Caller {
@@ -114,7 +114,7 @@ async fn serve_http(address: SocketAddr, server: Server) -> anyhow::Result<()> {
     let listener =
         tokio::net::TcpListener::bind(address).await.with_context(|| format!("--http {address}"))?;
     let stop = CancellationToken::new();
-    // a page in a browser may neither make its own name point here nor call from another origin
+    // protects against DNS rebinding and against calls from other origins by a page in a browser
     let config = StreamableHttpServerConfig::default()
         .with_cancellation_token(stop.clone())
         .enforce_origin_validation();

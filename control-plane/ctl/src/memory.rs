@@ -1,4 +1,4 @@
-//! `headroomctl memory`: what agents remember, for people: to read, correct, hand on, and forget.
+//! `headroomctl memory`: people read, correct, export and delete what agents remember.
 
 mod client;
 mod context;
@@ -195,7 +195,7 @@ pub enum Format {
 }
 
 impl Whose {
-    /// A client that asks on their behalf.
+    /// A client that sends requests on their behalf.
     pub(crate) fn client(&self, agent: &str, via: &str) -> anyhow::Result<Client> {
         let env = Environment::of_process();
         let caller = Caller {
@@ -210,7 +210,7 @@ impl Whose {
     }
 }
 
-/// Asks headroomd and prints what it says.
+/// Asks headroomd and prints the answer.
 pub async fn memory(args: &MemoryArgs) -> anyhow::Result<()> {
     let client = args.whose.client("headroomctl", "cli")?;
     let caller = || client.caller.clone();
@@ -290,7 +290,7 @@ pub async fn memory(args: &MemoryArgs) -> anyhow::Result<()> {
     }
 }
 
-/// As many facts as are wanted, the newest first.
+/// Facts up to the requested number, newest first.
 async fn all(client: &Client, scope: Option<Scope>, wanted: usize) -> anyhow::Result<Vec<Fact>> {
     let mut facts: Vec<Fact> = Vec::new();
     let mut before = None;
@@ -308,7 +308,7 @@ async fn all(client: &Client, scope: Option<Scope>, wanted: usize) -> anyhow::Re
     Ok(facts)
 }
 
-/// What works of memory.
+/// Reports which parts of memory work.
 async fn doctor(client: &Client) -> anyhow::Result<()> {
     let status: Status = client.ask("status", &client.caller).await?;
     let mut out = stdout().lock();
@@ -407,7 +407,7 @@ fn line(fact: &Fact) -> String {
     format!("{}  {:<7}  {}", fact.id, fact.scope.name(), one_line(&fact.content))
 }
 
-/// A text of people or models on one line of a terminal, without what would steer it.
+/// A text from people or models on one line, without control characters for the terminal.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
 }

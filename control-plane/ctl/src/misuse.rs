@@ -1,6 +1,6 @@
-//! What nobody can carry out as it was asked for: options and variables that make no sense.
+//! Errors of usage: options and variables with invalid values.
 
-/// An option or a variable cannot be understood. The program then ends with 2, as for an option that does not exist.
+/// An option or a variable cannot be understood. The program then exits with 2, as for an unknown option.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub struct Misuse(anyhow::Error);

@@ -13,8 +13,7 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
-/// The share of `before` that `after` has less, in percent with one decimal; `–` where there is nothing
-/// to take a share of.
+/// The share of `before` that was saved in `after`, in percent with one decimal; `–` if `before` is 0.
 pub(crate) fn saved(before: u64, after: u64) -> String {
     if before == 0 {
         return "–".to_owned();

@@ -24,11 +24,11 @@ pub struct OpenArgs {
     pub at: At,
 }
 
-/// What hands an address to the browser that the user has chosen.
+/// The program that opens an address in the user's browser.
 const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-/// An opener that has not failed by then has found a browser; some end with it.
+/// An opener that has not failed by then has found a browser. Some openers run until the browser closes.
 const OPENED: Duration = Duration::from_secs(3);
-/// How long the browser has to read the page with the token.
+/// How long the file with the token is kept for the browser to read it.
 const READ: Duration = Duration::from_secs(5);
 const PAGE: &str = "/dashboard";
 
@@ -62,8 +62,8 @@ async fn check(running: &Running) -> anyhow::Result<()> {
     }
 }
 
-/// Hands the token over in a page of the user's own, which no other user reads: an argument of the opener could be read
-/// by all. The dashboard takes it out of the address.
+/// Passes the token in a page that only this user can read, because every user could read an argument of the opener.
+/// The dashboard removes the token from the address.
 async fn open_with(address: &str, token: &str) -> anyhow::Result<()> {
     let folder = match Environment::of_process().workspace_dir(None) {
         Some(workspace) => workspace.join("run"),
@@ -77,10 +77,10 @@ async fn open_with(address: &str, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A page that leads on to the dashboard, with the token behind the `#`, which is sent to nobody.
+/// A page that redirects to the dashboard. The token is after the `#`, which browsers do not send.
 fn forwarding(address: &str, token: &str) -> String {
     let token: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
-    // `+` would be a plus sign behind a `#`.
+    // After a `#`, a `+` would be a plus sign and not a blank.
     let target =
         format!("{address}#token={}", token.replace('+', "%20")).replace('&', "&amp;").replace('"', "&quot;");
     format!(
@@ -89,7 +89,7 @@ fn forwarding(address: &str, token: &str) -> String {
     )
 }
 
-/// Has the opener open it. Where there is none, or no browser, the address that was printed has to do.
+/// Runs the opener. Without an opener or a browser, the user has the printed address.
 async fn run(what: &str) -> anyhow::Result<()> {
     let mut command = Command::new(OPENER);
     command.arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -99,7 +99,7 @@ async fn run(what: &str) -> anyhow::Result<()> {
             Ok(Ok(status)) if status.success() => None,
             Ok(Ok(status)) => Some(format!("{OPENER} found no browser ({status})")),
             Ok(Err(error)) => Some(format!("{OPENER} is lost ({error})")),
-            // It stays as long as the browser does.
+            // It runs as long as the browser does.
             Err(_) => None,
         },
     };

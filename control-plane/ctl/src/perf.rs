@@ -21,19 +21,19 @@ pub struct PerfArgs {
     pub at: At,
 }
 
-/// What was measured of one stage.
+/// The measurements of one stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stage {
-    /// The stage, as `/metrics` names it.
+    /// The stage, as named in `/metrics`.
     pub stage: String,
-    /// The wire format; empty where all are taken together.
+    /// The wire format; empty for all formats together.
     pub api: String,
     /// How many were measured.
     pub count: u64,
     /// Their mean in milliseconds.
     pub mean_ms: f64,
-    /// In milliseconds, to a hundredth of it; of a headroomd that does not show percentiles, estimated from the
-    /// histogram's buckets.
+    /// In milliseconds, accurate to 1 %; estimated from the histogram's buckets if headroomd does not show
+    /// percentiles.
     pub p50_ms: Option<f64>,
     /// As above.
     pub p90_ms: Option<f64>,
@@ -41,7 +41,7 @@ pub struct Stage {
     pub p99_ms: Option<f64>,
 }
 
-/// What the stages are, in the order of a request's walk.
+/// The stages, in the order in which a request passes them.
 const STAGES: [(&str, &str); 7] = [
     ("body_wait", "the client sends its body"),
     ("parse", "the engine finds the tool outputs"),
@@ -89,13 +89,13 @@ pub fn lines(stages: &[Stage]) -> String {
 
 #[derive(Default)]
 struct Histogram {
-    /// Upper bound and how many were at most that.
+    /// Upper bound, and the number of values up to it.
     buckets: Vec<(f64, f64)>,
     sum: f64,
     count: f64,
-    /// The largest, where it is known.
+    /// The largest, if known.
     max: Option<f64>,
-    /// Percentiles that headroomd itself has, by their share.
+    /// Percentiles that headroomd reports, by their share.
     known: BTreeMap<String, f64>,
 }
 
@@ -146,13 +146,13 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
 }
 
 impl Histogram {
-    /// What headroomd says, else an estimate.
+    /// headroomd's own figure, else an estimate.
     fn percentile(&self, name: &str, share: f64) -> Option<f64> {
         self.known.get(name).copied().or_else(|| self.quantile(share))
     }
 
-    /// As Prometheus estimates it, evenly spread inside a bucket, but never more than was measured. `None` beyond the
-    /// last bound.
+    /// Prometheus's estimate, which spreads values evenly inside a bucket, but at most the largest measured value.
+    /// `None` beyond the last bound.
     fn quantile(&self, share: f64) -> Option<f64> {
         let rank = share * self.count;
         let mut below = (0.0, 0.0);

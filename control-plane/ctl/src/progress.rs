@@ -1,4 +1,4 @@
-//! Progress of work that takes a while: on standard error, and only where that is a terminal.
+//! Progress of work that takes a while: on standard error, and only if that is a terminal.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Stdin, stdout};
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between two turns of a spinner: fast enough to look alive, too slow to be work.
+/// Time between two steps of the spinner: fast enough to look alive, slow enough to cost nothing.
 const TURN: Duration = Duration::from_millis(120);
 
-/// Of a file, whose length is known.
+/// For a file, whose length is known.
 const BAR: &str = "{bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 /// Of a pipe.
 const COUNT: &str = "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
 
-/// A spinner that says what is being done. Gone when it is dropped, whatever came of it.
+/// A spinner with the name of a task. It disappears when it is dropped, even after an error.
 #[derive(Debug)]
 pub(crate) struct Doing(ProgressBar);
 
 impl Doing {
-    /// Begins to say it.
+    /// Shows the spinner.
     pub(crate) fn now(what: &'static str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what);
         bar.enable_steady_tick(TURN);
@@ -48,7 +48,7 @@ pub(crate) fn of_input(stdin: &Stdin) -> ProgressBar {
     bar
 }
 
-/// The length of the file behind standard input; `None` when there is no file.
+/// The length of the file behind standard input; `None` if it is not a file.
 fn length(stdin: &Stdin) -> Option<u64> {
     let file = File::from(stdin.as_fd().try_clone_to_owned().ok()?);
     file.metadata().ok().filter(std::fs::Metadata::is_file).map(|about| about.len())

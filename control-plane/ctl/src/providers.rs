@@ -1,4 +1,4 @@
-//! The providers that Headroom knows by name: a table, what a user's own file adds to it, and which of them are
+//! The providers that Headroom knows by name: a table, the user's own additions, and the providers that are
 //! served.
 
 mod command;
@@ -16,7 +16,7 @@ use crate::environment::Environment;
 /// Its name in the configuration folder.
 pub(crate) const FILE: &str = "providers.toml";
 
-/// The table, with what the user's own file says.
+/// The table, with the additions of the user's own file.
 pub(crate) fn table(env: Environment<'_>) -> Result<Table, TableError> {
     let mut table = Table::built_in();
     if let Some(folder) = env.config_dir() {

@@ -1,7 +1,7 @@
 //! `headroomctl purge`: deletes what Headroom has stored.
 //!
-//! A headroomd that runs is asked to; where none does, its program is run for it on the store. What lies beside the
-//! store, damaged files and logs, is removed here.
+//! A running headroomd gets the request; if none runs, its program is started for this on the store. Damaged files
+//! and logs next to the store are removed here.
 
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
@@ -55,7 +55,7 @@ pub struct PurgeArgs {
     pub at: At,
 }
 
-/// Counts, asks, deletes, and says what is gone.
+/// Counts, asks, deletes, and reports what is gone.
 pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let workspace = env.workspace_dir(args.workspace_dir.as_ref());
@@ -93,7 +93,7 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks whoever sits there. Nobody is no yes.
+/// Asks the user for confirmation. Without a terminal this is an error.
 fn confirmed() -> anyhow::Result<bool> {
     if !stdin().is_terminal() {
         return Err(Misuse::of(anyhow!("nobody can be asked: say --yes, or --dry-run to see what would go")));
@@ -105,7 +105,7 @@ fn confirmed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// What headroomd has deleted, or would.
+/// Lets headroomd delete, or count. Returns the result.
 async fn stored(
     args: &PurgeArgs,
     env: Environment<'_>,
@@ -129,9 +129,9 @@ async fn stored(
             bail!("headroomd asks for its token: put it into HEADROOM_TOKEN")
         }
         Ok((status, body)) => bail!("{} answered {status}: {body}", running.url("/v1/purge")),
-        // whoever names an address means the one that is there
+        // the user has named this headroomd, so no other one is used
         Err(error) if args.at.url.is_some() => Err(error),
-        // they are in the memory of a headroomd, and none runs
+        // stored answers are in the memory of headroomd, and none runs
         Err(_) if args.answers => Ok(Purged { dry_run, ..Purged::default() }),
         Err(_) => offline(args, env, workspace, dry_run),
     }
@@ -169,7 +169,8 @@ fn offline(
     serde_json::from_slice(&done.stdout).context("headroomd printed something else than JSON")
 }
 
-/// Files beside the store. A damaged one may hold whatever the store held, and nobody can take a part out of it.
+/// Files next to the store. A damaged file may contain anything that the store contained, and cannot be deleted in
+/// part.
 fn files(args: &PurgeArgs, workspace: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if args.answers {
         return Ok(Vec::new());
@@ -205,7 +206,7 @@ fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<P
     Ok(found)
 }
 
-/// A log that somebody writes to is emptied: its name stays theirs.
+/// A log is emptied and not removed, because a process may keep it open.
 fn remove(file: &Path) -> std::io::Result<()> {
     if file.extension().is_some_and(|extension| extension == "log") {
         return fs::File::options().write(true).open(file)?.set_len(0);

@@ -1,4 +1,4 @@
-//! `headroomctl report`: what was saved and what still is wasted, as one page that needs nothing else.
+//! `headroomctl report`: savings and remaining waste, as one self-contained page.
 
 use std::fs;
 use std::io::{Write as _, stdout};
@@ -20,11 +20,11 @@ use crate::running::At;
 #[path = "report/advice.rs"]
 mod advice;
 
-/// The newest requests that are looked at one by one; the sidecar gives no more.
+/// The number of newest requests in the report; the sidecar returns no more.
 const REQUESTS: usize = 100;
-/// Requests that are listed.
+/// The number of requests in the list.
 const LISTED: usize = 15;
-/// How far back the days go.
+/// The number of days.
 const DAYS: u64 = 30;
 
 /// Writes a report of what was saved and what is wasted.
@@ -46,7 +46,7 @@ pub async fn report(args: &ReportArgs) -> anyhow::Result<()> {
     let from = ago(SystemTime::now(), Duration::from_secs(DAYS * 24 * 3600));
     let query = [("series", "daily".to_owned()), ("history_mode", "none".to_owned()), ("from", from.clone())];
     let history = running.page("/stats-history", &query).await?;
-    // An older headroomd has no such page; its report is one without it.
+    // An older headroomd does not have this page; its report is without it.
     let cache = cache::page_if_there(&running, &[("since", from)]).await?;
     let cache = cache.map(|body| cache::read(&running, &body)).transpose()?;
     let page = page(&stats, &feed, &history, cache.as_ref())?;
@@ -55,7 +55,7 @@ pub async fn report(args: &ReportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A bar of a chart: what it stands for, what it says, and its length in percent of the longest.
+/// A bar of a chart: its name, its text, and its length in percent of the longest.
 #[derive(Serialize)]
 struct Bar {
     name: String,
@@ -63,7 +63,7 @@ struct Bar {
     length: f64,
 }
 
-/// The page. All texts are escaped by the template's engine.
+/// The page. The template engine escapes all texts.
 pub fn page(
     stats: &Stats,
     feed: &Feed,
@@ -207,7 +207,7 @@ fn caching(cache: &Cache) -> Caching {
     }
 }
 
-/// Tokens that a request carried and did not need: what was taken out of it.
+/// Tokens that a request did not need: the ones that were removed.
 fn waste(request: &Request) -> i64 {
     request.input_tokens_original - request.input_tokens_optimized
 }
@@ -222,13 +222,13 @@ fn bars(values: Vec<(String, i64, String)>) -> Vec<Bar> {
     values.into_iter().map(bar).collect()
 }
 
-/// How many requests had how much of them taken out.
+/// A histogram of the share that was removed from requests.
 fn histogram(requests: &[Request]) -> Vec<Bar> {
     let mut counts = [0_i64; 11];
     for request in requests {
         let before = request.input_tokens_original;
         let share = if before > 0 { waste(request).clamp(0, before) as f64 / before as f64 } else { 0.0 };
-        // nothing at all is a class of its own, then tenths
+        // the first class is exactly zero, the others are tenths
         let class = if share == 0.0 { 0 } else { 1 + ((share * 10.0) as usize).min(9) };
         counts[class] += 1;
     }

@@ -1,4 +1,4 @@
-//! `headroomctl retrieve`: what a marker points to.
+//! `headroomctl retrieve`: prints the original behind a marker.
 
 use std::io::{Write as _, stdout};
 
@@ -39,7 +39,7 @@ struct Part {
     content: String,
 }
 
-/// Asks `/v1/retrieve` and prints what it gives, byte for byte.
+/// Asks `/v1/retrieve` and prints the answer, byte for byte.
 pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
     let running = if args.tenant.is_some() { args.at.sidecar()? } else { args.at.running()? };
     let hash = hash(&args.hash).map_err(Misuse::of)?;
@@ -82,7 +82,7 @@ pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The hash in what people copy: alone, as `hash=…`, or the whole marker.
+/// The hash in a copied text: alone, as `hash=…`, or the whole marker.
 fn hash(text: &str) -> anyhow::Result<String> {
     let hex = |part: &&str| part.len() == 24 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut parts = text.split(|c: char| !c.is_ascii_alphanumeric());

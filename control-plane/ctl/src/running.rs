@@ -1,4 +1,4 @@
-//! A running Headroom: where it is, and how it is asked.
+//! A running Headroom: its address, and requests to it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::token;
 
-/// What is asked for is kept up to date, so a slow answer means that something is wrong.
+/// headroomd has the answers ready, so a slow one means that something is wrong.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// headroomd's HTTP port, counted from Envoy's.
+/// The distance of headroomd's HTTP port from Envoy's port.
 const HTTP_AFTER_PORT: u16 = 1;
 
 /// Which Headroom a command asks.
@@ -30,18 +30,18 @@ pub struct At {
 }
 
 impl At {
-    /// That Headroom, under this process's variables.
+    /// The Headroom of these options and this process's variables.
     pub fn running(&self) -> anyhow::Result<Running> {
         self.running_in(None)
     }
 
-    /// headroomd itself, where this machine's `headroomctl up` has put it, unless a URL says where to ask: Envoy puts
-    /// the tenant's name that its configuration knows in the place of the one that is given here.
+    /// headroomd itself, at the port that this machine's `headroomctl up` uses, unless a URL is given. This bypasses
+    /// Envoy, which would replace the given tenant with the one in its configuration.
     pub fn sidecar(&self) -> anyhow::Result<Running> {
         self.sidecar_in(None)
     }
 
-    /// The same, with this folder for state.
+    /// The same, with this workspace folder.
     pub fn sidecar_in(&self, workspace: Option<&Path>) -> anyhow::Result<Running> {
         let env = Environment::of_process();
         let workspace = workspace.map(Path::to_owned);
@@ -53,13 +53,13 @@ impl At {
         Running::at(Some(&url), env, workspace.as_ref()).map_err(Misuse::of)
     }
 
-    /// The same, with this folder for state.
+    /// The same, with this workspace folder.
     pub fn running_in(&self, workspace: Option<&PathBuf>) -> anyhow::Result<Running> {
         Running::at(self.url.as_ref(), Environment::of_process(), workspace).map_err(Misuse::of)
     }
 }
 
-/// Where Headroom answers HTTP.
+/// The HTTP address of a running Headroom.
 #[derive(Clone, Debug)]
 pub struct Running {
     base: String,
@@ -68,8 +68,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// At a URL, or on this machine at the port that `HEADROOM_PORT` names; with the token of
-    /// `HEADROOM_TOKEN` or of the file that `HEADROOM_TOKEN_FILE` names, or on this machine that of the workspace.
+    /// At a URL, or on this machine at the port in `HEADROOM_PORT`. The token comes from `HEADROOM_TOKEN`, the
+    /// file in `HEADROOM_TOKEN_FILE`, or, on this machine, from the workspace.
     fn at(url: Option<&String>, env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<Self> {
         let told = url.map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned);
         let base = match told {
@@ -81,12 +81,12 @@ impl Running {
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token })
     }
 
-    /// The token that is shown, where there is one.
+    /// The token that is sent, if there is one.
     pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// Whether a path is refused to who shows no token.
+    /// Whether a path requires a token.
     pub(crate) async fn asks_for_token(&self, path: &str) -> anyhow::Result<bool> {
         let (status, _) = self.answer(path, self.client.get(self.url(path))).await?;
         Ok(status == StatusCode::UNAUTHORIZED)
@@ -106,7 +106,7 @@ impl Running {
         }
     }
 
-    /// A request that hands a JSON document to a path.
+    /// A request that posts a JSON document to a path.
     pub fn posting(&self, path: &str, body: &impl Serialize) -> RequestBuilder {
         let request = self.client.post(self.url(path)).json(body);
         match &self.token {
@@ -115,18 +115,18 @@ impl Running {
         }
     }
 
-    /// The status and the body that a path answers to a JSON document.
+    /// Posts a JSON document to a path. Returns the status and the body of the answer.
     pub async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<(StatusCode, String)> {
         self.answer(path, self.posting(path, body)).await
     }
 
-    /// What a path answers with figures.
+    /// The answer of a path with figures.
     pub async fn text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
         let (status, body) = self.answer(path, self.get(path).query(query)).await?;
         self.figures(path, status, body)
     }
 
-    /// The body of an answer with figures; an error where it is another.
+    /// The body of an answer with figures; an error if it is something else.
     pub(crate) fn figures(&self, path: &str, status: StatusCode, body: String) -> anyhow::Result<String> {
         if !status.is_success() {
             let url = self.url(path);
@@ -143,14 +143,14 @@ impl Running {
         Ok(body)
     }
 
-    /// What a path answers with figures, read as its page.
+    /// The answer of a path with figures, parsed as its page.
     pub async fn page<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<T> {
         let body = self.text(path, query).await?;
         serde_json::from_str(&body)
             .with_context(|| format!("{} answered something else than its page", self.url(path)))
     }
 
-    /// The status and the body that a path answers.
+    /// Sends a request. Returns the status and the body of the answer.
     pub async fn answer(&self, path: &str, request: RequestBuilder) -> anyhow::Result<(StatusCode, String)> {
         let url = self.url(path);
         let answer = Retry::NEAR.send(request).await.map_err(reqwest::Error::without_url);
@@ -166,7 +166,7 @@ impl Running {
     }
 }
 
-/// Where headroomd says that it is, else where it is by default.
+/// The address that headroomd has written to its file, else the default address.
 fn sidecar_url(env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<String> {
     let file = env.workspace_dir(workspace).map(|workspace| workspace.join("run/headroomd.json"));
     let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
@@ -177,7 +177,7 @@ fn sidecar_url(env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Res
     }
 }
 
-/// A URL, whose `http://` may be left out.
+/// Parses a URL; `http://` is optional.
 fn address(text: &str) -> anyhow::Result<String> {
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&whole).with_context(|| format!("--url: {text:?} is no URL"))?;
@@ -188,7 +188,7 @@ fn address(text: &str) -> anyhow::Result<String> {
     Ok(whole)
 }
 
-/// The workspace's token is shown to nobody else than this machine.
+/// The workspace's token is sent only to this machine.
 pub(crate) fn is_local(base: &str) -> bool {
     let url = Url::parse(base).ok();
     match url.as_ref().and_then(Url::host_str) {
@@ -201,7 +201,7 @@ pub(crate) fn is_local(base: &str) -> bool {
     }
 }
 
-/// What headroomd says of a query that it refuses.
+/// headroomd's reason for refusing a query.
 fn reason(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     Some(body.pointer("/error/message")?.as_str()?.to_owned())

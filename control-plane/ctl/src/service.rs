@@ -43,7 +43,7 @@ pub enum ServiceCommand {
     Uninstall,
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub fn service(args: &ServiceArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let file = unit_file(env)?;
@@ -68,7 +68,7 @@ pub fn service(args: &ServiceArgs) -> anyhow::Result<()> {
                 return Ok(());
             }
             systemctl(&["daemon-reload"])?;
-            // One that runs takes the new unit over.
+            // A running service must use the new unit.
             systemctl(&["enable", UNIT])?;
             systemctl(&["restart", UNIT])?;
             writeln!(
@@ -96,7 +96,7 @@ pub fn service(args: &ServiceArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The options as `up` would read them, so that a mistake is told now and not in the journal.
+/// Reads the options as `up` would, so that mistakes are reported now and not in the journal.
 fn check(options: &[String], env: Environment<'_>) -> anyhow::Result<()> {
     let command = UpArgs::augment_args(clap::Command::new("up").no_binary_name(true));
     let matches = command.try_get_matches_from(options)?;
@@ -114,7 +114,7 @@ fn unit_file(env: Environment<'_>) -> anyhow::Result<PathBuf> {
     Ok(folder.join("systemd/user").join(UNIT))
 }
 
-/// The unit. What the folders' variables say now holds for it too.
+/// The unit. It gets the current values of the variables for folders.
 fn unit(program: &Path, options: &[String], env: Environment<'_>) -> anyhow::Result<String> {
     let program = program.to_str().context("the path of this program is no text that a unit can have")?;
     let words = [program, "up"].into_iter().chain(options.iter().map(String::as_str));
@@ -151,8 +151,8 @@ WantedBy=default.target
     ))
 }
 
-/// A word as systemd reads it: in quotation marks, with what it would put values in the place of doubled. A dollar
-/// means something in a command alone.
+/// A word in systemd's syntax: in quotation marks where needed, with `%` doubled. A dollar is special only in a
+/// command.
 fn quoted(word: &str, in_command: bool) -> anyhow::Result<String> {
     if word.chars().any(char::is_control) {
         bail!("{word:?} cannot stand in a unit of systemd: it has a control character");

@@ -1,13 +1,13 @@
-//! What asks a command to stop.
+//! The signals that stop a command.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C, a supervisor's word, and the terminal's end.
+/// Ctrl-C, a supervisor's signal, and the end of the terminal.
 pub(crate) struct Signals([Signal; 3]);
 
 impl Signals {
-    /// From here on they are caught.
+    /// Starts to catch them.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals cannot be caught");
         Ok(Self([

@@ -67,7 +67,7 @@ pub enum By {
     Form,
 }
 
-/// A page of headroomd's, and what is asked of it.
+/// A page of headroomd, and its query.
 struct Question {
     path: &'static str,
     query: Vec<(&'static str, String)>,
@@ -77,14 +77,14 @@ impl StatsArgs {
     fn question(&self, now: SystemTime) -> anyhow::Result<Question> {
         let from = self.since.map(|span| ("from", ago(now, span)));
         let history = |more: (&'static str, String)| {
-            // A breakdown is of all that is kept where nothing says since when.
+            // Without a start time, a breakdown covers everything that is stored.
             let from = from.clone().unwrap_or(("from", "0".to_owned()));
             let query = vec![("series", "daily".to_owned()), ("history_mode", "none".to_owned()), more, from];
             Question { path: "/stats-history", query }
         };
         Ok(match self.by {
             None if self.since.is_none() => Question { path: "/stats", query: Vec::new() },
-            // Hours are kept for as long as they are asked about here; days begin at midnight.
+            // Hours are kept long enough for every range here; days begin at midnight.
             None => Question {
                 path: "/stats-history",
                 query: [("series", "hourly".to_owned()), ("history_mode", "none".to_owned())]
@@ -140,7 +140,7 @@ impl By {
     }
 }
 
-/// Asks for the figures and prints them, once or again and again.
+/// Asks for the figures and prints them, once or repeatedly.
 pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
     let running = args.at.running()?;
     let first = figures(&running, args).await?;
@@ -162,7 +162,7 @@ pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
         }
         tokio::select! {
             () = screen.left() => return Ok(()),
-            // A headroomd that is started anew is back in a moment: the last figures stay until then.
+            // A restarting headroomd is back in a moment: the last figures stay until then.
             next = figures(&running, args) => match next {
                 Ok(next) => shown = next,
                 Err(error) => screen.trouble(&format!("{error:#}")),
@@ -171,7 +171,7 @@ pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
     }
 }
 
-/// One text after the other, for who reads no screen.
+/// One text after the other, if the output is not a terminal.
 async fn print_again(
     running: &Running,
     args: &StatsArgs,

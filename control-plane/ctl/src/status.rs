@@ -16,7 +16,7 @@ use crate::config;
 use crate::environment::Environment;
 use crate::wrap::{is_wrapping, targets, workspace_dir};
 
-/// A look's own limit.
+/// Time limit of one check.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which Headroom is meant: the one that runs with a workspace.
@@ -55,7 +55,7 @@ pub struct DownArgs {
     pub force: bool,
 }
 
-/// Says it. The exit code is 0 where requests are served.
+/// Prints it. The exit code is 0 if requests are served.
 pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let workspace = args.here.workspace()?;
     let mut out = stdout().lock();
@@ -106,7 +106,7 @@ fn lines(state: &State, parts: &Parts, workspace: &Path) -> String {
     )
 }
 
-/// The two that serve, and what is wrong with each.
+/// Envoy and headroomd, and the problem of each.
 struct Parts {
     envoy: Result<(), String>,
     headroomd: Result<(), String>,
@@ -148,7 +148,7 @@ pub async fn down(args: &DownArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops it, and starts it in the background with the arguments that it had.
+/// Stops it, and starts it in the background with the same arguments.
 pub async fn restart(args: &DownArgs) -> anyhow::Result<()> {
     let workspace = args.here.workspace()?;
     let state = State::read(&workspace).with_context(|| {
@@ -187,7 +187,7 @@ fn may_be_stopped(state: &State, workspace: &Path, force: bool, verb: &str) -> a
     Ok(())
 }
 
-/// The same start, in the background.
+/// The command to start it with the same arguments, in the background.
 fn again(state: &State, targets: Vec<(String, String)>) -> Start {
     let is_detached = state.arguments.iter().any(|it| it == "--detached" || it == "--while-wrapped");
     let added = (!is_detached).then(|| OsString::from("--detached"));

@@ -1,4 +1,4 @@
-//! `headroomctl telemetry show`: whether the beacon is on, and what exactly it would send.
+//! `headroomctl telemetry show`: whether the beacon is on, and exactly what it would send.
 
 use std::io::{Write as _, stdout};
 

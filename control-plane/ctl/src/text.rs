@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-/// A request in which the text is what a tool printed. It lists a tool, as one without is never lossy. `query` is what
-/// the text is wanted for, which steers what stays.
+/// A request with the text as the output of a tool. It lists a tool, because requests without tools are never lossy.
+/// `query` says what the text is needed for and decides what is kept.
 pub(crate) fn request(text: &str, tool: &str, query: &str) -> String {
     json!({
         "messages": [

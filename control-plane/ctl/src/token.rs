@@ -1,4 +1,5 @@
-//! The bearer token that headroomd asks for beyond loopback: told, or made once and kept in the workspace.
+//! The bearer token that headroomd asks for beyond loopback: configured, or generated once and kept in the
+//! workspace.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,7 +11,7 @@ use crate::environment::Environment;
 
 /// Its file in the workspace.
 const FILE: &str = "token";
-/// Bytes of randomness in one that is made here.
+/// Random bytes in a generated token.
 const BYTES: usize = 32;
 
 /// The token of `HEADROOM_TOKEN`, or of the file that `HEADROOM_TOKEN_FILE` names.
@@ -23,25 +24,26 @@ pub fn configured(env: Environment<'_>) -> anyhow::Result<Option<String>> {
     Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
-/// A configured token, else the one that `headroomctl up` keeps in the workspace, which may be named explicitly.
+/// A configured token, else the one that `headroomctl up` keeps in the workspace; the workspace may be given
+/// explicitly.
 pub fn local(env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<Option<String>> {
     if let Some(token) = configured(env)? {
         return Ok(Some(token));
     }
     let Some(workspace) = env.workspace_dir(workspace) else { return Ok(None) };
-    // Another user's, or none: then there is nothing to show.
+    // If the file is missing or belongs to another user, there is no token to send.
     Ok(fs::read_to_string(file(&workspace))
         .ok()
         .map(|text| text.trim().to_owned())
         .filter(|it| !it.is_empty()))
 }
 
-/// Where a workspace keeps its token.
+/// The token's file in a workspace.
 pub fn file(workspace: &Path) -> PathBuf {
     workspace.join(FILE)
 }
 
-/// The workspace's token, and whether it was made just now.
+/// The workspace's token, and whether it was generated just now.
 pub(crate) fn kept(workspace: &Path) -> anyhow::Result<(String, bool)> {
     kept_in(&file(workspace))
 }

@@ -1,4 +1,4 @@
-//! `headroomctl unwrap`: takes back what `wrap` has edited, and what upstream Headroom's wrap has.
+//! `headroomctl unwrap`: undoes the edits of `wrap`, and those of upstream's `wrap`.
 
 pub(crate) mod upstream;
 
@@ -21,7 +21,7 @@ pub struct UnwrapArgs {
     pub workspace_dir: Option<PathBuf>,
 }
 
-/// Takes everything back, and says what was left where.
+/// Undoes everything, and reports what was left and where.
 pub fn unwrap(args: &UnwrapArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let workspace = workspace_dir(args.workspace_dir.as_ref(), env)?;

@@ -1,4 +1,4 @@
-//! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground or in the background.
+//! `headroomctl up`: Envoy with the filter, and headroomd, in the foreground or in the background.
 
 mod child;
 mod litellm;
@@ -31,17 +31,17 @@ use crate::signals::Signals;
 use crate::token;
 use crate::wrap::{lease_file, targets_file};
 
-/// How what is said begins once requests can come.
+/// The first words of the message when requests are accepted.
 const READY_LINE: &str = "Headroom is ready.";
-/// Where LiteLLM's proxy is by default.
+/// The default port of LiteLLM's proxy.
 const LITELLM_PORT: u16 = 4000;
-/// Where the images and production.yaml have the filter.
+/// The filter's path in the images and in production.yaml.
 const INSTALLED_MODULE: &str = "/etc/headroom/filter.wasm";
-/// Between two looks whether a wrapped run is left.
+/// Time between two checks for wrapped runs.
 const LOOK_FOR_RUNS: Duration = Duration::from_millis(250);
 
 impl Settings {
-    /// The bootstrap for these settings, as far as it is known before anything has started.
+    /// The bootstrap for these settings, as far as known before anything has started.
     pub fn bootstrap(&self, module: &Path) -> Bootstrap {
         let mut bootstrap = Bootstrap::new(self.providers.clone());
         bootstrap.served.clone_from(&self.served);
@@ -51,7 +51,7 @@ impl Settings {
         bootstrap.module = Some(module.to_owned());
         bootstrap.plugin_config = self.plugin_config.clone();
         bootstrap.body_mode = self.body_mode;
-        // SSL_CERT_FILE, else where the distributions keep it.
+        // SSL_CERT_FILE, else the distributions' usual places.
         bootstrap.ca_file = self
             .certificates
             .clone()
@@ -66,7 +66,7 @@ impl Settings {
         bootstrap
     }
 
-    /// Adds the servers of models that answer on this machine now, where they were asked for.
+    /// Adds the servers of models that answer on this machine now, if requested.
     async fn find_local(&mut self) -> anyhow::Result<()> {
         let Some(table) = self.find_local.take() else { return Ok(()) };
         let mut found = find_local(&table).await?;
@@ -89,7 +89,7 @@ pub async fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     if settings.litellm.is_some() {
         settings.served.push(litellm::served(LITELLM_PORT));
     }
-    // It may be for another machine, so that nothing of it has to be on this one.
+    // It may be for another machine, so its files need not exist on this one.
     let module = match programs::module(args, env, &own_folder()?) {
         Ok(module) => module,
         Err(_) => match programs::told_module(args, env) {
@@ -107,7 +107,7 @@ pub async fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts it in the background, and says what it says once it is ready.
+/// Starts it in the background, and prints its message when it is ready.
 async fn detach(args: &UpArgs) -> anyhow::Result<()> {
     let settings = Settings::resolve(args, Environment::of_process()).map_err(Misuse::of)?;
     let workspace = &settings.workspace_dir;
@@ -131,21 +131,21 @@ async fn detach(args: &UpArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts everything, says where it is, and runs until a signal (`Ok`) or until Envoy dies (`Err`).
+/// Starts everything, prints the addresses, and runs until a signal (`Ok`) or until Envoy dies (`Err`).
 pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     if args.detach {
         return detach(args).await;
     }
-    // Envoy and headroomd inherit it: logs and state are nobody else's.
+    // Envoy and headroomd inherit it, so that only the user can read logs and state.
     headroom_private::restrict_umask();
-    // Before anything starts, so that a signal at any time from here on stops it in order.
+    // Before anything starts, so that a signal at any time from here on stops it gracefully.
     let mut signals = Signals::listen()?;
     let env = Environment::of_process();
     let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     check_socket(&settings.admin()).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
     if args.while_wrapped || args.detached {
-        // The terminal of whoever started it is not ours: it may close while this goes on.
+        // The terminal belongs to the caller and may close while this process runs.
         rustix::process::setsid().context("a session of its own cannot be had")?;
     }
     let run = settings.run_dir();
@@ -153,7 +153,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let failed = |folder: &Path| format!("{} cannot be made its owner's alone", folder.display());
     let workspace = &settings.workspace_dir;
     headroom_private::folder(workspace).with_context(|| failed(workspace))?;
-    // The workspace may hold files of the user's own; these two hold ours.
+    // The workspace may contain the user's own files; these two folders are ours.
     for folder in [&run, &logs] {
         let mended = headroom_private::folder(folder).and_then(|()| headroom_private::files_in(folder));
         mended.with_context(|| failed(folder))?;
@@ -162,7 +162,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let mut state = State::own(holder(args, env));
     state.write(&settings.workspace_dir)?;
     if !args.while_wrapped {
-        // What an earlier one was told for a wrapped run; this one is told by its user.
+        // The targets of an earlier process, started for a wrapped run. This one gets its targets from the user.
         stack::remove(&targets_file(&settings.workspace_dir))?;
     }
     let outcome = serve(args, &mut settings, &programs, &mut state, &mut signals, logs).await;
@@ -204,7 +204,7 @@ async fn serve(
     outcome.and(stopped)
 }
 
-/// Runs Headroom for as long as a piece of work takes, which is told where it listens. `None`: a signal ended it.
+/// Runs Headroom while `work` runs, which gets Headroom's URL. `None`: a signal ended it.
 pub(crate) async fn run_during<T>(
     settings: &Settings,
     programs: &Programs,
@@ -242,8 +242,8 @@ pub(crate) fn programs(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Pr
     Programs::find(args, env, &own_folder()?)
 }
 
-/// Waits until no wrapped run is left. Until this process ends, a new one cannot begin: it waits, and then starts
-/// another Headroom.
+/// Waits until the last wrapped run has ended. A new run cannot begin before this process has ended: it waits,
+/// and then starts another Headroom.
 async fn wrapped_runs_end(asked: bool, workspace: &Path) -> anyhow::Result<()> {
     if !asked {
         return std::future::pending().await;
@@ -270,26 +270,26 @@ async fn run_until_envoy_dies(
     if let Some(trouble) = stack.configuration_trouble().await {
         supervision::say(&trouble);
     }
-    // What waits for it finds all of the above in the log.
+    // Written last: a waiting process then finds all of the above in the log.
     state.url = Some(url);
     state.write(&settings.workspace_dir)?;
     stack.serve(settings, programs, &addresses).await
 }
 
-/// What headroomd asks for, and whether people have seen it.
+/// The token that headroomd requires, and whether the user has seen it.
 enum Token {
-    /// Nothing: nobody else reaches it.
+    /// None: only this machine can reach it.
     None,
-    /// What the user has set.
+    /// Set by the user.
     Told,
-    /// The workspace's, made by an earlier run.
+    /// The workspace's token, generated by an earlier run.
     Kept,
-    /// The workspace's, made by this one.
+    /// The workspace's token, generated by this run.
     Made(String),
 }
 
 impl Token {
-    /// Beyond loopback there has to be one.
+    /// A token is required beyond loopback.
     fn decide(settings: &mut Settings) -> anyhow::Result<Self> {
         if settings.token.is_some() {
             return Ok(Self::Told);
@@ -381,7 +381,7 @@ fn announce(
     Ok(())
 }
 
-/// One `up` per workspace: two would write over each other's files.
+/// One `up` per workspace: two would overwrite each other's files.
 fn lock(workspace: &Path) -> anyhow::Result<File> {
     let path = background::lock_path(workspace);
     let file = File::options().create(true).append(true).open(&path);
@@ -399,7 +399,7 @@ fn lock(workspace: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Taken ports are said at once and by name, instead of in the log of whoever fails first.
+/// Reports used ports at once and by name, instead of in the log of the process that fails first.
 fn check_ports(settings: &Settings) -> anyhow::Result<()> {
     let listen = (settings.listen.host.clone(), settings.listen.port, "--port or HEADROOM_PORT");
     let others = [
@@ -417,8 +417,8 @@ fn check_ports(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The longest path of a socket, which the system's `sockaddr_un` bounds: 104 bytes with the closing zero on the
-/// systems that give the least.
+/// The longest path of a socket, limited by the system's `sockaddr_un`: 104 bytes with the closing zero on the
+/// systems with the lowest limit.
 const MAX_SOCKET_PATH: usize = 103;
 
 fn check_socket(path: &Path) -> anyhow::Result<()> {
@@ -432,7 +432,7 @@ fn check_socket(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The sidecar's program, for who runs it for another purpose.
+/// The sidecar's program, for callers that run it for another purpose.
 pub(crate) fn headroomd(explicit: Option<&PathBuf>, env: Environment<'_>) -> anyhow::Result<PathBuf> {
     programs::headroomd(explicit, env, &own_folder()?)
 }
@@ -442,7 +442,7 @@ fn own_path() -> anyhow::Result<PathBuf> {
     program.context("the path of the running program is not known")
 }
 
-/// Whether a shell that is told `headroomctl` runs this program.
+/// Whether the command `headroomctl` in a shell runs this program.
 fn is_on_path(program: &Path) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let first = env::split_paths(&path).map(|folder| folder.join("headroomctl")).find(|path| path.is_file());
@@ -453,7 +453,7 @@ fn own_folder() -> anyhow::Result<PathBuf> {
     Ok(own_path()?.parent().context("the running program lies in no folder")?.to_owned())
 }
 
-/// Who holds what these arguments start.
+/// What keeps the started Headroom running.
 fn holder(args: &UpArgs, env: Environment<'_>) -> Holder {
     if args.while_wrapped {
         Holder::WrappedAgents

@@ -1,4 +1,4 @@
-//! A provider's base URL, taken apart the way Envoy's cluster and route want it.
+//! A provider's base URL, split into the parts that Envoy's cluster and route need.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use url::{Host, Url};
 
-/// Where requests for one provider go.
+/// The destination of requests for one provider.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Upstream {
     /// TLS, with the certificate validated.
@@ -15,9 +15,9 @@ pub struct Upstream {
     pub host: String,
     /// The port, always given.
     pub port: u16,
-    /// What the requests' paths are put behind: empty, or `/` and segments without a slash at the end.
+    /// The prefix of the requests' paths: empty, or `/` and segments without a slash at the end.
     pub prefix: String,
-    /// HTTP/2 without asking. Otherwise TLS negotiates and plain text means HTTP/1.1.
+    /// HTTP/2 without negotiation. Otherwise TLS negotiates, and plain text means HTTP/1.1.
     pub http2: bool,
 }
 
@@ -31,8 +31,8 @@ pub struct InvalidUpstream {
     reason: String,
 }
 
-/// The version segments with which the providers' own paths begin. Many people write a base URL with
-/// one at its end, because their SDK wants it so; the path brings its own.
+/// The version segments at the start of the providers' own paths. Many people write a base URL with one at
+/// its end, because their SDK expects it; the request's path already contains it.
 const VERSION_SEGMENTS: [&str; 4] = ["/v1", "/v1beta", "/v1alpha", "/v1beta1"];
 
 impl Upstream {
@@ -42,7 +42,7 @@ impl Upstream {
         if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// True where `host` is an address and needs no lookup.
+    /// True if `host` is an address and needs no lookup.
     pub fn is_literal_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
     }
@@ -61,7 +61,7 @@ impl FromStr for Upstream {
 }
 
 impl Upstream {
-    /// The base URL with its path as it is: what it ends in is no version that requests bring again.
+    /// The base URL with its path unchanged: its last segment is not a version that requests repeat.
     pub fn verbatim(text: &str) -> Result<Self, InvalidUpstream> {
         let invalid = |reason: &str| InvalidUpstream { url: text.to_owned(), reason: reason.to_owned() };
         let url = Url::parse(text.trim()).map_err(|error| invalid(&error.to_string()))?;

@@ -1,4 +1,4 @@
-//! `headroomctl wrap`: a coding agent behind Headroom, for one run or from now on.
+//! `headroomctl wrap`: a coding agent behind Headroom, for one run or permanently.
 
 mod background;
 mod code_graph;
@@ -26,7 +26,7 @@ pub(crate) use self::background::{is_wrapping, lease_file, targets, targets_file
 pub(crate) use self::passed::Passed;
 pub(crate) use self::run::{run_key, users_file};
 
-/// Headroom's port when nobody says another: what `headroomctl mcp` asks as well.
+/// Headroom's default address; `headroomctl mcp` uses the same.
 const DEFAULT_URL: &str = "http://127.0.0.1:8787";
 
 /// Runs a coding agent behind Headroom.
@@ -75,7 +75,7 @@ pub struct WrapArgs {
     pub workspace_dir: Option<PathBuf>,
 }
 
-/// What an agent's files are edited for.
+/// The options that an agent's files are edited with.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Asked {
     address: bool,
@@ -136,14 +136,14 @@ impl Asked {
     }
 }
 
-/// This program, as it is called later: looked up then where it is on the path.
+/// The command for this program. If it is on PATH, the command is only its name.
 fn own_program(at: &Setting<'_>) -> String {
     let on_path = agents::find_program(at.env, &["headroomctl"]).is_some();
     let own = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned));
     own.filter(|_| !on_path).unwrap_or_else(|| "headroomctl".to_owned())
 }
 
-/// What prints the notes for a new session, as a shell reads it.
+/// The shell command that prints the notes for a new session.
 fn notes_command(at: &Setting<'_>) -> String {
     let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
     let program = own_program(at);
@@ -152,7 +152,7 @@ fn notes_command(at: &Setting<'_>) -> String {
     format!("{program}{}{url}", agents::NOTES_COMMAND)
 }
 
-/// Headroom's own tools. The program asks the Headroom that runs when it is called.
+/// Headroom's own tools. The program uses the Headroom that runs at the time of a call.
 fn headroom_server(at: &Setting<'_>, memory: bool) -> Server {
     let command = own_program(at);
     let mut arguments = vec!["mcp".to_owned()];
@@ -170,7 +170,7 @@ fn headroom_server(at: &Setting<'_>, memory: bool) -> Server {
     Server { name: "headroom", command, arguments }
 }
 
-/// The workspace folder, which has to be somewhere.
+/// The workspace folder; an error if there is none.
 pub(crate) fn workspace_dir(explicit: Option<&PathBuf>, env: Environment<'_>) -> anyhow::Result<PathBuf> {
     env.workspace_dir(explicit)
         .context("there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir")
@@ -191,14 +191,14 @@ pub(crate) fn agent_called(name: &str) -> anyhow::Result<&'static dyn Agent> {
     )))
 }
 
-/// Where an agent would be run now.
+/// The setting in which an agent would run now.
 pub(crate) fn setting(url: String, env: Environment<'static>) -> anyhow::Result<Setting<'static>> {
     let home = env.get("HOME").context("HOME is not set, so there are no settings of agents")?;
     let folder = std::env::current_dir().context("the working folder is gone")?;
     Ok(Setting { env, home: home.into(), folder, url, keep_history: false })
 }
 
-/// Does what was asked for. The exit code is the agent's, where one ran.
+/// Runs the command. The exit code is the agent's, if one ran.
 pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
     let env = Environment::of_process();
     let workspace = workspace_dir(args.workspace_dir.as_ref(), env)?;
@@ -332,7 +332,7 @@ fn dry_run(
     remarks.iter().try_for_each(|remark| say(remark))
 }
 
-/// A line for the person, beside what an agent prints.
+/// Prints a line for the user on standard error, apart from an agent's output.
 pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(stderr(), "headroomctl: {line}")?)
 }

@@ -47,7 +47,7 @@ fn the_sidecar_is_told_of_what_comes_from_other_machines() {
     assert_eq!(marked(&bootstrap), 0);
     bootstrap.listen.host = "0.0.0.0".to_owned();
     let yaml = bootstrap.render().unwrap();
-    // Every route that leads there, and there are no others.
+    // Every route to headroomd has the mark, and no other route.
     assert_eq!(marked(&bootstrap), yaml.matches("cluster: headroomd_http").count());
     assert!(marked(&bootstrap) > 5);
 }
@@ -137,7 +137,7 @@ fn no_value_can_change_the_structure_around_it() {
     assert!(yaml.contains("{{ 7 * 7 }}"));
 }
 
-/// Providers of the table, one of them with everything that can be said of one.
+/// Providers of the table, one of them with every possible setting.
 fn served() -> Vec<Served> {
     let table = Table::built_in();
     let plain = |name: &str| Served::new(name, table.find(name).unwrap().1, None).unwrap();

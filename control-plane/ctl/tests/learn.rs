@@ -1,5 +1,4 @@
-//! `headroomctl learn` as a program: logs of every agent in, lessons out, and files written only where that is
-//! asked for.
+//! `headroomctl learn` as a program: logs of every agent in, lessons out. Files are written only if requested.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 
 const START: &str = "<!-- headroom:learn:start -->";
 
-/// A home folder of its own, with a project in it.
+/// A separate home folder with a project in it.
 struct Home {
     folder: TempDir,
     project: PathBuf,
@@ -471,7 +470,7 @@ fn a_wrapped_run_is_learned_from_at_its_end_and_shared_files_wait_in_the_inbox()
     let home = Home::new();
     home.twice();
     executable(&home.path("bin/claude"), "#!/bin/sh\nexit 3\n");
-    // nothing answers there: the agent runs without Headroom, and is learned from all the same
+    // nothing answers there: the agent runs without Headroom, and the learner still reads its logs
     let wrap =
         |agent: &str| home.headroomctl(&["wrap", "--learn", "--url", "http://127.0.0.1:1", agent], &[]);
     let output = wrap("claude");

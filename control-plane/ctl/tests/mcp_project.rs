@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-/// What a headroomd was asked.
+/// The requests that a headroomd received.
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
 async fn answer(
@@ -63,7 +63,7 @@ impl Drop for Server {
     }
 }
 
-/// A client that greets, and then calls a tool.
+/// A client that initializes the session and then calls a tool.
 async fn call(server: &Server, project: Option<&str>, tool: &str, arguments: Value) -> Value {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut headers = HeaderMap::new();

@@ -1,5 +1,5 @@
-//! The analyzers: pure functions from the events of a conversation to findings. They read no file and
-//! write none, so that whatever has events can use them.
+//! The analyzers: pure functions from the events of a conversation to findings. They access no files, so
+//! that any source of events can use them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -16,25 +16,25 @@ mod retries;
 pub mod sessions;
 mod structure;
 
-/// Calls after a failure among which a correction is looked for.
+/// The number of calls after a failure that are searched for a correction.
 const REACH: usize = 10;
 /// Subjects that findings of one conversation may have, and findings of one subject: a log of a million
 /// calls repeats itself.
 const SUBJECTS: usize = 2000;
 const REPETITIONS: u32 = 50;
-/// Paths that are remembered as being there: 8 bytes each.
+/// The number of existing paths that are remembered: 8 bytes each.
 const PATHS: usize = 1 << 20;
-/// Programs that are remembered as being there.
+/// The number of existing programs that are remembered.
 const PROGRAMS: usize = 4096;
 /// Failures that are kept as text, for a model.
 const EPISODES: usize = 100;
 
-/// A failure with what came after it, as text.
+/// A failure and the calls after it, as text.
 #[derive(Clone, Debug)]
 pub struct Episode {
     /// The call, the end of its output, and the next calls
     pub text: String,
-    /// Where it stands
+    /// Its position
     pub place: Place,
 }
 
@@ -79,18 +79,18 @@ impl Report {
         self.episodes.extend(later.episodes.into_iter().take(room(EPISODES, self.episodes.len())));
     }
 
-    /// What was there and ran, without what was found.
+    /// The existing paths and programs, without the findings.
     pub fn present(self) -> Self {
         Self { paths: self.paths, programs: self.programs, ..Self::default() }
     }
 
-    /// Whether a path of the project was there at some time.
+    /// Whether a path of the project existed at some time.
     pub fn has_path(&self, path: &str) -> bool {
         self.paths.contains(&digest(path))
     }
 }
 
-/// The digest that a path is remembered by. The same in every run.
+/// The digest of a path, equal in every run.
 fn digest(path: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(path)
 }
@@ -102,7 +102,7 @@ pub struct Step<'e> {
     pub call: &'e ToolCall,
     /// The simple commands of a shell call
     pub commands: Vec<Simple>,
-    /// Where in the events it stands
+    /// Its index in the events
     pub at: usize,
 }
 
@@ -123,7 +123,7 @@ impl Step<'_> {
 /// A conversation, ready for the analyzers.
 #[derive(Debug)]
 pub struct Conversation<'e> {
-    /// Whose it is
+    /// Its session
     pub session: &'e Session,
     /// All events
     pub events: &'e [Event],
@@ -140,13 +140,13 @@ impl<'e> Conversation<'e> {
         Self { session, events, steps: events.iter().enumerate().filter_map(step).collect() }
     }
 
-    /// The calls after one that a correction may be among.
+    /// The calls after a failure that may contain its correction.
     fn after(&self, index: usize) -> impl Iterator<Item = (usize, &Step<'e>)> {
         let later = self.steps.iter().enumerate().skip(index + 1).take(REACH);
         later.filter(|(_, step)| step.call.outcome != Outcome::Refused)
     }
 
-    /// A path as the project names it.
+    /// A path relative to the project.
     fn relative(&self, path: &str, cwd: &str) -> Option<String> {
         relative(path, cwd, &self.session.tree)
     }
@@ -177,7 +177,7 @@ fn episodes(conversation: &Conversation<'_>) -> Vec<Episode> {
     let failed = conversation.steps.iter().enumerate().filter(|(_, step)| step.failed());
     let episode = |(index, step): (usize, &Step<'_>)| {
         let mut text = format!("FAILED {}\n", describe(step.call));
-        // the cause stands in the first lines of most tools, and in the last lines of a traceback
+        // most tools print the cause in the first lines, a traceback in the last lines
         let output = step.call.output.trim();
         let shown = if output.contains("Traceback (most recent call last)") {
             tail(output, 500)

@@ -1,4 +1,4 @@
-//! Puts a project's lessons into the files of the agents that worked on it: planned and checked for all files
+//! Puts a project's lessons into the files of the agents that worked on it. All files are planned and checked
 //! first, then written.
 
 use std::path::Path;
@@ -11,12 +11,12 @@ use super::merge::{self, Merge, MergeError, Section};
 use super::model::Session;
 use super::plugins::{Home, Plugin, Target, Targets};
 
-/// What is to be written for a project.
+/// The planned changes for a project.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The files
     pub merges: Vec<Merge>,
-    /// What the user has to know
+    /// Remarks for the user
     pub notes: Vec<String>,
 }
 
@@ -84,8 +84,8 @@ pub fn prior(
     paths.into_iter().filter_map(block).collect()
 }
 
-/// Which lessons go into which file. What does not fit into the part of a memory file that is loaded goes into
-/// the file of instructions, which is loaded whole.
+/// Distributes lessons to files. Lessons that do not fit into the loaded part of a memory file go into the
+/// file of instructions, which is loaded completely.
 fn distribute<'t>(
     targets: &'t Targets,
     lessons: &[Lesson],
@@ -129,8 +129,8 @@ fn sections<'l>(lessons: impl Iterator<Item = &'l Lesson>) -> Vec<Section> {
     sections
 }
 
-/// Whether an entry of an older run still stands: a path that was there since, or a program that ran since,
-/// is not missing any more.
+/// Whether an entry of an older run is still true. It is not if a path that it calls missing has existed
+/// since, or a program that it calls missing has run since.
 fn still_holds(title: &str, about: &str, sessions: &[(Session, Report)]) -> bool {
     if title == Heading::Structure.title() {
         return !sessions.iter().any(|(_, report)| report.has_path(about));

@@ -15,8 +15,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Makes a command one that can be watched: with all that it starts, it is a group of its own, for a
-    /// grandchild would keep its pipes open.
+    /// Prepares a command for a deadline: it gets its own process group with everything that it starts,
+    /// because a grandchild could keep its pipes open.
     pub fn prepare(command: &mut Command) -> &mut Command {
         std::os::unix::process::CommandExt::process_group(command, 0)
     }

@@ -1,4 +1,4 @@
-//! What the texts of failures say: which program, option, path or name is the wrong one.
+//! Reads the texts of failures: which program, option, path or name is wrong.
 
 use std::sync::LazyLock;
 
@@ -114,7 +114,7 @@ pub fn missing_module<'t>(text: &'t str, commands: &[Simple]) -> Option<&'t str>
     commands.iter().any(runs).then_some(name)
 }
 
-/// An option that a program does not have: the program, the option, and whether the words are BSD's.
+/// An option that a program does not have: the program, the option, and whether the message is BSD's.
 pub fn unsupported_option(text: &str, commands: &[Simple]) -> Option<(String, String, bool)> {
     BAD_OPTION.captures_iter(start(text)).find_map(|found| {
         let program = found.get(1)?.as_str();
@@ -131,7 +131,7 @@ pub fn unsupported_option(text: &str, commands: &[Simple]) -> Option<(String, St
     })
 }
 
-/// BSD's `sed -i` takes the next word for the ending of a copy, and then reads a file name as its script.
+/// BSD's `sed -i` reads the next word as the suffix of a backup, and then reads a file name as its script.
 pub fn is_bsd_sed(text: &str, commands: &[Simple]) -> bool {
     let in_place = |command: &Simple| {
         let mut words = command.words.iter().skip_while(|word| word.text != "-i").skip(1);
@@ -140,7 +140,7 @@ pub fn is_bsd_sed(text: &str, commands: &[Simple]) -> bool {
     BSD_SED.is_match(start(text)) && commands.iter().any(in_place)
 }
 
-/// Whether `pip` says that the system's Python takes no packages from it.
+/// Whether `pip` reports that the system manages this Python.
 pub fn is_externally_managed(text: &str) -> bool {
     MANAGED.is_match(start(text))
 }
@@ -163,7 +163,7 @@ pub fn missing_paths(text: &str) -> Vec<&str> {
     found.filter_map(|found| Some(found.get(1)?.as_str().trim())).collect()
 }
 
-/// Whether a file tool says that its file or folder is not there.
+/// Whether a file tool reports that its file or folder does not exist.
 pub fn says_absent(text: &str) -> bool {
     ABSENT.is_match(start(text))
 }
@@ -173,12 +173,12 @@ pub fn says_too_large(text: &str) -> bool {
     TOO_LARGE.is_match(start(text))
 }
 
-/// What zsh says about a line that other shells take.
+/// zsh's error about a line that other shells accept.
 pub fn zsh_complaint(text: &str) -> Option<&str> {
     Some(ZSH.captures(start(text))?.get(1)?.as_str().trim())
 }
 
-/// What a shell says about a line that it cannot read.
+/// A shell's error about a line that it cannot parse.
 pub fn syntax_complaint(text: &str) -> Option<&str> {
     Some(SHELL_SYNTAX.captures(start(text))?.get(1)?.as_str().trim())
 }
@@ -188,18 +188,18 @@ pub fn says_refused(text: &str) -> bool {
     REFUSED.is_match(start(text))
 }
 
-/// Whether a text reports what is wrong in code at a place, or a failing test: work in progress.
+/// Whether a text reports an error at a place in the code, or a failing test: work in progress.
 pub fn is_diagnostic(text: &str) -> bool {
     DIAGNOSTIC.is_match(text)
 }
 
-/// Whether a failure may be gone the next time by itself.
+/// Whether a failure may go away by itself.
 pub fn may_pass(text: &str) -> bool {
     PASSING.is_match(text)
 }
 
 /// Programs whose sub-commands, scripts and targets are names of a project or of a well-known tool. A
-/// program that the project itself makes does not count: its refusals are what is being tested.
+/// program that the project itself builds does not count: its errors are the subject of the work.
 pub fn is_runner(program: &str) -> bool {
     const RUNNERS: [&str; 41] = [
         "npm",
@@ -248,7 +248,7 @@ pub fn is_runner(program: &str) -> bool {
 }
 
 /// Whether a command checks the code that is being worked on: a test, a linter, a build. Its failures are
-/// news about the code, not about the command.
+/// about the code, not about the command.
 pub fn is_check(command: &Simple) -> bool {
     const CHECKS: [&str; 45] = [
         "test",

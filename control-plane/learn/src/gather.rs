@@ -59,8 +59,8 @@ pub fn select<'p>(plugins: &'p [Box<dyn Plugin>], agent: &str) -> anyhow::Result
     Ok(vec![plugin.as_ref()])
 }
 
-/// Reads the agents' own logs, or those below the given paths, where each file is taken by the first plugin
-/// that recognizes it.
+/// Reads the agents' own logs, or the files below the given paths; the first plugin that recognizes such a
+/// file reads it.
 pub fn gather(
     plugins: &[&dyn Plugin],
     paths: &[PathBuf],
@@ -135,8 +135,8 @@ fn read_all(logs: &[Log<'_>], workers: usize) -> Gathered {
     gathered
 }
 
-/// Groups conversations by the root of their project; clones of one address are one project, under the
-/// root that is seen first.
+/// Groups conversations by the root of their project; clones with one address are one project, under the
+/// first root.
 fn group(sessions: Vec<(Session, Report)>) -> BTreeMap<String, Vec<(Session, Report)>> {
     let mut addresses: BTreeMap<String, String> = BTreeMap::new();
     let mut projects: BTreeMap<String, Vec<(Session, Report)>> = BTreeMap::new();
@@ -151,7 +151,7 @@ fn group(sessions: Vec<(Session, Report)>) -> BTreeMap<String, Vec<(Session, Rep
     projects
 }
 
-/// A repository's address without what is spelled in several ways.
+/// A repository's address without the parts that have several spellings.
 fn address(remote: &str) -> String {
     let remote = remote.trim().trim_end_matches('/').trim_end_matches(".git");
     let remote = remote.split_once("://").map_or(remote, |(_, rest)| rest);

@@ -1,5 +1,5 @@
-//! Entries for files that are shared through git wait here until somebody says yes or no: one small file each, in the
-//! workspace.
+//! Entries for files that are shared through git wait here until the user accepts or rejects them. Each is a small
+//! file in the workspace.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::{self, Merge, Section, sections, subject};
 
-/// Entries that may wait. What is seen again comes again once there is room.
+/// Maximum number of waiting entries. A pattern that is seen again is proposed again when there is room.
 const ENTRIES: usize = 200;
 /// Bytes of an entry's file.
 const BYTES: u64 = 64 << 10;
@@ -24,7 +24,7 @@ pub struct Proposal {
     pub project: PathBuf,
     /// The file that it is for.
     pub path: PathBuf,
-    /// The heading that it stands under.
+    /// Its heading.
     pub section: String,
     /// The sentence.
     pub text: String,
@@ -32,7 +32,7 @@ pub struct Proposal {
     pub date: String,
 }
 
-/// The folder of entries that wait, and beside it that of those that were rejected.
+/// The folder of waiting entries, and next to it the folder of rejected ones.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     waiting: PathBuf,
@@ -46,7 +46,7 @@ impl Inbox {
         Self { waiting: folder.join("inbox"), rejected: folder.join("rejected") }
     }
 
-    /// The entries that wait, in the order of their files and headings. What is none is passed over.
+    /// The entries that wait, in the order of their files and headings. Invalid files are skipped.
     pub fn list(&self) -> io::Result<Vec<Proposal>> {
         let entries = match fs::read_dir(&self.waiting) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -57,8 +57,8 @@ impl Inbox {
         Ok(found)
     }
 
-    /// Proposes what a merge would add. What the file says already, what waits unchanged and what was rejected is not
-    /// proposed again. Returns how many are new.
+    /// Proposes the additions of a merge. Entries that the file already has, that wait unchanged, or that were
+    /// rejected are not proposed again. Returns the number of new ones.
     pub fn propose(&self, project: &Path, merge: &Merge, date: &str) -> io::Result<usize> {
         let block =
             |text: Option<&str>| text.and_then(merge::extract_marker_block).map(sections).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Inbox {
         headroom_private::write(&path, &serde_json::to_vec_pretty(proposal)?)
     }
 
-    /// Writes entries into the files that they are for. Each is taken out of the inbox once its file has it.
+    /// Writes entries into the files that they are for. Each is removed from the inbox after its file has it.
     pub fn accept(&self, wanted: &[Proposal], date: &str) -> anyhow::Result<()> {
         for proposal in wanted {
             let section = Section {
@@ -122,7 +122,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes entries out of the inbox; they are not proposed again.
+    /// Removes entries from the inbox; they are not proposed again.
     pub fn reject(&self, wanted: &[Proposal]) -> anyhow::Result<()> {
         headroom_private::folder(&self.rejected)?;
         for proposal in wanted {
@@ -139,13 +139,13 @@ impl Inbox {
     }
 }
 
-/// The entry in a file; `None` where it holds none.
+/// The entry in a file; `None` if it is not valid.
 fn read(path: &Path) -> Option<Proposal> {
     let name = path.file_stem()?.to_str()?;
     let mut text = String::new();
     fs::File::open(path).ok()?.take(BYTES).read_to_string(&mut text).ok()?;
     let proposal: Proposal = serde_json::from_str(&text).ok()?;
-    // the name of its file is what accepts and rejects it, and its text is one line of a list
+    // the name of its file identifies it, and its text is one line of a list
     let is_plain = !proposal.text.contains(['\n', '\r']) && !proposal.section.contains(['\n', '\r']);
     (proposal.id == name && is_plain).then_some(proposal)
 }

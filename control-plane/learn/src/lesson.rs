@@ -27,7 +27,7 @@ pub enum Kind {
     UnknownName,
     /// An argument of a tool whose right values the error lists
     WrongArgument,
-    /// The same failure again and again with nothing changed between
+    /// The same failure again and again with no change in between
     RetryLoop,
     /// What the user corrected
     Preference,
@@ -35,7 +35,7 @@ pub enum Kind {
     WorkingCommand,
 }
 
-/// The heading that a lesson stands under.
+/// The heading of a lesson.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Section {
     /// Programs, shells, options
@@ -82,7 +82,7 @@ impl Kind {
         Self::WorkingCommand,
     ];
 
-    /// The name that it is kept under.
+    /// The name in the store.
     pub fn name(self) -> &'static str {
         match self {
             Self::MissingProgram => "missing_program",
@@ -107,7 +107,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether a later call can show that it does not hold.
+    /// Whether a later call can show that it is wrong.
     pub fn can_be_refuted(self) -> bool {
         matches!(self, Self::WrongPath | Self::AbsentPath | Self::MissingProgram | Self::MissingModule)
     }
@@ -129,14 +129,14 @@ impl Kind {
         }
     }
 
-    /// Whether it tells of one person or one way of working, and belongs into a memory file where the agent
+    /// Whether it is about one person or one way of working, and belongs into a memory file if the agent
     /// has one. The others are facts of the project.
     pub fn is_memory(self) -> bool {
         matches!(self, Self::RetryLoop | Self::Preference)
     }
 
-    /// Pieces of evidence that it needs whatever the user asks for: a loop is none with one failure, and
-    /// what several sessions did has several sessions.
+    /// The minimum evidence, regardless of the user's choice: one failure is not a loop, and a habit of
+    /// several sessions needs several sessions.
     pub fn least_evidence(self) -> usize {
         match self {
             Self::RetryLoop | Self::AbsentPath => 2,
@@ -145,7 +145,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is worth a line only with a way that works.
+    /// Whether it is useful only together with a way that works.
     pub fn needs_right(self) -> bool {
         matches!(
             self,
@@ -165,9 +165,9 @@ pub struct Finding {
     pub wrong: String,
     /// What worked instead
     pub right: Option<String>,
-    /// What was said about it
+    /// The user's or the error's words about it
     pub said: Option<String>,
-    /// The calls that failed; for what works, those that worked
+    /// The calls that failed; for a working command, those that worked
     pub evidence: Vec<Place>,
 }
 
@@ -176,7 +176,7 @@ pub struct Finding {
 pub struct Lesson {
     /// What it is about; `None` where a model has named it
     pub kind: Option<Kind>,
-    /// The heading that it stands under
+    /// Its heading
     pub section: String,
     /// Whether it belongs into a memory file where the agent has one
     pub is_memory: bool,
@@ -190,7 +190,8 @@ pub struct Lesson {
     pub sessions: usize,
 }
 
-/// Puts a text between backticks that can stand in a list of Markdown: one line, no backticks, no markers.
+/// Puts a text between backticks, in a form that fits into a Markdown list: one line, no backticks, no
+/// markers.
 pub fn code(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut = super::model::head(&line, 200);
@@ -209,9 +210,9 @@ pub fn sentence(finding: &Finding, times: usize) -> String {
         (Kind::MissingProgram, Some(right)) => {
             let mut words = finding.right.as_deref().unwrap_or_default().split_whitespace();
             let (program, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            // `docker compose` where `docker-compose` was.
+            // `docker compose` instead of `docker-compose`.
             let is_joined = finding.wrong == format!("{program}-{next}");
-            // What runs the program somewhere else is no program in its place.
+            // A command that runs the same program elsewhere is not a replacement.
             let carries = next == finding.wrong || words.any(|word| word == finding.wrong);
             let program = match (is_joined, carries) {
                 (true, _) => code(&format!("{program} {next}")),

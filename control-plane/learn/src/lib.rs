@@ -1,8 +1,8 @@
-//! What tool calls of agents teach about a project: read from session logs or from requests as they pass, analyzed by
-//! the same pure functions, and written where the agents read it.
+//! Learns from agents' tool calls about a project. The calls come from session logs or from passing requests, the
+//! same pure functions analyze them, and the lessons are written where the agents read them.
 //!
-//! `headroomctl learn` reads logs ([`gather`]); headroomd sees requests ([`window`]) and keeps what it finds as
-//! [`sighting::Sighting`]s. Both make [`lesson::Lesson`]s of it, and both write through [`apply`].
+//! `headroomctl learn` reads logs ([`gather`]); headroomd sees requests ([`window`]) and stores its findings as
+//! [`sighting::Sighting`]s. Both make [`lesson::Lesson`]s of them, and both write through [`apply`].
 
 pub mod analyzers;
 pub mod apply;

@@ -12,8 +12,8 @@ use serde_json::Value;
 /// Bytes of one line, or of one element: 32 MiB is the largest request that a provider takes.
 pub const LIMIT: usize = 32 << 20;
 
-/// Calls `take` with each line of a reader and its number, from 1. Lines over the limit are passed over
-/// and counted; so is what is not UTF-8, which is given with replacements.
+/// Calls `take` with each line of a reader and its number, from 1. Lines over the limit are skipped and
+/// counted. Lines that are not UTF-8 are counted and given with replacement characters.
 pub fn each_line(reader: impl Read, mut take: impl FnMut(u64, &str)) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(1 << 16, reader);
     let mut line = Vec::new();
@@ -52,7 +52,7 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-/// What a file of JSON lines held besides what was understood.
+/// Counts of the lines of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
     /// Lines, elements or rows that were read
@@ -78,7 +78,7 @@ pub fn each_object(path: &Path, mut take: impl FnMut(u64, &Value)) -> io::Result
     Ok(passed)
 }
 
-/// A member of a document, as it comes by.
+/// A part of a document, during reading.
 #[derive(Debug)]
 pub enum Part<'a> {
     /// A member of the document that is not a list
@@ -87,8 +87,9 @@ pub enum Part<'a> {
     Element(&'a str, u64, Value),
 }
 
-/// Reads a JSON document without holding it: each member of the object, and each element of lists in it.
-/// An element over the limit is an error; so is a document that is cut off, after what came before.
+/// Reads a JSON document without keeping it in memory: each member of the object, and each element of
+/// lists in it. An element over the limit is an error; so is a document that is cut off, after what came
+/// before.
 pub fn each_part(path: &Path, take: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
     let spent = Rc::new(Cell::new(0));
     let metered = Metered { reader: File::open(path)?, spent: Rc::clone(&spent) };
@@ -212,7 +213,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// The first bytes of a file, to tell what it is.
+/// The first bytes of a file, to recognize its type.
 pub fn beginning(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(64 << 10).read_to_end(&mut bytes)?;

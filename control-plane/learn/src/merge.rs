@@ -14,10 +14,10 @@ pub const END: &str = "<!-- headroom:learn:end -->";
 const LIMIT: u64 = 4 << 20;
 /// Bytes of a memory file that are loaded.
 const LOADED_BYTES: usize = 25 << 10;
-/// Entries of a section. Older ones that nothing has shown again make room.
+/// Entries of a section. Older ones that were not seen again make room.
 const ENTRIES: usize = 40;
 
-/// Why a file cannot be merged. Nothing is written then.
+/// Why a file cannot be merged. In this case nothing is written.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
     /// The file cannot be read or written
@@ -38,10 +38,10 @@ pub enum MergeError {
     /// The file may not be written
     #[error("{0} is read-only; nothing was written")]
     ReadOnly(PathBuf),
-    /// The file is a link to something that holds no instructions
+    /// The file is a link to something that is not a file of instructions
     #[error("{0} is a link to {1}, which is no Markdown file; nothing was written")]
     Link(PathBuf, PathBuf),
-    /// The file is another one than a moment ago
+    /// The file has changed since it was read
     #[error("{0} was changed by another program while it was merged; nothing was written. Run it again")]
     Changed(PathBuf),
     /// The agent would not load the block
@@ -60,13 +60,13 @@ pub struct Section {
     pub entries: Vec<String>,
 }
 
-/// Where the block's lines stand: the bytes from the start marker to the end of the end marker.
+/// The position of the block: the bytes from the start marker to the end of the end marker.
 fn block_range(path: &Path, text: &str) -> Result<Option<(usize, usize)>, MergeError> {
     let mut starts = Vec::new();
     let mut ends = Vec::new();
     let mut at = 0;
     for line in text.split_inclusive('\n') {
-        // a marker in the middle of a sentence speaks of the block and does not begin one
+        // a marker in the middle of a sentence mentions the block and does not begin one
         let content = line.trim_start_matches('\u{feff}').trim();
         let begin = at + (line.len() - line.trim_start_matches(['\u{feff}', ' ', '\t']).len());
         if content == START {
@@ -83,7 +83,7 @@ fn block_range(path: &Path, text: &str) -> Result<Option<(usize, usize)>, MergeE
     }
 }
 
-/// The block as it stands in a text, with its markers. `None` where there is none, or no whole one.
+/// The block in a text, with its markers. `None` if there is no complete one.
 pub fn extract_marker_block(text: &str) -> Option<&str> {
     let (start, end) = block_range(Path::new(""), text).ok()??;
     text.get(start..end)
@@ -132,8 +132,8 @@ pub fn subject(entry: &str) -> &str {
     rest.split_once('`').map_or(entry, |(subject, _)| subject.trim())
 }
 
-/// Puts new sections over prior ones: the new ones first, each with those prior entries of its title that it
-/// does not say anew and that `holds` still lets stand; then the other prior sections as they were.
+/// Merges new sections with prior ones: the new ones first, each with the prior entries of its title that it
+/// does not replace and that `holds` accepts; then the other prior sections unchanged.
 pub fn merge_sections(
     new: &[Section],
     prior: &[Section],
@@ -177,30 +177,30 @@ fn render(sections: &[Section], date: &str) -> String {
     block
 }
 
-/// A file as it is to be.
+/// The planned content of a file.
 #[derive(Clone, Debug)]
 pub struct Merge {
     /// The file
     pub path: PathBuf,
-    /// What it holds; `None` where there is none
+    /// The current content; `None` if there is no file
     pub before: Option<String>,
-    /// What it will hold
+    /// The new content
     pub after: String,
 }
 
 impl Merge {
-    /// Whether anything is to be written.
+    /// Whether there is anything to write.
     pub fn is_change(&self) -> bool {
         self.before.as_deref() != Some(self.after.as_str())
     }
 }
 
-/// Reads a file of instructions. `None` where there is none.
+/// Reads a file of instructions. `None` if there is none.
 pub fn read(path: &Path) -> Result<Option<String>, MergeError> {
     let error = |error| MergeError::Io(path.to_owned(), error);
     let file = match fs::File::open(path) {
         Ok(file) => file,
-        // a link to nothing is a mistake that a new file would hide
+        // a broken link is a mistake that a new file would hide
         Err(missing) if missing.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
             return Ok(None);
         }
@@ -276,8 +276,8 @@ pub fn check(merge: &Merge) -> Result<(), MergeError> {
     }
 }
 
-/// Writes a merge: a new file beside the old one, then a rename, so that a reader sees the one or the other. A
-/// link stays one, and the mode stays.
+/// Writes a merge: a new file next to the old one, then a rename, so that a reader sees one or the other. A
+/// link stays a link, and the mode stays.
 pub fn write(merge: &Merge) -> Result<(), MergeError> {
     let error = |error| MergeError::Io(merge.path.clone(), error);
     check(merge)?;
@@ -289,7 +289,7 @@ pub fn write(merge: &Merge) -> Result<(), MergeError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        // of a new file, what the user's mask leaves
+        // a new file gets the mode that the user's umask allows
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder).map_err(error)?;

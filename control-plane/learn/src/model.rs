@@ -1,4 +1,4 @@
-//! What the logs of all agents have in common: tool calls, how they ended, and what the user said.
+//! What the logs of all agents have in common: tool calls, how they ended, and the user's statements.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +15,7 @@ const ARGUMENT: usize = 8 << 10;
 /// Arguments of a call.
 const ARGUMENTS: usize = 16;
 
-/// What a tool does, whatever its agent calls it.
+/// What a tool does, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// Runs a command line
@@ -96,11 +96,11 @@ pub enum Outcome {
     /// No result is in the log
     #[default]
     Unknown,
-    /// The tool did what it was asked
+    /// The tool succeeded
     Done,
     /// The tool reports an error, or the command ended with another exit code than 0
     Failed,
-    /// The user or a rule of permission did not let it run, or it was interrupted
+    /// The user or a rule of permission prevented it, or it was interrupted
     Refused,
 }
 
@@ -115,7 +115,7 @@ pub enum Unit {
     Row,
 }
 
-/// Where in which log a call and its result stand.
+/// The position of a call and its result in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The log
@@ -124,9 +124,9 @@ pub struct Place {
     pub unit: Unit,
     /// The call's number
     pub call: u64,
-    /// The result's number; that of the call where there is none
+    /// The result's number; the call's number if there is none
     pub result: u64,
-    /// The call's id, by which copies of a conversation are known; may be empty
+    /// The call's id, which identifies copies in other conversations; may be empty
     pub id: Arc<str>,
 }
 
@@ -147,7 +147,7 @@ impl fmt::Display for Place {
 pub struct ToolCall {
     /// What it does
     pub tool: Tool,
-    /// What its agent calls it
+    /// Its name in the agent
     pub name: String,
     /// Its arguments as text, in the agent's names
     pub arguments: Vec<(String, String)>,
@@ -157,9 +157,9 @@ pub struct ToolCall {
     pub outcome: Outcome,
     /// The exit code of a command, where the log has it
     pub exit_code: Option<i64>,
-    /// The start of the result, and its end where it is longer
+    /// The start of the result, and its end if it is longer
     pub output: String,
-    /// Where it stands
+    /// Its position
     pub place: Place,
 }
 
@@ -198,7 +198,7 @@ impl ToolCall {
         ["command", "cmd", "commands", "script"].iter().find_map(|name| self.argument(name))
     }
 
-    /// The file or folder that a file tool is asked about.
+    /// The file or folder that a file tool works on.
     pub fn path(&self) -> Option<&str> {
         if matches!(self.tool, Tool::Shell | Tool::Other | Tool::WebFetch | Tool::WebSearch) {
             return None;
@@ -225,7 +225,7 @@ impl ToolCall {
         ["pattern", "query", "regex", "glob"].iter().find_map(|name| self.argument(name))
     }
 
-    /// Puts a result to the call. The output is cut to a bounded length.
+    /// Adds the result to the call. The output is cut to a bounded length.
     pub fn finish(&mut self, outcome: Outcome, exit_code: Option<i64>, output: &str, place: u64) {
         self.outcome = outcome;
         self.exit_code = exit_code;
@@ -251,7 +251,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The call, where it is one.
+    /// The call, if it is one.
     pub fn call(&self) -> Option<&ToolCall> {
         match self {
             Self::Call(call) => Some(call),
@@ -260,22 +260,22 @@ impl Event {
     }
 }
 
-/// What is known of the conversation that events belong to.
+/// The conversation that events belong to.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The agent's name, as in `--agent`
     pub agent: Arc<str>,
-    /// Its id; the name of the log where it has none
+    /// Its id; the name of the log if it has none
     pub id: Arc<str>,
-    /// The folder that it began in; empty where the log does not say
+    /// The folder that it began in; empty if unknown
     pub cwd: Arc<str>,
-    /// The root of the project: of the main checkout of the repository where that is known, else `cwd`
+    /// The root of the project: of the repository's main checkout if known, else `cwd`
     pub project: Arc<str>,
-    /// The root of the checkout that it ran in: `project`, but for a worktree
+    /// The root of the checkout that it ran in: equal to `project`, except in a worktree
     pub tree: Arc<str>,
     /// The repository's address, where the log has it
     pub remote: Option<Arc<str>>,
-    /// When the last thing happened in it, in milliseconds since 1970; 0 where the log does not say
+    /// The time of its last event, in milliseconds since 1970; 0 if unknown
     pub latest: i64,
 }
 
@@ -322,7 +322,7 @@ fn list(items: &[Value]) -> Option<String> {
         return Some(head(command, ARGUMENT).to_owned());
     }
     if !words.is_empty() {
-        // several command lines of one call stay apart; words of one command line do not contain blanks
+        // several command lines of one call stay separate; words of one command line do not contain blanks
         let between = if words.iter().any(|word| word.contains(' ')) { "\n" } else { " " };
         return Some(head(&words.join(between), ARGUMENT).to_owned());
     }

@@ -1,4 +1,4 @@
-//! Session logs of agents: where they lie, how they are read, and which file an agent takes instructions from.
+//! Session logs of agents: where they are, how they are read, and which file an agent reads instructions from.
 
 use std::fs;
 use std::io;
@@ -23,19 +23,19 @@ mod opencode;
 mod pi;
 mod qwen;
 
-/// Files below one folder that are looked at.
+/// Maximum number of files below one folder.
 const FILES: usize = 100_000;
-/// Folders below folders.
+/// Maximum depth of folders.
 const DEPTH: usize = 12;
 
-/// Where a user's files lie.
+/// The places of a user's files.
 #[derive(Clone, Debug)]
 pub struct Home {
     /// The home folder
     pub home: PathBuf,
-    /// What the variables that move folders say
+    /// The values of the variables that move folders
     variables: Vec<(&'static str, PathBuf)>,
-    /// The project that is asked for, for logs that lie in it
+    /// The requested project, for logs inside it
     pub project: Option<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ const VARIABLES: [&str; 7] = [
 ];
 
 impl Home {
-    /// Of the user whose variables these are.
+    /// The places of the user with these variables.
     pub fn new(env: impl Fn(&str) -> Option<String>, project: Option<PathBuf>) -> anyhow::Result<Self> {
         let home = env("HOME").or_else(|| env("USERPROFILE"));
         let home = home.ok_or_else(|| anyhow::anyhow!("HOME is not set, so no session logs can be found"))?;
@@ -66,25 +66,25 @@ impl Home {
     }
 }
 
-/// The conversations of a log, and what in it was not understood.
+/// The conversations of a log, and what could not be read.
 #[derive(Debug, Default)]
 pub struct Read {
-    /// Each with what was found in it
+    /// Each with its findings
     pub sessions: Vec<(Session, Report)>,
     /// Lines that were read, and foreign ones
     pub passed: Passed,
-    /// What stopped reading before the end, where something did
+    /// What stopped reading before the end, if anything
     pub stopped: Option<String>,
 }
 
-/// A file that an agent takes instructions from.
+/// A file that an agent reads instructions from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The file
     pub path: PathBuf,
     /// Lines of it that the agent loads; `None` for all
     pub loaded_lines: Option<usize>,
-    /// What the user has to know about it
+    /// A remark for the user about it
     pub note: Option<&'static str>,
 }
 
@@ -100,7 +100,7 @@ impl Target {
 pub struct Targets {
     /// For facts of the project
     pub context: Target,
-    /// For what one user wants and what went wrong, where the agent has such a file
+    /// For one user's preferences and failures, if the agent has such a file
     pub memory: Option<Target>,
 }
 
@@ -118,14 +118,14 @@ pub trait Plugin: Sync + Send {
     /// Whether a file is one of this agent's, by its path and its beginning.
     fn recognizes(&self, path: &Path, beginning: &str) -> bool;
 
-    /// Reads a log. What is cut off or foreign is counted, not an error.
+    /// Reads a log. Cut or foreign parts are counted and are not an error.
     fn read(&self, log: &Path, roots: &Roots) -> io::Result<Read>;
 
-    /// Where lessons for a project go.
+    /// The files for the lessons of a project.
     fn targets(&self, project: &Path, home: &Home) -> Targets;
 }
 
-/// All agents that are known without a program of their own. The order is that of recognition.
+/// All built-in agents, in the order of recognition.
 pub fn all() -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(claude::Claude),
@@ -140,7 +140,8 @@ pub fn all() -> Vec<Box<dyn Plugin>> {
     ]
 }
 
-/// Finishes a read: the error that stopped it is part of it, so that what came before is kept.
+/// Finishes a read: the error that stopped it becomes part of it, so that the events before the error are
+/// kept.
 fn finish(recorder: Recorder<'_>, outcome: io::Result<Passed>) -> Read {
     let sessions = recorder.finish();
     match outcome {
@@ -149,7 +150,7 @@ fn finish(recorder: Recorder<'_>, outcome: io::Result<Passed>) -> Read {
     }
 }
 
-/// The files below a folder whose names a test takes, in order of their paths. Links to folders are not
+/// The files below a folder whose names a test accepts, in order of their paths. Links to folders are not
 /// followed.
 pub fn files_below(folder: &Path, take: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();

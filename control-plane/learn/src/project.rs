@@ -1,4 +1,4 @@
-//! Which project a conversation belongs to: the root of its repository, whatever folder or worktree it ran in.
+//! Finds the project of a conversation: the root of its repository, for any folder or worktree in it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,8 +21,8 @@ pub struct Checkout {
 }
 
 impl Roots {
-    /// The checkout that a folder lies in. The folder itself is project and root where there is no
-    /// repository, or where neither is on this machine any more.
+    /// The checkout that contains a folder. The folder itself is project and root if there is no
+    /// repository, or if neither is on this machine any more.
     pub fn checkout(&self, folder: &str) -> Checkout {
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(checkout) = known.get(folder) {
@@ -37,7 +37,7 @@ impl Roots {
     }
 }
 
-/// The checkout that a folder lies in, where it lies in one.
+/// The checkout that contains a folder, if there is one.
 pub fn repository(folder: &Path) -> Option<Checkout> {
     let canonical = folder.canonicalize();
     let real = canonical.as_deref().unwrap_or(folder);
@@ -46,15 +46,15 @@ pub fn repository(folder: &Path) -> Option<Checkout> {
         let about = fs::symlink_metadata(&git).ok()?;
         let main = if about.is_dir() { None } else { main_checkout(&git) };
         let text = |path: &Path| Arc::from(path.to_string_lossy());
-        // logs spell paths as the agent was started, through links too
+        // logs may contain paths through links, as the agent was started
         let depth = real.strip_prefix(tree).ok()?.components().count();
         let spelled = folder.ancestors().nth(depth).unwrap_or(tree);
         Some(Checkout { project: text(main.as_deref().unwrap_or(tree)), tree: text(spelled) })
     })
 }
 
-/// The checkout that a path lies in, where a program may write its files unasked: the home folder is none, even where it
-/// is a repository.
+/// The checkout that contains a path, if a program may write its files without being asked. The home folder never
+/// counts, even if it is a repository.
 pub fn anchored(path: &Path) -> Option<Checkout> {
     let checkout = repository(path)?;
     let project = Path::new(&*checkout.project);
@@ -63,8 +63,8 @@ pub fn anchored(path: &Path) -> Option<Checkout> {
     is_project.then_some(checkout)
 }
 
-/// Follows the file `.git` of a worktree. That of a submodule names a folder without `worktrees`, and the
-/// submodule is a project of its own.
+/// Follows the file `.git` of a worktree. The file of a submodule names a folder without `worktrees`; a
+/// submodule is a separate project.
 fn main_checkout(git: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(git).ok()?;
     let folder = git.parent()?.join(text.strip_prefix("gitdir:")?.trim());
@@ -77,7 +77,7 @@ fn main_checkout(git: &Path) -> Option<PathBuf> {
     (main.file_name()? == ".git").then(|| main.parent().map(Path::to_owned))?
 }
 
-/// A path relative to the project's root, with `/` between its parts and no `.` or `..`. `None` for one
+/// A path relative to the project's root, with `/` between its parts and no `.` or `..`. `None` for a path
 /// that is not inside.
 pub fn relative(path: &str, cwd: &str, root: &str) -> Option<String> {
     let path = path.trim();
@@ -92,7 +92,7 @@ pub fn relative(path: &str, cwd: &str, root: &str) -> Option<String> {
     (!inside.is_empty()).then(|| inside.to_owned())
 }
 
-/// A path without `.`, `..` and doubled slashes. `None` where it goes above the root of all.
+/// A path without `.`, `..` and doubled slashes. `None` if it goes above `/`.
 fn normal(path: &str) -> Option<String> {
     let mut parts = Vec::new();
     for part in path.split('/') {

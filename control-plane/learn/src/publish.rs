@@ -1,5 +1,5 @@
-//! Lessons into files without anybody having asked for this write: what is the user's alone is written, what others would
-//! get through git is proposed.
+//! Writes lessons into files without a request by the user: files that only the user has are written; for files that
+//! others get through git, an entry is proposed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,22 +13,22 @@ use crate::project::repository;
 
 /// Time that git may take to say whether it ignores a file.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Files that are one person's by their name.
+/// Files that belong to one person, by their name.
 const OWN: [&str; 2] = ["MEMORY.md", "CLAUDE.local.md"];
 
-/// What became of a plan.
+/// The result of a plan.
 #[derive(Debug, Default)]
 pub struct Published {
     /// Files that were written.
     pub written: Vec<PathBuf>,
-    /// Entries that wait in the inbox since now.
+    /// New entries in the inbox.
     pub proposed: usize,
     /// What could not be done, one line each.
     pub problems: Vec<String>,
 }
 
-/// Writes the files of a plan, or proposes what they would get. With `write_tracked` all are written. A file that cannot
-/// be written keeps no other from being.
+/// Writes the files of a plan, or proposes their entries. With `write_tracked` all are written. A file that cannot be
+/// written does not stop the others.
 pub fn publish(project: &Path, plan: &Plan, inbox: &Inbox, write_tracked: bool, date: &str) -> Published {
     let mut published = Published::default();
     for merge in &plan.merges {
@@ -68,7 +68,7 @@ fn is_ignored(tree: &Path, path: &Path) -> bool {
     command
         .arg("-C")
         .arg(tree)
-        // a repository's settings start no program
+        // a repository's settings must not start a program
         .args(["-c", "core.fsmonitor=false", "check-ignore", "--quiet", "--"])
         .arg(path)
         .stdin(Stdio::null())

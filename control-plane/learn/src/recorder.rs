@@ -1,5 +1,5 @@
-//! Collects what a plugin reads into conversations, in bounded memory: results find their calls, and every
-//! few thousand events the analyzers run over them.
+//! Collects the events that a plugin reads into conversations, in bounded memory: it joins results with
+//! their calls, and runs the analyzers every few thousand events.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ const OVERLAP: usize = 32;
 /// Bytes of a statement of the user.
 pub(crate) const STATEMENT: usize = 2 << 10;
 
-/// How a call ended, by what its result says, and the result without what agents put around it.
+/// How a call ended, according to its result, and the result without the agent's additions.
 pub(crate) fn outcome(verdict: Verdict, output: &str) -> (Outcome, String) {
     let tidy = failures::tidy(output);
     let failed = verdict.failed.unwrap_or(false) || verdict.exit_code.is_some_and(|code| code != 0);
@@ -35,12 +35,12 @@ pub(crate) fn outcome(verdict: Verdict, output: &str) -> (Outcome, String) {
     (outcome, tidy)
 }
 
-/// Whether a text is the user's own, and not what an agent says in the user's name.
+/// Whether a text is the user's own, and not a message of the agent in the user's name.
 pub(crate) fn is_statement(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('<') && !text.starts_with("# AGENTS.md")
 }
 
-/// Takes events of one log.
+/// Receives the events of one log.
 #[derive(Debug)]
 pub struct Recorder<'r> {
     agent: Arc<str>,
@@ -50,14 +50,14 @@ pub struct Recorder<'r> {
     session: Session,
     cwd: Arc<str>,
     events: Vec<Event>,
-    /// The calls without a result, by id: where in `events`
+    /// The calls without a result, by id, with their index in `events`
     open: HashMap<String, usize>,
     report: Report,
     done: Vec<(Session, Report)>,
 }
 
 impl<'r> Recorder<'r> {
-    /// For a log of an agent.
+    /// A recorder for a log of an agent.
     pub fn new(agent: &str, file: &Path, unit: Unit, roots: &'r Roots) -> Self {
         let agent: Arc<str> = Arc::from(agent);
         let id = file.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -90,7 +90,7 @@ impl<'r> Recorder<'r> {
         self.file = Arc::from(file);
     }
 
-    /// Another conversation begins. Events of the same id go on.
+    /// Starts another conversation. With the same id, it continues.
     pub fn begin(&mut self, id: &str) {
         if *self.session.id == *id {
             return;
@@ -103,7 +103,7 @@ impl<'r> Recorder<'r> {
         self.session.id = Arc::from(id);
     }
 
-    /// The folder that the next calls run in. The first one says which project it is.
+    /// The folder that the next calls run in. The first one decides the project.
     pub fn cwd(&mut self, cwd: &str) {
         if cwd.is_empty() || *self.cwd == *cwd {
             return;
@@ -117,7 +117,7 @@ impl<'r> Recorder<'r> {
         }
     }
 
-    /// The root of the repository, as the log says; what is on the disk goes before it.
+    /// The root of the repository according to the log; the disk has priority.
     pub fn root(&mut self, root: &str) {
         let is_known = self.session.project != self.session.cwd;
         if root.len() > 1 && !is_known && Path::new(&*self.session.cwd).starts_with(root) {
@@ -126,7 +126,7 @@ impl<'r> Recorder<'r> {
         }
     }
 
-    /// When the next events happen: a time as text, or in milliseconds.
+    /// The time of the next events: a time as text, or in milliseconds.
     pub fn time(&mut self, time: Option<&Value>) {
         let millis = match time {
             Some(Value::String(text)) => {
@@ -145,7 +145,7 @@ impl<'r> Recorder<'r> {
         }
     }
 
-    /// Whether a call of this id is among the last events: a log may say the same thing again.
+    /// Whether a call of this id is among the last events: a log may repeat an event.
     pub fn has_seen(&self, id: &str) -> bool {
         !id.is_empty()
             && self.events.iter().rev().take(256).filter_map(Event::call).any(|call| *call.place.id == *id)
@@ -178,7 +178,7 @@ impl<'r> Recorder<'r> {
         self.events.push(Event::Call(ToolCall::new(name, arguments, cwd, place)));
     }
 
-    /// The result of a call. One without a call is passed over: its call is in another file, or cut off.
+    /// The result of a call. A result without a call is skipped: its call is in another file, or cut off.
     pub fn result(&mut self, id: &str, verdict: Verdict, output: &str, number: u64) {
         let Some(at) = self.open.remove(head(id, 256)) else { return };
         let Some(Event::Call(call)) = self.events.get_mut(at) else { return };
@@ -216,7 +216,7 @@ impl<'r> Recorder<'r> {
         self.cwd = empty;
     }
 
-    /// Runs the analyzers over what there is, and keeps the last `keep` events.
+    /// Runs the analyzers over the events so far, and keeps the last `keep` events.
     fn analyze(&mut self, keep: usize) {
         self.report.add(analyzers::analyze(&self.session, &self.events));
         let drained = self.events.len().saturating_sub(keep);

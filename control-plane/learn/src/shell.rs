@@ -1,4 +1,4 @@
-//! Command lines as far as a learner has to understand them: which programs they run, with which words.
+//! Parses command lines as far as the learner needs it: which programs they run, with which words.
 
 /// A word of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Word {
 pub struct Simple {
     /// The program and its arguments, without redirections, assignments and wrappers such as `sudo`
     pub words: Vec<Word>,
-    /// Whether its output goes into another program, so that its exit code is not the line's
+    /// Whether its output goes into another program, so that the line's exit code is not its own
     pub piped: bool,
     /// Programs that only run it, such as `sudo` and `timeout`
     pub wrappers: Vec<String>,
@@ -36,7 +36,7 @@ impl Simple {
         self.words.iter().skip(1).map(|word| word.text.as_str())
     }
 
-    /// The command as one would type it.
+    /// The command as a user would type it.
     pub fn text(&self) -> String {
         let quote = |word: &Word| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~$*{}<>".contains(c);
@@ -52,11 +52,11 @@ impl Simple {
     }
 }
 
-/// Commands that only say how the next words are run.
+/// Commands that only change how the next words are run.
 const WRAPPERS: [&str; 9] = ["sudo", "time", "nohup", "command", "builtin", "exec", "then", "do", "else"];
 
-/// Splits a command line into its simple commands. What stands in a here-document, and what a
-/// substitution would give, is not looked at.
+/// Splits a command line into its simple commands. Here-documents and the results of
+/// substitutions are ignored.
 pub fn parse(line: &str) -> Vec<Simple> {
     let mut commands = Vec::new();
     let mut words: Vec<Word> = Vec::new();
@@ -101,7 +101,7 @@ pub fn parse(line: &str) -> Vec<Simple> {
             _ if inside => push(&mut word, character, false),
             '<' if characters.peek() == Some(&'<') => {
                 characters.next();
-                // `<<<` gives one word and no document
+                // `<<<` is followed by one word and not by a document
                 here_document |= characters.next_if_eq(&'<').is_none();
                 while characters.next_if(|next| matches!(next, '-' | ' ' | '\t')).is_some() {}
                 while characters

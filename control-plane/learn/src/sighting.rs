@@ -1,5 +1,5 @@
-//! One call that shows a pattern: what is kept of live traffic. The lessons of all sightings of a project are those that
-//! its session logs would give.
+//! One call that shows a pattern: the part of live traffic that is stored. The lessons of all sightings of a project
+//! are the same as those of its session logs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +12,15 @@ use crate::analyzers::sessions::{is_contradicted_by, lessons};
 use crate::lesson::{Finding, Kind, Lesson};
 use crate::model::{Place, Session, Unit, head};
 
-/// Bytes of each text that is kept.
+/// Maximum bytes of each stored text.
 const TEXT: usize = 2 << 10;
-/// The call of what a conversation shows however often it does it.
+/// The call id for a pattern that counts once per conversation.
 const CONVERSATION: &str = "conversation";
 
 /// A call that shows a pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sighting {
-    /// Whose call it was.
+    /// The agent that made the call.
     pub agent: String,
     /// The conversation.
     pub conversation: String,
@@ -34,14 +34,14 @@ pub struct Sighting {
     pub wrong: String,
     /// What worked instead.
     pub right: Option<String>,
-    /// What was said about it.
+    /// The user's or the error's words about it.
     pub said: Option<String>,
-    /// When it was seen first, in milliseconds since 1970.
+    /// When it was first seen, in milliseconds since 1970.
     pub seen_ms: i64,
 }
 
-/// What a conversation shows, one for each call. Credentials are taken out. What the same conversation shows not to hold
-/// is left out.
+/// The patterns in a conversation, one for each call. Credentials are removed. A pattern that the same conversation
+/// refutes is left out.
 pub fn sightings(session: &Session, report: &Report) -> Vec<Sighting> {
     let kept = |text: &str| head(&scrub(text), TEXT).to_owned();
     let holds = |finding: &&Finding| !is_contradicted_by(finding.kind, &finding.subject, report);
@@ -67,7 +67,7 @@ pub fn sightings(session: &Session, report: &Report) -> Vec<Sighting> {
     report.findings.iter().filter(holds).flat_map(of_finding).collect()
 }
 
-/// The conversations that sightings are of, as the analyzers of session logs give them.
+/// The conversations of sightings, in the form of the analyzers of session logs.
 pub fn sessions(project: &str, sightings: &[Sighting]) -> Vec<(Session, Report)> {
     let mut conversations: BTreeMap<(&str, &str), (Session, Report)> = BTreeMap::new();
     let root: Arc<str> = Arc::from(project);
@@ -91,7 +91,7 @@ pub fn sessions(project: &str, sightings: &[Sighting]) -> Vec<(Session, Report)>
             unit: Unit::Row,
             call: number as u64 + 1,
             result: number as u64 + 1,
-            // short ids are unique in their conversation alone
+            // short ids are unique only in their conversation
             id: match sighting.call.len() {
                 16.. => Arc::from(sighting.call.as_str()),
                 _ => Arc::from(format!("{}/{}", sighting.conversation, sighting.call)),
@@ -109,7 +109,7 @@ pub fn sessions(project: &str, sightings: &[Sighting]) -> Vec<(Session, Report)>
     conversations.into_values().collect()
 }
 
-/// The lessons of a project's sightings. `least` is how much evidence one needs.
+/// The lessons of a project's sightings. `least` is the minimum amount of evidence.
 pub fn lessons_of(project: &str, sightings: &[Sighting], least: usize) -> Vec<Lesson> {
     lessons(&sessions(project, sightings), least)
 }

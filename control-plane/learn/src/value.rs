@@ -1,15 +1,15 @@
-//! What the values of session logs and requests say: texts, exit codes, and how a call came out.
+//! Reads values of session logs and requests: texts, exit codes, and outcomes of calls.
 
 use serde_json::Value;
 
-/// How a plugin tells what a result says.
+/// What a plugin knows about a result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verdict {
-    /// What the log's own flag says, where it has one
+    /// The log's own flag, if it has one
     pub failed: Option<bool>,
-    /// The exit code, where the log has it
+    /// The exit code, if the log has it
     pub exit_code: Option<i64>,
-    /// Whether the log says that it was cancelled or rejected
+    /// Whether the log marks it as cancelled or rejected
     pub refused: bool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn exit_code(output: &str, labels: &[&str]) -> Option<i64> {
     labels.iter().find_map(code)
 }
 
-/// What a shell's result says that has no flag of its own.
+/// The verdict on a shell's result without a flag.
 pub(crate) fn by_exit_code(output: &str, labels: &[&str]) -> Verdict {
     Verdict { failed: None, exit_code: exit_code(output, labels), refused: false }
 }

@@ -1,5 +1,5 @@
-//! The newest calls of a conversation as its requests pass: each request repeats what came before it, and each call
-//! counts once.
+//! The newest calls of a conversation, from its passing requests: each request repeats the earlier ones, and each
+//! call counts once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::recorder::{STATEMENT, is_statement, outcome};
 use crate::value::Verdict;
 use crate::wire::{Pending, Sink, read_message};
 
-/// Events that are analyzed together. A correction is looked for among the ten calls after a failure.
+/// Events that are analyzed together. The ten calls after a failure are searched for a correction.
 const EVENTS: usize = 60;
-/// Ids of calls that have left the window, and may come again in the rest of a request.
+/// Number of ids of calls that have left the window and may appear again in the rest of a request.
 const LEFT: usize = 256;
 /// Bytes of an id.
 const ID: usize = 256;
-/// Tags and words before the folder that an agent works in, in what it tells the model.
+/// Tags and words before the folder that an agent works in, in its message to the model.
 const FOLDERS: [(&str, &str); 3] = [
     ("<cwd>", "</cwd>"),
     ("**Workspace Directories:**\n  - ", "\n"),
@@ -38,7 +38,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Takes the messages of a request, the oldest first. What is cut off or foreign is passed over.
+    /// Reads the messages of a request, oldest first. Cut or foreign ones are skipped.
     pub fn read<'m>(&mut self, messages: impl IntoIterator<Item = &'m str>) {
         let mut pending = Pending::default();
         for message in messages {
@@ -49,7 +49,7 @@ impl Window {
         }
     }
 
-    /// What the calls teach, where it is known which project they are of.
+    /// The analyzers' report on the calls, if their project is known.
     pub fn report(&self, agent: &str, conversation: &str, now: i64) -> Option<(Session, Report)> {
         let checkout = self.checkout()?;
         let tree = Arc::clone(&checkout.tree);
@@ -76,8 +76,8 @@ impl Window {
         Some((session, report))
     }
 
-    /// The repository that the agent works in: the one that it names, else the one that most of the paths lie in. A path
-    /// belongs to the innermost repository above it.
+    /// The repository that the agent works in: the one that it names, else the one that contains most of the paths. A
+    /// path belongs to the innermost repository above it.
     fn checkout(&self) -> Option<Checkout> {
         if let Some(checkout) = self.cwd.as_deref().and_then(|cwd| anchored(Path::new(cwd))) {
             return Some(checkout);

@@ -1,4 +1,4 @@
-//! Tool calls, results and statements as the providers' formats carry them. The logs of Claude Code and Codex hold the
+//! Reads tool calls, results and statements in the providers' formats. The logs of Claude Code and Codex contain the
 //! same blocks and items.
 
 use std::path::Path;
@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::model::{Tool, head};
 use crate::value::{Verdict, by_exit_code, content_text, exit_code, text};
 
-/// Takes the events of a conversation, in their order.
+/// Receives the events of a conversation, in order.
 pub trait Sink {
-    /// A tool is called, in `cwd` where the call says so.
+    /// A tool is called, in `cwd` if the call names a folder.
     fn call(&mut self, id: &str, name: &str, arguments: &Value, number: u64, cwd: Option<&str>);
     /// The result of a call.
     fn result(&mut self, id: &str, verdict: Verdict, output: &str, number: u64);
@@ -18,11 +18,11 @@ pub trait Sink {
     fn said(&mut self, text: &str);
 }
 
-/// How a result says that it failed where its format has no flag: agents print the exit code in a line.
+/// How a result shows that it failed if its format has no flag: agents print the exit code in a line.
 const EXIT_CODES: [&str; 5] =
     ["Exit code: ", "Exit Code: ", "exited with code ", "Exit code ", "exit code: "];
 
-/// One message of a request, in whichever of the formats it is.
+/// One message of a request, in any of the formats.
 pub fn read_message(sink: &mut dyn Sink, number: u64, message: &Value, pending: &mut Pending) {
     if let Some(parts) = message.get("parts").and_then(Value::as_array) {
         for part in parts {
@@ -51,7 +51,7 @@ pub fn read_message(sink: &mut dyn Sink, number: u64, message: &Value, pending: 
     }
 }
 
-/// The content of a message: what the user says, and Anthropic's blocks.
+/// The content of a message: the user's text, and Anthropic's blocks.
 pub fn anthropic_content(sink: &mut dyn Sink, number: u64, role: &str, content: &Value) {
     if let (Value::String(words), "user") = (content, role) {
         return sink.said(words);
@@ -131,7 +131,7 @@ fn responses_result(output: &Value) -> (Verdict, String) {
     (Verdict { failed, ..verdict }, output)
 }
 
-/// Calls of one request that wait for their results: formats that do not repeat in the result what was called.
+/// Calls of one request that wait for their results, for formats whose results do not name the call.
 #[derive(Debug, Default)]
 pub struct Pending {
     /// Id and name of calls with ids.
@@ -145,8 +145,8 @@ impl Pending {
         self.named.push((id.to_owned(), name.to_owned()));
     }
 
-    /// What a result of Chat Completions says. There is no flag: a shell prints its exit code, other tools begin with
-    /// the word.
+    /// The verdict on a result of Chat Completions. It has no flag: a shell prints its exit code, and other tools
+    /// begin with `error:`.
     fn verdict(&self, id: &str, output: &str) -> Verdict {
         let name = self.named.iter().find(|(known, _)| known == id).map_or("", |(_, name)| name.as_str());
         plain_verdict(name, output)
@@ -185,7 +185,7 @@ fn read_part(sink: &mut dyn Sink, number: u64, message: &Value, part: &Value, pe
         }
         let Some(at) = pending.unnamed.iter().position(|(called, _)| called == name) else { return };
         let (name, arguments) = pending.unnamed.remove(at);
-        // the same call with the same result is the same one, seen again in a later request
+        // the same call with the same result is the same call, repeated in a later request
         let hash = blake3::hash(format!("{name}\0{arguments}\0{output}").as_bytes()).to_hex();
         let id = format!("content-{}", head(hash.as_str(), 24));
         sink.call(&id, &name, &arguments, number, folder(&arguments));
@@ -196,11 +196,11 @@ fn read_part(sink: &mut dyn Sink, number: u64, message: &Value, part: &Value, pe
 }
 
 fn arguments(text: &str) -> Value {
-    // Codex' apply_patch and others have a text that is no JSON
+    // Codex' apply_patch and others have a text that is not JSON
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
-/// The folder that a call names for itself.
+/// The folder that a call names.
 fn folder(arguments: &Value) -> Option<&str> {
     let named = ["workdir", "cwd", "directory"].iter().find_map(|name| arguments.get(name)?.as_str());
     named.filter(|folder| Path::new(folder).is_absolute())
@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// What was taken, as lines.
+    /// The received events, as lines.
     #[derive(Default)]
     struct Lines(Vec<String>);
 

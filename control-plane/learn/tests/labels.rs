@@ -1,4 +1,4 @@
-//! The labels of a folder of real session logs: what a learner has to find in them, and what it may not.
+//! The labels of a folder of real session logs: what a learner must find in them, and what it must not.
 //!
 //! The folder is not part of the repository; `HEADROOM_SESSIONS` names it. It holds logs of several agents and
 //! `labels.jsonl`, whose lines have `kind`, `learnable`, `wrong`, `right` and `evidence`, a list of
@@ -55,8 +55,8 @@ fn learned(folder: &Path, least: usize) -> Vec<Lesson> {
     gathered.projects.values().flat_map(|sessions| lessons(sessions, least)).collect()
 }
 
-/// Whether a lesson is what a label speaks of: for failures with their lines, one of them; for recordings, the
-/// first words of what was wrong.
+/// Whether a lesson matches a label: for failures with line numbers, one of the lines; for recordings, the
+/// first words of the failed command.
 fn meets(folder: &Path, label: &Label, lesson: &Lesson) -> bool {
     if label.is_recorded {
         let about = label.wrong.split([' ', '(']).next().unwrap_or_default();

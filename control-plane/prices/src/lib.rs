@@ -1,7 +1,7 @@
 //! Context limits and list prices of models, by the provider that serves them and by their name.
 //!
-//! The table is LiteLLM's, as `prices.py` beside this crate boils it down, with what `overrides.toml` corrects. A
-//! model's maker has one price wherever the request goes by; who serves the models of others has prices of its own.
+//! The table is LiteLLM's, reduced by `prices.py` in this crate's folder and corrected by `overrides.toml`. A
+//! model's maker has one price on any host; providers that serve other makers' models have their own prices.
 
 mod builtin;
 
@@ -10,10 +10,10 @@ use self::builtin::TABLE;
 /// When the table was last checked: ISO 8601.
 pub const CHECKED: &str = builtin::CHECKED;
 
-/// Longer names than any in the table need not be looked for.
+/// The maximum length of a name that is looked up: longer than any in the table.
 const LONGEST_NAME: usize = 96;
 
-/// Where a name of Bedrock's says that a model runs.
+/// The regions in Bedrock's names.
 const REGIONS: [&str; 8] = ["us.", "eu.", "apac.", "jp.", "au.", "ca.", "global.", "us-gov."];
 
 /// List prices, in USD per million tokens.
@@ -25,17 +25,17 @@ pub struct Price {
     pub cached_read: f64,
     /// Input written to the provider's cache.
     pub cached_write: f64,
-    /// The same where it is kept for an hour.
+    /// The same for an entry that is kept for an hour.
     pub cached_write_1h: f64,
     /// Output.
     pub output: f64,
-    /// Requests whose prompt has more than so many tokens cost so many times as much: input, then output. Ascending.
+    /// Requests whose prompt has more than so many tokens cost this many times as much: input, then output.
+    /// Ascending.
     pub steps: &'static [(u64, f64, f64)],
 }
 
 impl Price {
-    /// What a request with a prompt of so many tokens is charged: the last step that the prompt is beyond reprices
-    /// all of it.
+    /// The price for a prompt of this many tokens: the last step that the prompt exceeds applies to all of it.
     #[must_use]
     pub fn for_prompt(self, tokens: u64) -> Self {
         match self.steps.iter().rev().find(|(above, ..)| tokens > *above) {
@@ -55,17 +55,17 @@ impl Price {
 /// A model in the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Listed {
-    /// The longest prompt that it takes, in tokens; `None` when unknown.
+    /// The longest prompt that it accepts, in tokens; `None` if unknown.
     pub context: Option<u64>,
     /// What it costs.
     pub price: Price,
-    /// Whether the name only begins like one in the table: another model, with the figures of its nearest relative.
+    /// Whether the name only begins like one in the table: a different model, with the figures of the closest one.
     pub resembles: bool,
 }
 
 /// A line of the table.
 struct Row {
-    /// The provider, as records name it; empty where the price holds wherever the request goes.
+    /// The provider, as in records; empty if the price applies on any host.
     provider: &'static str,
     /// The beginning of a name.
     name: &'static str,
@@ -85,11 +85,10 @@ const fn row(
     Row { provider, name, context, price }
 }
 
-/// What the table knows of a model that a provider serves; with an empty provider, of what has one price everywhere.
+/// Looks up a model of a provider; with an empty provider, a model with one price everywhere.
 ///
-/// The longest beginning that is in the table decides. What stands before the name of the model itself does not
-/// matter: folders (`anthropic/`, `models/`), and at Bedrock the region and the maker where it has no price of its
-/// own.
+/// The longest matching beginning in the table decides. Text before the model's own name is ignored: folders
+/// (`anthropic/`, `models/`), and at Bedrock the region and, if it has no price of its own, the maker.
 #[must_use]
 pub fn find(provider: &str, name: &str) -> Option<Listed> {
     let name = name.trim().to_ascii_lowercase();
@@ -114,7 +113,7 @@ fn candidates(name: &str) -> [&str; 3] {
     [name, without_region, bare(name)]
 }
 
-/// A model's own name: without what stands before it.
+/// A model's own name: without its prefixes.
 #[must_use]
 pub fn bare(name: &str) -> &str {
     let name = name.rsplit('/').next().unwrap_or_default();
@@ -132,7 +131,7 @@ fn longest(provider: &str, name: &str) -> Option<&'static Row> {
     })
 }
 
-/// Whether what follows a model's name only says which release of it: a date, `latest`, a version of
+/// Whether what follows a model's name only names a release of it: a date, `latest`, a version of
 /// a hosted copy. `gpt-5.9` is not a release of `gpt-5`.
 fn is_release(rest: &str) -> bool {
     let Some(tag) = rest.strip_prefix(['-', '@', ':']) else { return rest.is_empty() };
@@ -243,8 +242,8 @@ mod tests {
         }
     }
 
-    /// The wheel is not in the repository: `pip download --no-deps litellm==… --dest DIR` and
-    /// `HEADROOM_LITELLM_WHEEL=DIR/litellm-….whl` have this compared.
+    /// The wheel is not in the repository. To compare: `pip download --no-deps litellm==… --dest DIR` and
+    /// `HEADROOM_LITELLM_WHEEL=DIR/litellm-….whl`.
     #[test]
     fn the_table_is_what_the_script_makes_of_the_pinned_version() {
         let Some(wheel) = std::env::var_os("HEADROOM_LITELLM_WHEEL").filter(|wheel| !wheel.is_empty()) else {

@@ -1,6 +1,6 @@
-//! State is its owner's alone: folders 0700, files 0600, whatever the umask is and whatever an older version left.
+//! Keeps state private to its owner: folders 0700, files 0600, independent of the umask and of older versions.
 //!
-//! What belongs to another user, and folders that many use (`/tmp`, the home folder itself), stay as they are.
+//! Files of other users, and shared folders (`/tmp`, the home folder itself), are not changed.
 
 pub mod rotation;
 pub mod secrets;
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-/// Nothing that this process makes from here on can be opened by other users.
+/// From here on, other users cannot open files that this process creates.
 pub fn restrict_umask() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Makes a folder and those above it, and takes other users' access away where it was there before.
+/// Creates a folder and its parents. If it existed, removes other users' access.
 pub fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = fs::metadata(path)?;
-    // Not the system's folder for temporary files, a volume that is another's, or all that the user has.
+    // Not the system's folder for temporary files, the root folder, the home folder, or another user's folder.
     let shared = found.mode() & 0o1000 != 0 || path.parent().is_none() || is_home(path);
     if shared || found.uid() != rustix::process::geteuid().as_raw() {
         return Ok(());
@@ -29,17 +29,17 @@ pub fn folder(path: &Path) -> io::Result<()> {
     restrict(path, found.mode())
 }
 
-/// Makes an empty file, or takes other users' access away from the one that is there.
+/// Creates an empty file, or removes other users' access from an existing one.
 pub fn file(path: &Path) -> io::Result<()> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     existing(path)
 }
 
-/// Takes other users' access away from what is there: the file, those that SQLite keeps beside it, and damaged ones
-/// that were set aside.
+/// Removes other users' access from an existing database: the file, the ones that SQLite keeps next to it, and
+/// damaged ones that were set aside.
 pub fn database(path: &Path) -> io::Result<()> {
     file(path)?;
-    // SQLite puts them beside the file that a link leads to.
+    // SQLite puts them next to the target of a link.
     let path = path.canonicalize()?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     for entry in fs::read_dir(folder)? {
@@ -54,11 +54,11 @@ pub fn database(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes other users' access away from the files that lie directly in a folder.
+/// Removes other users' access from the files directly in a folder.
 pub fn files_in(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // a link may lead to what is not ours to change
+        // a link may lead to a file that is not ours
         if entry.file_type()?.is_file() {
             existing(&entry.path())?;
         }
@@ -80,7 +80,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn existing(path: &Path) -> io::Result<()> {
     let found = match fs::metadata(path) {
-        // gone meanwhile, as SQLite's files beside a database may be
+        // gone in the meantime, as SQLite's files next to a database may be
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
@@ -93,7 +93,7 @@ fn existing(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What the owner may do stays as it is.
+/// The owner's permissions stay.
 fn restrict(path: &Path, found: u32) -> io::Result<()> {
     if found & 0o077 == 0 {
         return Ok(());

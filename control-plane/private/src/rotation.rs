@@ -1,4 +1,4 @@
-//! Logs that stay small: what was written before becomes `.1`, what was that becomes `.2`, as logrotate would do it.
+//! Rotates logs like logrotate: the old log becomes `.1`, the old `.1` becomes `.2`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,16 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Bytes at which a log makes room: ten days of a developer's requests, four minutes of 100 requests a second.
+/// The size at which a log is rotated, in bytes: ten days of a developer's requests, four minutes of 100 requests a
+/// second.
 pub const MOST_BYTES: u64 = 16 << 20;
-/// Time after which it does, whatever its size.
+/// The age at which a log is rotated, at any size.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Earlier parts of each log that are kept.
+/// The number of rotated files that are kept for each log.
 pub const EARLIER: usize = 3;
-/// How old they get.
+/// Their maximum age.
 pub const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Makes room for a log that begins: what is there becomes its `.1`.
+/// Makes room for a new log: an existing one becomes `.1`.
 pub fn set_aside(log: &Path) -> io::Result<()> {
     if !log.exists() {
         return Ok(());
@@ -24,7 +25,7 @@ pub fn set_aside(log: &Path) -> io::Result<()> {
     fs::rename(log, earlier(log, 1))
 }
 
-/// Moves each earlier part one further; the last one goes.
+/// Renames each rotated file to the next number and removes the last one.
 pub fn shift(log: &Path) -> io::Result<()> {
     for number in (1..EARLIER).rev() {
         let from = earlier(log, number);
@@ -35,7 +36,7 @@ pub fn shift(log: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the earlier parts that are too old.
+/// Removes the rotated files that are too old.
 pub fn remove_old(log: &Path) {
     let too_old = |path: &PathBuf| {
         let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
@@ -46,7 +47,7 @@ pub fn remove_old(log: &Path) {
     }
 }
 
-/// The name of an earlier part.
+/// The name of a rotated file.
 pub fn earlier(log: &Path, number: usize) -> PathBuf {
     let mut name = OsString::from(log);
     name.push(format!(".{number}"));

@@ -1,23 +1,23 @@
-//! Credentials in texts: taken out before anything is printed, written, stored or sent.
+//! Removes credentials from texts before they are printed, written, stored or sent.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// What stands in a credential's place.
+/// The replacement for a credential.
 const REPLACEMENT: &str = "[secret]";
 
 static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
-        // keys that their makers gave a shape
+        // keys with a known format
         r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}",
         r"\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}",
         r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bya29\.[A-Za-z0-9_-]{20,}",
         r"\bxox[abprs]-[A-Za-z0-9-]{10,}|\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}|\bnpm_[A-Za-z0-9]{30,}|\bhf_[A-Za-z0-9]{30,}",
         r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
-        // what is named as one
+        // values whose name says that they are credentials
         r#"(?i)(?P<keep>\b(?:authorization|x-api-key|api-key)["']?\s*[:=]\s*["']?(?:bearer |basic |token )?)[^\s"'`,;]{6,}"#,
         r"(?i)(?P<keep>\bbearer )[A-Za-z0-9._~+/-]{12,}=*",
         r#"(?i)(?P<keep>\b[\w-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|credentials?)["']?\s*[=:]\s*["']?)[^\s"'`,;&]{6,}"#,

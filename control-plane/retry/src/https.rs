@@ -1,6 +1,6 @@
-//! Questions to a service that may be on the internet: over TLS, with a key that is shown nowhere.
+//! Requests to a service that may be on the internet: over TLS, with a key that is never shown.
 //!
-//! Most of what Headroom asks is on this machine, so reqwest is built without TLS there.
+//! Most services that Headroom calls are on this machine, so the reqwest used for those is built without TLS.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::Retry;
 
 /// Bytes of an answer: Cohere's lists every token.
 const MAX_ANSWER: usize = 16 << 20;
-/// Characters of what a service says that it did not like.
+/// Maximum characters of a service's error message.
 const MAX_SAID: usize = 300;
 
 /// A key in the header that carries it; never shown.
@@ -40,12 +40,12 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What a service is to people, and how long it may take.
+/// A service's name in messages, and its time limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
     /// In a sentence: `the counter`.
     pub name: &'static str,
-    /// The option or variable that says where it is.
+    /// The option or variable with its address.
     pub setting: &'static str,
     /// How long one attempt may take.
     pub timeout: Duration,
@@ -53,7 +53,7 @@ pub struct Service {
     pub retry: Retry,
 }
 
-/// Where a service is, and how it is asked.
+/// A client for one service.
 #[derive(Debug)]
 pub struct Https {
     service: Service,
@@ -65,29 +65,29 @@ pub struct Https {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
-    /// The URL is none that a key may be sent to.
+    /// A key must not be sent to this URL.
     #[error("{setting}: expected https://…, or http://… on this machine, found {found:?}")]
     Url {
         /// The option or variable.
         setting: &'static str,
-        /// What it holds.
+        /// Its value.
         found: String,
     },
     /// No certificate of an authority could be found.
     #[error("the system's certificates cannot be read: {0}")]
     Certificates(std::io::Error),
-    /// A key that is none.
+    /// The key is not valid.
     #[error("the key has characters that no header can carry")]
     Key,
-    /// A path or header that is none.
+    /// A path or header is not valid.
     #[error(transparent)]
     Request(#[from] hyper::http::Error),
-    /// The service did not answer, or not with what was asked for.
+    /// The service did not answer, or gave an unexpected answer.
     #[error("{name} at {host}: {failure}")]
     Service {
         /// What the service is.
         name: &'static str,
-        /// Where it is.
+        /// Its host.
         host: String,
         /// What happened.
         failure: Failure,
@@ -103,7 +103,7 @@ pub enum Failure {
     /// There is no connection.
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
-    /// The answer did not come whole.
+    /// The answer is incomplete.
     #[error("its answer broke off, or has more than {} MiB", MAX_ANSWER >> 20)]
     Broken,
     /// Another status than 200.
@@ -111,16 +111,16 @@ pub enum Failure {
     Refused {
         /// The status.
         status: StatusCode,
-        /// What it says.
+        /// The service's message.
         said: String,
     },
-    /// The body is something else.
+    /// The body is not JSON.
     #[error("expected JSON")]
     NotJson,
 }
 
 impl Failure {
-    /// Whether the same question may be answered another time.
+    /// Whether the same request may succeed later.
     fn may_pass(&self) -> bool {
         match self {
             Self::Refused { status, .. } => {
@@ -133,7 +133,7 @@ impl Failure {
 }
 
 impl Https {
-    /// A service at a URL. Plain HTTP is for this machine alone: a key is in what is sent.
+    /// A service at a URL. Plain HTTP is allowed only on this machine, because a request contains a key.
     pub fn new(service: Service, url: &str, key: Option<Key>) -> Result<Self, HttpsError> {
         let wrong = || HttpsError::Url { setting: service.setting, found: url.to_owned() };
         let base = Url::parse(url).map_err(|_| wrong())?;
@@ -162,7 +162,7 @@ impl Https {
         self.base.host_str().unwrap_or_default()
     }
 
-    /// Asks, again where that may help, and gives the JSON of an answer of 200.
+    /// Sends a request, with retries where they may help, and returns the JSON of an answer with status 200.
     pub async fn post(
         &self,
         path: &str,
@@ -205,7 +205,7 @@ impl Https {
 
     async fn once(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
         let answer = self.client.request(request).await.map_err(|error| {
-            // What is behind it says more than "client error (Connect)".
+            // Its source says more than "client error (Connect)".
             let mut cause: &dyn std::error::Error = &error;
             while let Some(deeper) = cause.source() {
                 cause = deeper;
@@ -221,7 +221,7 @@ impl Https {
         Err(Failure::Refused { status, said: self.without_key(&said(&body)) })
     }
 
-    /// A service may repeat the key that it did not like.
+    /// A service may repeat a rejected key in its message.
     fn without_key(&self, text: &str) -> String {
         match &self.key {
             Some(Key { key, .. }) if !key.is_empty() => text.replace(key.as_str(), "[the key]"),
@@ -230,7 +230,7 @@ impl Https {
     }
 }
 
-/// The message of an error, wherever it stands in it; else the beginning of the body.
+/// The message in an error's body, in any of the usual places; else the beginning of the body.
 fn said(body: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let message = json.as_ref().and_then(|json| {

@@ -1,9 +1,9 @@
-//! Requests that Headroom makes of its own, made again where that may help. (Requests of clients pass through Envoy,
-//! which has its own policy for them.)
+//! Headroom's own requests, with retries where they may help. (Requests of clients pass through Envoy, which has its
+//! own policy for them.)
 //!
 //! Three attempts. Before attempt n + 1 it waits min(base · 2ⁿ, longest), times a random factor from 0.5 to 1.5, so
-//! that those who have failed together do not come again together. What the caller has done wrong stays wrong: an
-//! answer of 4xx is final, but for 429. So is a timeout, after which nobody waits any more.
+//! that clients that failed together do not retry together. A caller's error stays an error: an answer of 4xx is
+//! final, except 429. So is a timeout, because the caller no longer waits.
 
 #[cfg(feature = "https")]
 pub mod https;
@@ -23,7 +23,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// For what runs on this machine, or near it: somebody waits for the answer.
+    /// For what runs on this machine, or near it; a caller waits for the answer.
     pub const NEAR: Self = Self { base: Duration::from_millis(100), longest: Duration::from_secs(1) };
     /// For what is far away, and may be busy for a while.
     pub const FAR: Self = Self { base: Duration::from_secs(1), longest: Duration::from_secs(30) };
@@ -41,7 +41,7 @@ impl Retry {
         }
     }
 
-    /// Does something until it may not help to do it again, and gives what came of it last.
+    /// Repeats an operation while a retry may help, and returns its last result.
     pub async fn run<T, F: Future<Output = T>>(
         self,
         mut attempt: impl FnMut() -> F,
@@ -64,7 +64,7 @@ impl Retry {
     }
 }
 
-/// Whether the same request may have another outcome.
+/// Whether a retry may have another outcome.
 fn may_help(outcome: &reqwest::Result<Response>) -> bool {
     match outcome {
         Ok(answer) => {
@@ -75,7 +75,7 @@ fn may_help(outcome: &reqwest::Result<Response>) -> bool {
     }
 }
 
-/// From 0 to 1. Without random numbers all come in the middle.
+/// From 0 to 1. Without a source of random numbers, always the middle.
 fn random() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
@@ -96,7 +96,7 @@ mod tests {
     struct Server {
         status: AtomicU16,
         asked: AtomicU32,
-        /// From which request on it answers 200.
+        /// The first request that gets 200.
         well_from: AtomicU32,
     }
 

@@ -1,4 +1,4 @@
-//! What a caller is answered.
+//! The answer to a caller.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use serde::Serialize;
 use super::asked::{Asked, Input, Mode};
 use super::row::{Compressed, Told};
 
-/// Why rows came back as they were.
+/// Why rows were returned unchanged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Skipped {
-    /// `x-headroom-bypass` says so.
+    /// `x-headroom-bypass` asked for it.
     Bypass,
     /// It took too long.
     Timeout,
-    /// Too much waits already.
+    /// Too many calls are waiting.
     Busy,
-    /// What would be left out could not be kept.
+    /// The originals could not be stored.
     NotKept,
-    /// It went wrong here.
+    /// An internal error.
     Internal,
 }
 
 impl Skipped {
-    /// As the answer says it; `None` where the caller has asked for it.
+    /// The reason in the answer; `None` if the caller asked for it.
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Bypass => None,
@@ -62,10 +62,10 @@ struct Session<'a> {
     cached_prefix_replayed: bool,
 }
 
-/// What would become of one tool output.
+/// The planned result for one tool output.
 #[derive(Debug, Serialize)]
 struct Planned<'a> {
-    /// The row's place among the messages.
+    /// The row's index among the messages.
     message: usize,
     tool: &'a str,
     kind: &'a str,
@@ -93,13 +93,13 @@ impl<'a> Planned<'a> {
     }
 }
 
-/// What became of the rows of a call.
+/// The results for the rows of a call.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     pub(super) asked: &'a Asked,
     pub(super) rows: &'a [Compressed],
     pub(super) hashes: Vec<String>,
-    /// How many rows the session was answered before.
+    /// The number of rows with an earlier answer in the session.
     pub(super) replayed: usize,
     pub(super) skipped: Option<Skipped>,
 }
@@ -178,7 +178,7 @@ impl Answer<'_> {
     }
 }
 
-/// A form by the name of its compressor; `None` where the output stayed.
+/// A form by the name of its compressor; `None` if the output is unchanged.
 fn transform(told: &Told) -> Option<String> {
     let outcome = &told.record.outcome;
     let lossy = if told.record.lossy { ":lossy" } else { "" };

@@ -12,20 +12,20 @@ use serde_json::{Map, Value};
 /// Characters of a session's name at most.
 const MAX_SESSION_ID: usize = 256;
 
-/// A body that cannot be answered; the text says what was expected.
+/// An invalid body; the text says what was expected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Bad(pub(crate) String);
 
-/// How far the forms may go.
+/// What forms may do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Mode {
-    /// The caller cannot ask for what is left out, so nothing is.
+    /// The caller cannot retrieve originals, so nothing is left out.
     #[default]
     Lossless,
-    /// What is left out is kept here, under the hash that the marker names.
+    /// Originals are stored here, under the hash in the marker.
     Ccr,
-    /// The messages come back as they are, with what `Ccr` would make of them.
+    /// The messages are returned unchanged, with the plan of `Ccr` for them.
     Simulate,
 }
 
@@ -43,16 +43,16 @@ pub(super) enum Input {
 pub(crate) struct Asked {
     text: Arc<str>,
     rows: Vec<Range<usize>>,
-    /// As the request names it: it decides figures alone.
+    /// From the request; it only affects figures.
     pub(super) model: String,
     pub(super) input: Input,
     pub(super) mode: Mode,
     pub(super) profile: Profile,
     /// Rows whose tool outputs all have fewer tokens stay as they are.
     pub(super) min_tokens: u32,
-    /// Items of a long list that stay, where not all do.
+    /// The number of items of a long list that are kept, if not all are.
     pub(super) max_items: Option<usize>,
-    /// So many rows at the beginning stay as they are.
+    /// The number of rows at the beginning that stay unchanged.
     pub(super) frozen: usize,
     pub(super) session: Option<String>,
 }
@@ -115,7 +115,7 @@ impl Asked {
         Ok(asked)
     }
 
-    /// The rows as they came.
+    /// The rows as received.
     pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
         self.rows.iter().map(|row| &self.text[row.clone()])
     }
@@ -125,8 +125,8 @@ impl Asked {
         self.text.len()
     }
 
-    /// Takes what the caller sets. Keys that are not known are for others; a known one has to make sense, also where
-    /// it changes nothing here.
+    /// Takes the caller's settings. Unknown keys are for others; a known key must be valid, even if it has no effect
+    /// here.
     fn configure(&mut self, config: &Map<String, Value>) -> Result<(), Bad> {
         for (key, value) in config {
             if value.is_null() {
@@ -194,7 +194,7 @@ pub(crate) fn session_id(value: &Value) -> Option<&str> {
     value.as_str().filter(|id| !id.trim().is_empty() && id.chars().count() <= MAX_SESSION_ID)
 }
 
-/// Where the elements of an array stand in the text that it is part of.
+/// The positions of an array's elements in the surrounding text.
 fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, Bad> {
     let expected = || bad(&format!("Invalid {name}: expected an array of objects."));
     let rows: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| expected())?;
@@ -204,7 +204,7 @@ fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, B
             if !is_object(row.get()) {
                 return Err(expected());
             }
-            // The row borrows from the text, so the distance of the two is where it stands.
+            // The row borrows from the text, so the distance between the two is its position.
             let at = row.get().as_ptr().addr() - start;
             Ok(at..at + row.get().len())
         })
@@ -215,7 +215,7 @@ fn mode(value: &Value) -> Result<Mode, Bad> {
     match value.as_str() {
         Some("ccr") => Ok(Mode::Ccr),
         Some("simulate") => Ok(Mode::Simulate),
-        // Their name says that something is left out without a way back. Nothing is here.
+        // These modes leave something out without a way to retrieve it. Headroom leaves nothing out then.
         Some("lossy_inline" | "lossless_then_lossy") => Ok(Mode::Lossless),
         _ => Err(invalid(
             "mode",

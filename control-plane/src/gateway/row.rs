@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::asked::Input;
 
-/// What becomes of a row.
+/// The result for a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Compressed {
-    /// `None`: it stays as it is.
+    /// `None`: it is unchanged.
     pub(super) text: Option<String>,
-    /// Tokens of everything that the model reads of it.
+    /// Tokens of everything that the model reads in it.
     pub(super) before: u64,
     pub(super) after: u64,
     pub(super) tool_before: u64,
@@ -23,15 +23,15 @@ pub(super) struct Compressed {
     pub(super) encoding: &'static str,
     pub(super) estimate: bool,
     pub(super) blocks: Vec<Told>,
-    /// What was left out of it.
+    /// The originals of the parts that were left out.
     pub(super) originals: Vec<Original>,
-    /// The names of those.
+    /// Their hashes.
     pub(super) hashes: Vec<String>,
-    /// The model has written it.
+    /// Whether the model wrote it.
     pub(super) by_model: bool,
 }
 
-/// What became of one tool output.
+/// The result for one tool output.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) record: BlockRecord,
@@ -42,7 +42,7 @@ pub(super) struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Calls<'b>(HashMap<Cow<'b, str>, &'b str>);
 
-/// A row as far as it has to be understood here; the engine reads the rest.
+/// The parts of a row that are needed here; the engine reads the rest.
 #[derive(Debug, Default, Deserialize)]
 struct Row<'b> {
     #[serde(borrow, default)]
@@ -70,7 +70,7 @@ struct Part<'b> {
     tool_use_id: Option<Cow<'b, str>>,
 }
 
-/// Elements of a row that are looked at: more tool outputs than any client has put into one message.
+/// Maximum number of elements of a row: more tool outputs than any client puts into one message.
 const MAX_PARTS: usize = 1024;
 
 fn parts(array: Option<&RawValue>) -> Vec<(&str, Part<'_>)> {
@@ -84,18 +84,18 @@ fn is(kind: &Option<Cow<'_, str>>, name: &str) -> bool {
     kind.as_deref() == Some(name)
 }
 
-/// What a row is.
+/// The kind of a row.
 enum Shape<'b> {
     /// A tool output, in a wire format, with the calls that made it.
     Output(Api, Vec<&'b str>),
-    /// What the model has written.
+    /// Written by the model.
     Model(Api),
     /// Anything else.
     Other(Api),
 }
 
 impl<'b> Calls<'b> {
-    /// Notes the calls of a row, and says what it is.
+    /// Records the calls of a row, and returns its kind.
     fn read(&mut self, text: &'b str, input: Input) -> Shape<'b> {
         let row: Row<'b> = serde_json::from_str(text).unwrap_or_default();
         if input == Input::Items {
@@ -142,7 +142,7 @@ impl<'b> Calls<'b> {
     }
 }
 
-/// The engine with what stays the same from row to row.
+/// The engine with everything that is the same for all rows.
 pub(super) struct Engine<'a> {
     pub(super) model: &'a str,
     pub(super) input: Input,
@@ -153,7 +153,7 @@ pub(super) struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    /// What becomes of the next row of a conversation. `frozen`: it stays as it is.
+    /// Compresses the next row of a conversation. `frozen`: it stays unchanged.
     pub(super) fn compress<'b>(&mut self, row: &'b str, calls: &mut Calls<'b>, frozen: bool) -> Compressed {
         let shape = calls.read(row, self.input);
         let (output, by_model) = (matches!(shape, Shape::Output(..)), matches!(shape, Shape::Model(_)));
@@ -165,7 +165,7 @@ impl Engine<'_> {
         let body = [before.as_str(), row, after.as_str()].concat();
         let request = Request { reversible: self.lossy, ..Request::new(api) };
         let outcome = compress(body.as_bytes(), &request, self.config, self.memo);
-        // What the model reads of the calls around it belongs to other rows.
+        // The tokens of the calls around it belong to other rows.
         let bare = [before.trim_end_matches(','), after.as_str()].concat();
         let bare = compress(bare.as_bytes(), &request, self.config, self.memo).tokens.before;
         let mut compressed = Compressed { by_model, ..Compressed::new(&outcome, bare) };
@@ -201,7 +201,7 @@ impl Compressed {
         }
     }
 
-    /// The row stays as it is, whatever could have become of it.
+    /// Leaves the row unchanged.
     pub(super) fn leave(&mut self) {
         self.text = None;
         self.originals.clear();
@@ -228,7 +228,7 @@ impl Told {
                 tokens_before: block.tokens_before,
                 tokens_after: block.tokens_after,
                 memo: block.memo,
-                // Nobody knows here what the provider has seen.
+                // It is unknown here what the provider has already seen.
                 new: false,
                 pressure: block.pressure.into(),
                 lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
@@ -253,8 +253,8 @@ fn original(original: &headroom_compress::Original<'_>) -> Original {
     }
 }
 
-/// What makes a request of a row: the model and the calls before it, and a tool behind it, as a request without one
-/// is never lossy.
+/// The text that turns a row into a request: the model and the calls before it, and a tool after it, because a
+/// request without a tool is never lossy.
 fn around(api: Api, model: &str, calls: &[&str]) -> [String; 2] {
     let model = serde_json::Value::from(model);
     let calls = calls.join(",");
@@ -269,7 +269,7 @@ fn around(api: Api, model: &str, calls: &[&str]) -> [String; 2] {
         }
         Api::OpenAiResponses => {
             let comma = if calls.is_empty() { "" } else { "," };
-            // Where the provider keeps the conversation nothing may be left out; here the caller sends it.
+            // If the provider keeps the conversation, nothing may be left out; here the caller sends it.
             let before = format!(r#"{{"model":{model},"store":false,"input":[{calls}{comma}"#);
             [before, r#"],"tools":[{"type":"function","name":"tool"}]}"#.to_owned()]
         }

@@ -1,5 +1,5 @@
-//! Answers callers: within a deadline, with as many at work as there are cores, and with their own messages where
-//! it cannot.
+//! Answers callers: within a deadline, with at most one call per core at work, and with the caller's own messages
+//! if compression is not possible.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,24 +24,24 @@ use crate::originals::writer::NotKept;
 
 /// Calls that may wait for a core. More are answered with their own messages at once.
 const MAX_WAITING: usize = 256;
-/// Bytes that the engine remembers for each core.
+/// Memory for remembered blocks per core. Bytes.
 const MEMO_BYTES: usize = 32 << 20;
-/// Blocks of a record at most, as in the filter.
+/// Maximum number of blocks of a record, as in the filter.
 const MAX_BLOCKS: usize = 256;
-/// Hashes in rows that this call has not made, and that are looked up.
+/// Maximum number of hashes in rows that are looked up because this call did not create them.
 const MAX_LOOKED_UP: usize = 64;
-/// How a marker begins to name its original.
+/// The text in a marker before the hash.
 const MARKER: &str = "headroom_retrieve hash=";
 /// Digits of a hash.
 const HASH: usize = 24;
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
     pub(crate) tenant: String,
     pub(crate) stack: String,
     pub(crate) project: String,
-    /// The messages are to come back as they are.
+    /// Whether the messages are returned unchanged.
     pub(crate) bypass: bool,
 }
 
@@ -77,12 +77,12 @@ impl Service {
         }
     }
 
-    /// The sessions that were answered.
+    /// The known sessions.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// Answers a call. It is counted once it is durable, for which the answer does not wait.
+    /// Answers a call. The call's record is stored later; the answer does not wait for that.
     pub(crate) async fn answer(&self, asked: Asked, caller: &Caller) -> String {
         let (started, started_unix_ms) = (Instant::now(), now_ms());
         let asked = Arc::new(asked);
@@ -148,7 +148,7 @@ impl Service {
                 let mut memo = lock(&memos).pop().unwrap_or_else(|| Memo::new(MEMO_BYTES));
                 let rows = compress(&asked, &mut memo, &late);
                 lock(&memos).push(memo);
-                // Given back by whoever has worked, not by who has stopped to wait.
+                // The worker returns the permit, even if the caller has stopped waiting.
                 drop(core);
                 rows
             })
@@ -166,7 +166,7 @@ impl Service {
         }
     }
 
-    /// Keeps what was left out, before anybody is told of it.
+    /// Stores what was left out, before the answer mentions it.
     async fn keep(&self, caller: &Caller, rows: &mut [Compressed]) -> Result<(), NotKept> {
         let mut seen = HashSet::new();
         let mut originals: Vec<Original> =
@@ -185,7 +185,7 @@ impl Service {
         Ok(())
     }
 
-    /// The hashes that the answer's messages name and that can be had: those of this call, and old ones.
+    /// The retrievable hashes in the answer's messages: those of this call, and old ones.
     async fn hashes(&self, asked: &Asked, caller: &Caller, rows: &[Compressed]) -> Vec<String> {
         if caller.bypass || asked.mode == Mode::Simulate {
             return Vec::new();
@@ -202,7 +202,7 @@ impl Service {
         hashes
     }
 
-    /// Hands a record to the ledger.
+    /// Sends a record to the ledger.
     fn count(&self, mut record: RequestRecord) {
         record.sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let batch = Batch {
@@ -238,7 +238,7 @@ fn compress(asked: &Asked, memo: &mut Memo, late: &AtomicBool) -> Vec<Compressed
     rows.map(|(place, row)| engine.compress(row, &mut calls, place < asked.frozen)).collect()
 }
 
-/// The hashes that markers in a row name.
+/// The hashes in the markers of a row.
 fn named(row: &str) -> impl Iterator<Item = &str> {
     row.split(MARKER).skip(1).filter_map(|rest| {
         let hash = rest.get(..HASH)?;
@@ -247,7 +247,7 @@ fn named(row: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What is counted of a call. No provider was asked, so it costs nothing by itself.
+/// The record of a call. No provider was called, so it has no cost.
 fn record(
     asked: &Asked,
     caller: &Caller,
@@ -256,7 +256,7 @@ fn record(
     skipped: Option<Skipped>,
 ) -> RequestRecord {
     let sum = |count: fn(&Compressed) -> u64| rows.iter().map(count).sum::<u64>();
-    // What stands behind the model's last message; of parts of a conversation nobody can tell.
+    // The rows after the model's last message; unknown for parts of a conversation.
     let behind_the_model = || rows.iter().rposition(|row| row.by_model).map_or(rows.len(), |last| last + 1);
     let new = rows.iter().skip(if asked.session.is_some() { replayed } else { behind_the_model() });
     let (new_before, new_after) =
@@ -300,7 +300,7 @@ fn record(
     record
 }
 
-/// A session's name as records give it.
+/// A session's name in records.
 fn conversation(session: &str) -> String {
     blake3::hash(session.as_bytes()).to_hex()[..16].to_owned()
 }

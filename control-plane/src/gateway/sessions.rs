@@ -1,16 +1,16 @@
-//! What sessions were answered, so that they are answered the same again.
+//! Remembers the answers of sessions, so that they get the same answers again.
 //!
-//! Rows become what they become whoever asks, so this matters only where something else has changed in the middle of
-//! a session: its settings, or an answer that came too late and held the row as it was.
+//! The result for a row does not depend on the caller, so this matters only if something else changes in the middle
+//! of a session: its settings, or an answer that was too late and returned the row unchanged.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::row::Compressed;
 
-/// Bytes of all sessions together, about; beyond them the one that was used longest ago is forgotten.
+/// Approximate bytes of all sessions together; above this limit the least recently used session is removed.
 const MAX_BYTES: usize = 64 << 20;
-/// Bytes of a row beside its text.
+/// Bytes of a row in addition to its text.
 const ROW_BYTES: usize = 96;
 
 /// The sessions of all tenants.
@@ -21,7 +21,7 @@ pub(crate) struct Sessions(Mutex<Known>);
 struct Known {
     sessions: HashMap<(String, String), Session>,
     bytes: usize,
-    /// Counts uses, which tells which session was used longest ago.
+    /// Counts uses, to find the least recently used session.
     used: u64,
 }
 
@@ -34,9 +34,9 @@ struct Session {
 
 #[derive(Clone, Debug)]
 struct Answered {
-    /// Of the row as it came.
+    /// The hash of the row as received.
     sent: blake3::Hash,
-    /// What it became; `None`: it stayed.
+    /// The new text; `None`: unchanged.
     text: Option<Arc<str>>,
     returned: blake3::Hash,
     after: u64,
@@ -58,8 +58,8 @@ impl Session {
 }
 
 impl Sessions {
-    /// Puts what was answered before in the place of what would be answered now, for as many rows from the first as
-    /// are the same as then, and remembers the others. Gives how many were answered before.
+    /// Replaces the current results with the earlier ones, for the leading rows that are the same as before, and
+    /// remembers the other results. Returns the number of rows with an earlier answer.
     pub(super) fn settle<'r>(
         &self,
         tenant: &str,
@@ -107,7 +107,7 @@ impl Sessions {
         replayed
     }
 
-    /// How many rows a session was answered; `None`: there is no such session.
+    /// The number of answered rows of a session; `None`: there is no such session.
     pub(crate) fn rows(&self, tenant: &str, id: &str) -> Option<usize> {
         let known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         known.sessions.get(&(tenant.to_owned(), id.to_owned())).map(|session| session.rows.len())
@@ -115,7 +115,7 @@ impl Sessions {
 }
 
 impl Known {
-    /// Makes room, but for the session that was used now.
+    /// Makes room, but keeps the session in use.
     fn forget(&mut self, now: u64) {
         while self.bytes > MAX_BYTES {
             let oldest = self.sessions.iter().filter(|(_, session)| session.used != now);
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(settle(&sessions, "t", "s", &[("a", "A"), ("b", "B")]).0, 0);
         let (replayed, texts) = settle(&sessions, "t", "s", &[("a", "x"), ("b", "y"), ("c", "C")]);
         assert_eq!((replayed, texts), (2, ["A", "B", "C"].map(str::to_owned).to_vec()));
-        // the caller sends back what it was given
+        // the caller sends back the answer
         let (replayed, texts) = settle(&sessions, "t", "s", &[("A", "x"), ("b", "y"), ("C", "z")]);
         assert_eq!((replayed, texts), (3, ["A", "B", "C"].map(str::to_owned).to_vec()));
         // it edits its history

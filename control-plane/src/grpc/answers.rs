@@ -1,4 +1,4 @@
-//! `Answers`: checks the envelope, hands the rest on.
+//! `Answers`: checks the envelope, passes the rest on.
 
 use std::time::Duration;
 

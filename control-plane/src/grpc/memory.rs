@@ -1,4 +1,4 @@
-//! `Memory`: checks the envelope, hands the rest to memory.
+//! `Memory`: checks the envelope, passes the rest to memory.
 
 use headroom_api::memory::Caller;
 use headroom_api::v1::memory_server;
@@ -9,7 +9,7 @@ use super::Keys;
 use super::originals::check_tenant;
 use crate::memory::{Memory, ToolCall};
 
-/// How facts come that the filter's tools save.
+/// The origin of facts that the filter's tools save.
 const VIA: &str = "filter";
 
 /// Answers the filter.
@@ -43,7 +43,7 @@ impl memory_server::Memory for MemoryService {
             default: request.default_project,
         };
         let memory = self.memory.clone();
-        // a save that was begun is ended, though nobody may wait for its answer any more
+        // a save is completed even if the caller no longer waits for its answer
         let answer = tokio::spawn(async move { memory.call(&tenant, call).await })
             .await
             .map_err(|_| Status::internal("the call could not be answered: see the log"))?;

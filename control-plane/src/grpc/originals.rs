@@ -1,4 +1,4 @@
-//! `Originals`: checks the envelope, hands the rest to the keeper.
+//! `Originals`: checks the envelope, passes the rest to the keeper.
 
 use headroom_api::v1::originals_server;
 use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveResponse};
@@ -31,7 +31,7 @@ impl originals_server::Originals for OriginalsService {
         Ok(Response::new(AdmitResponse {
             stored: receipt.stored,
             epoch: receipt.epoch,
-            // rounded down: no longer than it holds
+            // rounded down: never longer than the promise
             ttl_seconds: u64::try_from(self.originals.keep().promise_ms() / 1_000).unwrap_or(0),
             // filters of 0.1 then send plain text
             encodings: Vec::new(),
@@ -48,13 +48,13 @@ impl originals_server::Originals for OriginalsService {
         check_tenant(&tenant)?;
         let noted = if query.is_empty() { &lines } else { &query };
         let found = self.originals.retrieve(&tenant, &hash, noted).await.map_err(|error| {
-            // what the database says may name hosts and users: it goes to the log only
+            // the database's message may contain hosts and users, so it goes only to the log
             tracing::error!(message = "An original could not be read.", %error);
             Status::unavailable("the store does not answer: see the log")
         })?;
         let Some(found) = found else { return Ok(Response::new(RetrieveResponse::default())) };
         let length = found.text.len() as u64;
-        // looking through a long text takes milliseconds in which others are to be served
+        // the search in a long text takes milliseconds and must not block other requests
         let content =
             tokio::task::spawn_blocking(move || answer(&found.text, &Asked { hash, query, lines }).text)
                 .await

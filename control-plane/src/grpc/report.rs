@@ -1,5 +1,5 @@
-//! `ControlPlane/Report`: checks the envelope, hands the records to the ledger, and says which budgets are
-//! used up, as `ControlPlane/Limits` does.
+//! `ControlPlane/Report`: checks the envelope, passes the records to the ledger, and returns which budgets
+//! are used up, as `ControlPlane/Limits` does.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const MAX_RECORDS: usize = 10_000;
 /// Characters of a VM's id at most.
 const MAX_VM_ID: usize = 64;
 
-/// What is kept in memory of the filters, and where sessions that have ended are counted.
+/// The state of the filters in memory, and the counter of ended sessions.
 pub(crate) struct Watched {
     pub(crate) filters: Arc<Filters>,
     pub(crate) sessions: Arc<Sessions>,
@@ -52,15 +52,15 @@ impl ControlPlane for ReportService {
         let batch = checked(request)?;
         self.watched.filters.heard(&batch.vm_id, batch.config_errors);
         self.learner.offer(&batch.records, &messages);
-        // before the records: whoever sees one finds its messages
+        // before the records, so that a visible record always has its messages
         self.messages.keep(messages);
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {
             NotCounted::Busy => Status::resource_exhausted(error.to_string()),
             NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
         })?;
         self.watched.metrics.sessions_ended(&self.watched.sessions.heard(sessions));
-        // empty where it cannot be read: what may not be stored then is not assumed to be, and the records
-        // are counted all the same
+        // Empty if it cannot be read. Then nothing is assumed to be stored, and the records are counted
+        // anyway.
         let epoch = self.originals.epoch().await.unwrap_or_default();
         Ok(Response::new(ReportResponse { acknowledged_sequence, epoch, limits: self.limits.now().await }))
     }

@@ -1,4 +1,4 @@
-//! The part of `/metrics` that tells of answers that are given again.
+//! The part of `/metrics` about the cache of answers.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
@@ -54,7 +54,7 @@ impl AnswerMetrics {
         }
     }
 
-    /// These are counted where they happen; the registry's copies follow when they are read.
+    /// The counts are kept elsewhere; this copies them to the registry before it is read.
     pub(super) fn follow(&self, answers: &Answers) {
         let counts = answers.counts().read();
         for (metric, now) in [

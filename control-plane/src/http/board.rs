@@ -1,4 +1,4 @@
-//! The statistics as one text, made once for all who ask at the same time.
+//! The statistics as one text, rendered once for all concurrent requests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(crate) struct Answer {
 }
 
 impl Board {
-    /// `landings` changes whenever records have landed here.
+    /// `landings` changes whenever this process has stored records.
     pub(crate) fn new(
         store: Arc<dyn LedgerStore>,
         ledger: Ledger,
@@ -52,7 +52,7 @@ impl Board {
     pub(crate) async fn stats(&self, max_age: Duration) -> Result<Arc<Answer>, StoreError> {
         let asked = Instant::now();
         let mut last = self.last.lock().await;
-        // who waited for the lock takes what was begun meanwhile
+        // a caller that waited for the lock uses the answer that was started in the meantime
         if let Some(answer) = last.as_ref().filter(|answer| answer.begun + max_age >= asked) {
             return Ok(Arc::clone(answer));
         }
@@ -63,7 +63,7 @@ impl Board {
         Ok(answer)
     }
 
-    /// Told of every landing.
+    /// A receiver for every landing.
     pub(crate) fn landings(&self) -> watch::Receiver<u64> {
         self.landings.clone()
     }
@@ -91,6 +91,6 @@ impl Board {
 
 /// The page as JSON.
 pub(super) fn rendered(page: &Stats) -> String {
-    // its maps have texts for keys, so that nothing in it can fail
+    // the keys of its maps are texts, so serialization cannot fail
     serde_json::to_string(page).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `/stats-budgets`: what was used of each budget.
+//! `/stats-budgets`: the use of each budget.
 
 use std::sync::Arc;
 

@@ -1,8 +1,7 @@
-//! `POST /v1/compress` and `POST /v1/usage`: what LiteLLM, Kong, Portkey and the original's SDKs call.
+//! `POST /v1/compress` and `POST /v1/usage`: the endpoints for LiteLLM, Kong, Portkey and upstream's SDKs.
 //!
-//! Whoever calls has a request of its own to send on, so that every answer of 200 holds the messages, and what goes
-//! wrong here is such an answer with the messages as they came. Only a call that makes no sense, or that is not
-//! allowed, is refused.
+//! The caller has its own request to forward, so every answer of 200 contains the messages. After an internal error
+//! they are returned unchanged. Only invalid or forbidden calls are refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +25,16 @@ use crate::ledger::labels::is_stack;
 
 /// Bytes of a body at most: the longest that the filter reads.
 const MAX_BODY_BYTES: usize = 32 << 20;
-/// Bytes that are read of a body that is too long.
+/// Bytes that are read from a body that is too long.
 const MAX_READ_BYTES: usize = 8 * MAX_BODY_BYTES;
-/// Bytes of the bodies of all calls under way.
+/// Bytes of the bodies of all current calls.
 const MAX_BYTES: usize = 256 << 20;
-/// Bytes for which there is one permit.
+/// Bytes per permit.
 const UNIT: usize = 1 << 10;
-/// How long a body may take to arrive, and how long it may wait for room.
+/// How long a body may take to arrive, and how long it may wait for memory.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The service, and the room for the bodies of its callers.
+/// The service, and the memory for the bodies of its callers.
 pub(crate) struct Desk {
     service: Service,
     room: Arc<Semaphore>,
@@ -46,14 +45,14 @@ impl Desk {
         Self { service, room: Arc::new(Semaphore::new(MAX_BYTES / UNIT)) }
     }
 
-    /// Reads a body once there is room for it. The room is given back with the permit.
+    /// Reads a body when there is memory for it. The memory is released with the permit.
     async fn read(
         &self,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        // what is too long takes no room, as it is not kept
+        // a body that is too long needs no permit, because it is not kept
         let bytes =
             length.map_or(MAX_BODY_BYTES, |length: usize| if length > MAX_BODY_BYTES { 0 } else { length });
         let permits = u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX);
@@ -68,7 +67,8 @@ impl Desk {
     }
 }
 
-/// Reads a body to its end, and keeps it if it is not too long: many a client reads no answer before it has sent all.
+/// Reads a body to its end, and keeps it if it is not too long: many clients read an answer only after they have sent
+/// everything.
 async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     while length <= MAX_READ_BYTES
@@ -110,14 +110,14 @@ pub(super) async fn compress(
     let headers = parts.headers;
     json_alone(&headers)?;
     let (body, _room) = app.desk.read(&headers, body).await?;
-    // A long body takes milliseconds to read, in which others are to be served.
+    // Parsing a long body takes milliseconds and must not block other requests.
     let asked = tokio::task::spawn_blocking(move || Asked::read(&body));
     let asked = asked.await.map_err(|_| Refusal::INTERNAL)??;
     let answer = app.desk.service.answer(asked, &caller(tenant, &headers)).await;
     Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
-/// A page of another origin cannot send JSON without being asked whether it may.
+/// Accepts only JSON, because a page of another origin can send JSON only after a CORS preflight.
 fn json_alone(headers: &HeaderMap) -> Result<(), Refusal> {
     let unsupported =
         |message: &str| Err(Refusal::told(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, message.to_owned()));
@@ -144,8 +144,8 @@ fn caller(Tenant(tenant): Tenant, headers: &HeaderMap) -> Caller {
     }
 }
 
-/// `POST /v1/usage`: what the provider has said of its cache. Nothing is decided by it here, since a row is answered
-/// the same way whatever is cached.
+/// `POST /v1/usage`: the provider's report about its cache. It has no effect here, because the result for a row does
+/// not depend on the cache.
 pub(super) async fn usage(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,

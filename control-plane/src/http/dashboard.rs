@@ -1,7 +1,7 @@
 //! `/dashboard`: one page with its scripts, styles and chart library, all inside the binary.
 //!
-//! The files hold no figures: the page asks for those at the other paths, and shows the token there when
-//! one is demanded. That is why the files themselves are handed out without it.
+//! The files contain no figures: the page requests those from the other paths, with the token if one is
+//! required. So the files themselves are served without it.
 
 use axum::Router;
 use axum::extract::Path;
@@ -15,8 +15,8 @@ use axum::routing::get;
 
 use super::error::Refusal;
 
-/// Everything comes from this origin and from nowhere else, nothing inline runs, nobody may frame the page,
-/// and no text becomes HTML: `require-trusted-types-for` makes the browser refuse `innerHTML` and its like.
+/// Everything comes from this origin only, no inline code runs, other pages cannot frame this one, and no
+/// text becomes HTML: `require-trusted-types-for` makes the browser refuse `innerHTML` and similar.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
@@ -38,7 +38,7 @@ macro_rules! files {
     };
 }
 
-/// The page first; then what it asks for, each below `/dashboard/`.
+/// The page first, then its files, each below `/dashboard/`.
 const FILES: &[File] = files! {
     "": HTML = "index.html",
     "style.css": CSS = "style.css",
@@ -71,7 +71,7 @@ const FILES: &[File] = files! {
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let page = |headers: HeaderMap| async move { answer("", &headers) };
-    // browsers ask for it beside pages that name no icon, as those of figures
+    // browsers request it for pages that name no icon, such as the JSON pages
     let icon = |headers: HeaderMap| async move { answer("icon.svg", &headers) };
     let file = |Path(name): Path<String>, headers: HeaderMap| async move { answer(&name, &headers) };
     Router::new()
@@ -84,7 +84,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/dashboard/{name}", get(file))
 }
 
-/// Whether a path is the page's, or below it, or leads there.
+/// Whether a path is the page's, or below it, or redirects there.
 pub(super) fn is_page(path: &str) -> bool {
     ["/", "/favicon.ico"].contains(&path)
         || path.strip_prefix("/dashboard").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -105,7 +105,7 @@ fn answer(name: &str, asked: &HeaderMap) -> Response {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        // asked for again each time, and answered with 304: a new version shows at once
+        // revalidated each time, usually with a 304: a new version shows at once
         (CACHE_CONTROL, "no-cache"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

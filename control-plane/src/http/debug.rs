@@ -1,7 +1,7 @@
-//! `/debug/*`: for whoever sits at this machine.
+//! `/debug/*`: for users of this machine.
 //!
-//! Who that is, is decided by the socket's peer address alone: a header such as `X-Forwarded-For`
-//! is the caller's own word. To everyone else these paths do not exist.
+//! Only the socket's peer address decides this: a header such as `X-Forwarded-For` can be forged. For
+//! everyone else these paths do not exist.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ async fn tasks(State(app): State<Arc<App>>) -> Json<Value> {
     Json(app.tasks.list().iter().map(task).collect())
 }
 
-/// Open sessions over WebSocket, the oldest first, and then the last that have ended, the last first.
+/// Open sessions over WebSocket, oldest first, and then the recently ended ones, newest first.
 async fn ws_sessions(State(app): State<Arc<App>>) -> Json<Value> {
     app.metrics.sessions_ended(&app.sessions.gone());
     let now = now_ms();

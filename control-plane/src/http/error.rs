@@ -1,4 +1,4 @@
-//! Answers that say no: `{"error":{"type","message"}}`.
+//! Error answers: `{"error":{"type","message"}}`.
 
 use std::borrow::Cow;
 
@@ -59,12 +59,12 @@ impl Refusal {
         self.kind
     }
 
-    /// A query that cannot be answered; the message says what was expected.
+    /// An invalid query; the message says what was expected.
     pub(crate) fn query(message: String) -> Self {
         Self::told(StatusCode::BAD_REQUEST, "bad_query", message)
     }
 
-    /// A refusal with a message of its own.
+    /// A refusal with its own message.
     pub(crate) fn told(status: StatusCode, kind: &'static str, message: String) -> Self {
         Self { status, kind, message: Cow::Owned(message) }
     }
@@ -83,7 +83,7 @@ impl IntoResponse for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        // what the database says may name hosts and users: it goes to the log only
+        // the database's message may contain hosts and users, so it goes only to the log
         tracing::error!(message = "A page could not be read from the store.", %error);
         Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "store", "the store does not answer: see the log")
     }

@@ -1,8 +1,8 @@
-//! `/events`: the statistics as server-sent events, whenever records have landed.
+//! `/events`: the statistics as server-sent events, whenever records were stored.
 //!
-//! Each event is named `stats` and holds what `/stats` answers. The first comes at once; after that
-//! at most one every [`PACE`] seconds, however many records land. Records that another replica
-//! counted in the same store are found by looking every [`LOOK`] seconds.
+//! Each event is named `stats` and has the same content as `/stats`. The first is sent at once, then at
+//! most one every [`PACE`], however many records are stored. To find records that another replica has
+//! stored in the same database, it checks every [`LOOK`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use super::App;
 use super::board::Answer;
 use super::error::Refusal;
 
-/// Listeners at most; each holds a connection and is sent some kilobytes per event.
+/// Listeners at most; each has a connection and gets some kilobytes per event.
 pub(super) const MAX_LISTENERS: usize = 64;
 /// The shortest time between two events: what a person can follow.
 const PACE: Duration = Duration::from_secs(1);
-/// The longest time without looking whether something has changed.
+/// The longest time between two checks for changes.
 const LOOK: Duration = Duration::from_secs(5);
-/// A comment is sent when nothing else was for so long, so that proxies keep the connection.
+/// A comment is sent if nothing else was sent for this long, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 type Events = Sse<axum::response::sse::KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>;
@@ -37,7 +37,7 @@ pub(super) async fn events(State(app): State<Arc<App>>) -> Result<Events, Refusa
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// Ends when the listener has gone, or the sidecar stops.
+/// Ends when the listener disconnects or the sidecar stops.
 async fn send(
     app: Arc<App>,
     events: mpsc::Sender<Result<Event, Infallible>>,
@@ -48,7 +48,7 @@ async fn send(
     loop {
         landings.mark_unchanged();
         match app.board.stats(PACE).await {
-            // what only differs by the time it was made is not news
+            // an answer that differs only in its time is not sent
             Ok(answer) if shown.as_deref().is_none_or(|shown| differs(shown, &answer)) => {
                 if events.send(Ok(Event::default().event("stats").data(&answer.text))).await.is_err() {
                     return;

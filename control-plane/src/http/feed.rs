@@ -17,7 +17,7 @@ use crate::recent::{AT_ONCE, Wanted, scan};
 use crate::stats::request;
 use crate::upstream::savings::transforms_applied;
 
-/// Requests shown when the query does not say, as in upstream.
+/// Requests shown by default, as in upstream.
 const DEFAULT: u32 = 20;
 /// Requests shown at most, as in upstream.
 const MOST: u32 = 100;
@@ -30,7 +30,7 @@ pub(super) async fn feed(
     let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)?;
     let wanted = Wanted::read(&query).map_err(Refusal::query)?;
     let before = before(&query).map_err(Refusal::query)?;
-    // without a choice the newest are the ones, and nobody has to look through the rest
+    // without a filter only the newest are needed, and the rest is not searched
     let (_turn, at_once) = match wanted.is_everything() {
         true => (None, limit + 1),
         false => (Some(app.turnstile.pass().await), AT_ONCE),
@@ -41,7 +41,7 @@ pub(super) async fn feed(
         if !wanted.matches(landed) {
             return ControlFlow::Continue(());
         }
-        // one more than is shown: then there are more
+        // one more than shown means that there are more
         if transformations.len() == limit as usize {
             next = last;
             return ControlFlow::Break(());
@@ -54,7 +54,7 @@ pub(super) async fn feed(
     Ok(Json(Feed { transformations, log_full_messages: app.messages.on(), next, reach: Some(reach) }))
 }
 
-/// How many are asked for, from 1 to `most`.
+/// The requested number, from 1 to `most`.
 pub(super) fn limit(query: &BTreeMap<String, String>, default: u32, most: u32) -> Result<u32, String> {
     let asked = query.get("limit").map(|asked| asked.trim()).filter(|asked| !asked.is_empty());
     let Some(asked) = asked else { return Ok(default) };
@@ -64,7 +64,7 @@ pub(super) fn limit(query: &BTreeMap<String, String>, default: u32, most: u32) -
     }
 }
 
-/// Where an earlier answer says that it goes on.
+/// The position to continue from, taken from an earlier answer.
 fn before(query: &BTreeMap<String, String>) -> Result<Option<i64>, String> {
     let asked = query.get("before").map(|asked| asked.trim()).filter(|asked| !asked.is_empty());
     let number =
@@ -72,7 +72,7 @@ fn before(query: &BTreeMap<String, String>) -> Result<Option<i64>, String> {
     asked.map(number).transpose()
 }
 
-/// The request as `recent_requests` shows it, and under upstream's names what that lacks.
+/// The request as in `recent_requests`, with additional fields under upstream's names.
 fn transformation(landed: &Landed, messages: &Messages) -> Request {
     Request {
         transforms_applied: Some(transforms_applied(&landed.record)),

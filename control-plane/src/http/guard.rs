@@ -1,14 +1,14 @@
-//! Who may ask, and how often. Whether we are healthy is answered to everyone, always; what else the pages about
-//! health say, to those who may ask for the rest.
+//! Access control and rate limits. Everyone may always read whether headroomd is healthy. Details on health are
+//! only for callers who may read everything else.
 //!
-//! * With a token, everyone must send it, as a bearer token or in `x-headroom-proxy-token`, but for the dashboard's
-//!   own files. (Without one the sidecar listens on loopback only.)
-//! * A tenant's token opens that tenant's originals and memory, compression for it, and nothing else.
+//! * With a token, everyone must send it, as a bearer token or in `x-headroom-proxy-token`, except for the
+//!   dashboard's own files. (Without one the sidecar listens on loopback only.)
+//! * A tenant's token gives access only to that tenant's originals and memory, and to compression for it.
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
-//! * Without one, nothing is answered to what Envoy has taken from beyond this machine. It says so in a header.
+//! * Without one, requests that Envoy received from other machines are refused. Envoy marks them with a header.
 //! * There is no CORS header anywhere, so no other origin may read an answer.
-//! * Requests beyond the rate are told to come back.
+//! * Requests beyond the rate limit are asked to retry.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -27,29 +27,30 @@ use super::error::Refusal;
 use crate::tenants::Tenants;
 use crate::token::{Token, bearer};
 
-/// Requests a second in the long run: several dashboards and scrapers, far from what hurts the store.
+/// Requests a second in the long run: several dashboards and scrapers, far below the load that slows down the
+/// store.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// Requests at once.
 const BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
 /// The paths that are answered to everyone.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/health"];
-/// The paths that bound their own work: a gateway asks once for each request of everybody behind it.
+/// The paths that bound their own work: a gateway calls them once for each request of all its users.
 const UNRATED: [&str; 2] = ["/v1/compress", "/v1/usage"];
-/// The header in which gateways send the token where `Authorization` is the provider's.
+/// The header in which gateways send the token if `Authorization` belongs to the provider.
 const PROXY_TOKEN: &str = "x-headroom-proxy-token";
 
-/// What of an answer a caller may see.
+/// The part of an answer that a caller may see.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Access {
     /// All.
     Full,
-    /// What is the tenant's.
+    /// The tenant's data.
     Tenant(String),
-    /// Whether we are healthy.
+    /// Only whether headroomd is healthy.
     Status,
 }
 
-/// What a request has to pass.
+/// The checks of a request.
 pub(crate) struct Guard {
     token: Option<Token>,
     tenants: Tenants,
@@ -58,7 +59,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// `hosts`: names beside `localhost` and addresses that may stand in `Host`.
+    /// `hosts`: host names that `Host` may have, in addition to `localhost` and addresses.
     pub(crate) fn new(token: Option<Token>, tenants: Tenants, hosts: Vec<String>) -> Self {
         let rate = RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(BURST));
         Self { token, tenants, hosts, rate }
@@ -83,7 +84,7 @@ impl Guard {
             (Some(token), _) if token.is(shown) => Ok(Access::Full),
             (_, Some(tenant)) if is_tenants(path) => Ok(Access::Tenant(tenant.to_owned())),
             (_, Some(_)) => Err(Refusal::TENANT),
-            // a browser cannot show it for a page: the page asks for it, and shows it for the figures
+            // a browser cannot send it for a page: the page asks the user for it, and sends it for the figures
             (Some(_), None) if is_page(path) => Ok(Access::Full),
             (Some(_), None) => Err(Refusal::TOKEN),
             (None, None) if request.headers().contains_key(REMOTE_HEADER) => Err(Refusal::REMOTE),
@@ -124,7 +125,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
-/// The token that a caller shows: in our own header, which decides alone where it is sent, or as a bearer token.
+/// The caller's token: from our own header, which has priority, or the bearer token.
 fn shown(headers: &HeaderMap) -> &str {
     match headers.get(PROXY_TOKEN) {
         Some(value) => value.to_str().unwrap_or_default(),
@@ -132,7 +133,7 @@ fn shown(headers: &HeaderMap) -> &str {
     }
 }
 
-/// What there is of each tenant.
+/// Whether the path has data per tenant.
 fn is_tenants(path: &str) -> bool {
     matches!(path, "/v1/retrieve" | "/v1/compress" | "/v1/usage")
         || ["/v1/retrieve/", "/v1/memory/"].iter().any(|under| path.starts_with(under))

@@ -1,4 +1,4 @@
-//! Whether the process lives, whether it can work, and what it consists of.
+//! Health: whether the process lives, whether it can work, and the state of its parts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use crate::clock::{iso, now_ms};
 use crate::trouble::{StoreError, StoreWatch, Trouble};
 use crate::upstream::health as upstream;
 
-/// How long an answer of the stores to "can you be written?" holds. Health is open to everyone, and
-/// asking takes their write locks.
+/// How long the result of a write check of the stores is reused. Health is open to everyone, and a check
+/// takes the stores' write locks.
 const PROBE_HOLDS: Duration = Duration::from_secs(1);
-/// How long a store may take to answer that. Who asks for our health gives up after a second or a few.
+/// How long a store may take for that. Callers of health checks give up after a few seconds.
 const PROBE_PATIENCE: Duration = Duration::from_millis(400);
 
-/// What a store can do.
+/// The state of a store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum StoreState {
     Works,
-    /// It is read, and not written.
+    /// It can be read but not written.
     ReadOnly(Trouble),
     Out(Trouble),
 }
 
-/// What all stores can do.
+/// The state of all stores.
 #[derive(Clone, Copy, Debug)]
 struct States {
     /// The ledger's and the originals'.
@@ -41,7 +41,7 @@ struct States {
     memory: StoreState,
 }
 
-/// Asks the stores whether they can be written, for all who want to know at the same time.
+/// Checks whether the stores can be written, once for all concurrent requests.
 #[derive(Debug)]
 pub(crate) struct Probes {
     /// The stores by their names in `/metrics`, the ledger's and the originals' first.
@@ -59,7 +59,7 @@ impl Probes {
         Self { watches, last: Mutex::new(None) }
     }
 
-    /// The stores' names in `/metrics`, with what was seen of each.
+    /// The stores' names in `/metrics`, with the observations of each.
     pub(super) fn watches(&self) -> impl Iterator<Item = (&'static str, &StoreWatch)> {
         self.watches.iter().map(|(name, watch)| (*name, watch.as_ref()))
     }
@@ -100,12 +100,12 @@ async fn state(
     }
 }
 
-/// 200 for as long as the process answers at all.
+/// Always 200, if the process answers.
 pub(super) async fn livez(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Json<Health> {
     Json(shown(alive(&app), access))
 }
 
-/// 200 when anything can be served, with what does not work; 503 when nothing can: neither store can be read.
+/// 200 with the list of problems if anything can be served; 503 if neither store can be read.
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
@@ -128,7 +128,7 @@ pub(super) async fn health(
     (status(&page), Json(shown(page, access)))
 }
 
-/// Of a page about health, what this caller may see.
+/// The part of a health page that this caller may see.
 fn shown(page: Health, access: Access) -> Health {
     match access {
         Access::Full => page,
@@ -194,7 +194,8 @@ async fn readiness(app: &App) -> Health {
     }
 }
 
-/// How many bodies each worker of Envoy may have in work. The filter does that; who has started both tells headroomd.
+/// How many bodies each worker of Envoy may process at a time. The filter enforces it; the program that starts both
+/// passes the value to headroomd.
 fn runtime() -> Runtime {
     let said = std::env::var(PRE_UPSTREAM_VARIABLE).ok();
     let bodies = pre_upstream(said.as_deref()).or_else(|| pre_upstream(None));
@@ -207,13 +208,13 @@ fn runtime() -> Runtime {
     }
 }
 
-/// Whether the disk of a file has next to nothing left: a small write may still find room in the store's journal.
+/// Whether the disk of a file is almost full: a small write may still find room in the store's journal.
 fn is_nearly_full(place: &str) -> bool {
     const LEAST_BYTES: u64 = 1 << 20;
     rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_BYTES)
 }
 
-/// Memory, of which nothing keeps anybody from working.
+/// The check of memory. Problems with memory do not stop anything else.
 fn memory_check(app: &App, state: StoreState) -> Check {
     let (backend, embedder) = (app.memory.backend_state(), app.memory.embedder_state());
     let why = match state {

@@ -1,6 +1,6 @@
 //! `/v1/memory/*`: facts that agents share, for MCP servers, gateways and the command line.
 //!
-//! Each is a `POST` of one JSON object; the types stand in `headroom_api::memory`. Whose facts they are is decided as for
+//! Each is a `POST` of one JSON object; `headroom_api::memory` has the types. The tenant is determined as for
 //! `/v1/retrieve`: by the tenant's token, or by `x-headroom-user-id`.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::App;
 use super::error::Refusal;
 use super::retrieve::Tenant;
 
-/// Bytes of a body at most: as many facts as are taken, each as long as it may be, with what stands beside it.
+/// Bytes of a body at most: the maximum number of facts with the maximum length, and as much again for the rest.
 const MAX_BODY_BYTES: usize = 2 * MAX_FACTS * MAX_CONTENT_BYTES;
 
 type Asked<T> = Result<Json<T>, JsonRejection>;

@@ -29,9 +29,9 @@ use crate::ledger::store::Vms;
 use crate::ledger::sums::usd;
 use crate::originals::store::OriginalSums;
 
-/// Upper bounds in milliseconds for what Headroom itself takes.
+/// Upper bounds in milliseconds for Headroom's own time.
 const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
-/// Upper bounds in milliseconds for what a provider takes.
+/// Upper bounds in milliseconds for a provider's time.
 const PROVIDER_MS: &[f64] =
     &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3];
 
@@ -81,7 +81,7 @@ pub(crate) struct Metrics {
     sessions: SessionMetrics,
 }
 
-/// A histogram, and beside it the extremes that upstream exported.
+/// A histogram, and the extremes that upstream exported.
 struct WithExtremes {
     histogram: Histogram,
     min: Gauge,
@@ -380,7 +380,7 @@ impl Metrics {
         vms: Option<Vms>,
     ) -> Result<String, prometheus::Error> {
         let counts = app.ledger.counts();
-        // these are counted where they happen; the registry's copies follow when they are read
+        // the counts are kept elsewhere; this copies them to the registry before it is read
         for (metric, now) in [
             (&self.turned_away, counts.turned_away()),
             (&self.duplicates, counts.duplicates()),
@@ -446,7 +446,7 @@ impl WithExtremes {
     }
 }
 
-/// Shown with 0 from the start: an alert needs a figure to compare with.
+/// Starts at 0 instead of missing, because an alert needs a value to compare with.
 fn lost_money(registry: &Registry) -> CounterVec {
     let opts = Opts::new(
         "headroom_cache_lost_usd_total",
@@ -459,7 +459,7 @@ fn lost_money(registry: &Registry) -> CounterVec {
     metric
 }
 
-/// With every reason, so that an alert need not wait for the first.
+/// Creates a series for every reason, so that an alert does not miss the first event.
 fn by_reason(metric: IntCounterVec) -> IntCounterVec {
     for (reason, _) in MISS_REASONS {
         metric.with_label_values(&[reason]);
@@ -489,7 +489,7 @@ fn money(registry: &Registry, name: &str, help: &str) -> Counter {
 
 /// The text format, version 0.0.4, which every Prometheus reads.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
-    // without the store the counts of this process are shown all the same
+    // without the store the counts of this process are still shown
     let originals = app.originals.sums().await.ok();
     let vms = app.store.vms(now_ms()).await.ok();
     let text = app.metrics.encode(&app, originals, vms).map_err(|error| {

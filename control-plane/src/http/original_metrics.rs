@@ -1,4 +1,4 @@
-//! The part of `/metrics` that tells of originals.
+//! The part of `/metrics` about originals.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
@@ -54,7 +54,7 @@ impl OriginalMetrics {
         }
     }
 
-    /// These are counted where they happen; the registry's copies follow when they are read.
+    /// The counts are kept elsewhere; this copies them to the registry before it is read.
     pub(super) fn follow(&self, counts: &Counts) {
         for (metric, now) in [
             (&self.stored, counts.stored()),

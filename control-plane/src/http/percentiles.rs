@@ -1,5 +1,5 @@
-//! Percentiles of each stage, to a hundredth of the value: the buckets of `/metrics` are too wide to read them from, and
-//! as many as it takes would be a series each.
+//! Percentiles of each stage, accurate to 1 %. The buckets of `/metrics` are too wide for that, and narrow ones would
+//! each need a series.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -44,7 +44,7 @@ impl Percentiles {
         }
     }
 
-    /// Brings what is shown up to date.
+    /// Updates the exported values.
     pub(super) fn follow(&self) {
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
         for ((path, stage), histogram) in durations.iter() {
@@ -81,7 +81,7 @@ mod tests {
                 let rank = ((durations.len() as f64 * share).ceil() as usize).max(1) - 1;
                 let exact = f64::from(durations[rank]) / 1e3;
                 let found = shown(&percentiles, label);
-                // A microsecond is the least that is told apart.
+                // The resolution is one microsecond.
                 prop_assert!((found - exact).abs() <= exact * 0.01 + 0.001, "{label}: {found} for {exact}");
             }
         }

@@ -1,6 +1,6 @@
 //! `POST /v1/purge`: deletes what is stored.
 //!
-//! Not among the paths that Envoy hands over, and closed to tenants: who may ask for everything may delete it.
+//! Envoy does not forward this path, and tenants may not use it: a caller who may read everything may delete it.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) async fn post(
         sightings,
         answers: answers.answers,
         answer_bytes: answers.bytes,
-        // they name no tenant, and are few
+        // they have no tenant, and are few
         messages: if dry_run { app.messages.count() } else { app.messages.forget() },
         sessions: app.sessions.forget_ended(dry_run, |session| match &scope {
             Scope::All => true,
@@ -54,14 +54,14 @@ pub(super) async fn post(
         }),
         ..purged(ledger, originals, facts, dry_run)
     };
-    // what was summed up before knows what is gone
+    // earlier sums still contain the deleted requests
     *app.turnstile.pass().await = None;
     tracing::info!(message = "Purged on request.", ?purged);
     Ok(Json(purged))
 }
 
-/// `POST /cache/clear`: forgets every answer that would be given again, and nothing else. JSON, as all that changes
-/// something: a web page cannot send that here.
+/// `POST /cache/clear`: deletes all stored answers, and nothing else. Like all requests that change
+/// something it must be JSON, which a web page cannot send here.
 pub(super) async fn clear_answers(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,

@@ -1,4 +1,4 @@
-//! `/stats-conversations` and `/stats-recent`: the newest requests, summed up.
+//! `/stats-conversations` and `/stats-recent`: sums over the newest requests.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -17,20 +17,20 @@ use super::feed::limit;
 use crate::clock::{iso, now_ms};
 use crate::recent::{AT_ONCE, ByConversation, Groups, Wanted, scan};
 
-/// Conversations shown when the query does not say.
+/// Conversations shown by default.
 const DEFAULT: u32 = 50;
 /// Conversations shown at most.
 const MOST: u32 = 1_000;
 
-/// How old the answer may be that sums up all of the newest requests: every dashboard asks for it.
+/// Maximum age of the answer with sums over all of the newest requests: every dashboard asks for it.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Lets one look through the newest requests at a time: that takes a while, and the store serves reports too.
+/// Allows one scan of the newest requests at a time: a scan takes a while, and the store serves reports too.
 #[derive(Debug, Default)]
 pub(crate) struct Turnstile(Mutex<Option<(Instant, Recent)>>);
 
 impl Turnstile {
-    /// Waits for the turn, which lasts as long as what is given; it holds the last sums over everything.
+    /// Waits for the turn, which ends when the guard is dropped. The guard has the last sums over everything.
     pub(super) async fn pass(&self) -> MutexGuard<'_, Option<(Instant, Recent)>> {
         self.0.lock().await
     }

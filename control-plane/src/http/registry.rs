@@ -1,19 +1,20 @@
-//! Metrics on their way into the registry.
+//! Registers metrics.
 
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-/// A count.
+/// A counter.
 pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     register(registry, IntCounter::new(name, help))
 }
 
-/// Counts by labels.
+/// Counters by labels.
 pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
-/// Puts a metric into the registry. Names and labels are constants, each used once, which is all that a registry can object to.
+/// Adds a metric to the registry. This cannot fail, because names and labels are valid constants and each name is used
+/// once.
 pub(super) fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<C>,

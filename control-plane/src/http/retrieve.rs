@@ -1,8 +1,8 @@
 //! `/v1/retrieve`: originals for people and MCP, under upstream's names.
 //!
-//! Without a query the whole text, or the range that was asked for, without a page's limit; with one the stretch
-//! that matches best, as the model would get it. There is something here only where a filter has `store_originals` on, as `headroomctl up`
-//! has: the model needs none of it.
+//! Without a query it returns the whole text or the requested range, without a page limit; with a query, the part that
+//! matches best, as the model would get it. There are originals only if a filter has `store_originals` on, which
+//! `headroomctl up` sets. The model does not need them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::clock::iso;
 use crate::originals::keeper::Found;
 use crate::tenants::{MAX_NAME, is_name};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
     hash: String,
@@ -79,15 +79,15 @@ async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: Asked) -> Result<Re
     let found = app.originals.retrieve(tenant, &asked.hash, noted).await?;
     let found = found.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "not_found", not_found(app)))?;
     let hash = asked.hash.trim().to_ascii_lowercase();
-    // looking through a long text takes milliseconds in which others are to be served
+    // the search in a long text takes milliseconds and must not block other requests
     let body =
         tokio::task::spawn_blocking(move || asked_of(&found, &hash, query.as_deref(), lines.as_deref()));
     let body = body.await.map_err(|_| Refusal::INTERNAL)??;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Whose originals are asked for: that of the token which is shown, else the one that `x-headroom-user-id` names.
-/// Through Envoy the filter has written that header, whatever the client has said in it.
+/// The tenant whose originals are requested: that of the caller's token, else the one in `x-headroom-user-id`.
+/// Behind Envoy the filter has set that header, and the client's own value is gone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Tenant(pub(super) String);
 
@@ -105,7 +105,7 @@ impl<S: Sync> FromRequestParts<S> for Tenant {
     }
 }
 
-/// The tenant that a header names. One that cannot be read is no name, and not nobody's either.
+/// The tenant that a header names. A value that cannot be read is an error, and does not mean "no tenant".
 fn named(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all("x-headroom-user-id").iter();
     let (first, second) = (values.next(), values.next());
@@ -120,12 +120,12 @@ fn named(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
 }
 
-/// What is said where there is no original.
+/// The message if there is no original.
 pub(super) fn not_found(app: &App) -> String {
     format!("Entry not found or expired (TTL: {})", duration(app.originals.keep().ttl_ms / 1_000))
 }
 
-/// What was asked for of an original, as JSON.
+/// The requested part of an original, as JSON.
 pub(super) fn asked_of(
     found: &Found,
     hash: &str,
@@ -166,24 +166,24 @@ pub(super) fn asked_of(
     }
 }
 
-/// What a query found.
+/// The result of a query.
 #[derive(Serialize)]
 struct Matches<'t> {
     hash: &'t str,
     query: &'t str,
-    /// The stretch's rows as they are spelled, or its lines as strings.
+    /// The excerpt's rows as JSON, or its lines as strings.
     results: Vec<Piece<'t>>,
     count: usize,
-    /// How many lines or rows of the whole text hold every word of the query.
+    /// How many lines or rows of the whole text contain every word of the query.
     matches: usize,
     #[serde(flatten)]
     range: Shown,
     content: &'t str,
-    /// What a model gets for the same query: gateways hand it over under this name.
+    /// The model's answer to the same query: gateways forward it under this name.
     original_content: String,
 }
 
-/// A range that was asked for.
+/// A requested range.
 #[derive(Serialize)]
 struct Range<'t> {
     hash: &'t str,
@@ -193,7 +193,7 @@ struct Range<'t> {
     content: &'t str,
 }
 
-/// Where a stretch stands in the text.
+/// The position of an excerpt in the text.
 #[derive(Serialize)]
 struct Shown {
     unit: &'static str,
@@ -210,7 +210,7 @@ impl Shown {
     }
 }
 
-/// A row of JSON as it is spelled, or a line as a string.
+/// A row as raw JSON, or a line as a string.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Piece<'t> {
@@ -218,7 +218,7 @@ enum Piece<'t> {
     Line(&'t str),
 }
 
-/// The rows or lines of a stretch.
+/// The rows or lines of an excerpt.
 fn pieces<'t>(found: &'t Excerpt<'_>) -> Vec<Piece<'t>> {
     let lines = || found.text.lines().map(Piece::Line).collect();
     match found.unit {
@@ -230,7 +230,7 @@ fn pieces<'t>(found: &'t Excerpt<'_>) -> Vec<Piece<'t>> {
     }
 }
 
-/// The documents in a stretch of a list or of JSON Lines.
+/// The documents in an excerpt of a list or of JSON Lines.
 fn rows(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     let mut rows = Vec::new();
     let mut rest = text;
@@ -254,9 +254,9 @@ fn whole(hash: &str, found: &Found) -> Value {
         "original_content": found.text,
         "original_tokens": found.about.tokens_before,
         "compressed_tokens": found.about.tokens_after,
-        // Rows where it has some, otherwise lines.
+        // Rows if it has some, otherwise lines.
         "original_item_count": excerpt(&found.text, None, Part::Rows(0, 0), usize::MAX).total,
-        // what stands in its place is not kept, so its items cannot be counted
+        // the replacement is not stored, so its items cannot be counted
         "compressed_item_count": null,
         "tool_name": found.about.tool,
         "kind": found.about.kind,
@@ -264,7 +264,7 @@ fn whole(hash: &str, found: &Found) -> Value {
     })
 }
 
-/// `GET /v1/retrieve/stats`: of one tenant where one is named, else of all.
+/// `GET /v1/retrieve/stats`: of one tenant if one is named, else of all.
 pub(super) async fn stats(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
@@ -296,7 +296,7 @@ pub(super) async fn stats(
         "tenant": tenant,
         "store": {
             "entry_count": sums.entries,
-            // bounded by bytes, not by number
+            // limited by bytes, not by number
             "max_entries": null,
             "max_bytes": keep.max_bytes,
             "ttl_seconds": keep.ttl_ms / 1_000,
@@ -325,13 +325,13 @@ pub(super) async fn stats(
         "recent_retrievals": recent,
     });
     if !of_all {
-        // nobody counts them by tenant
+        // these are not counted by tenant
         page["since_start"] = Value::Null;
     }
     Ok(Json(page))
 }
 
-/// As people say it: in the largest unit that it is a multiple of.
+/// A duration as text, in the largest unit without a remainder.
 fn duration(seconds: i64) -> String {
     for (unit, name) in [(3_600, "hours"), (60, "minutes")] {
         if seconds % unit == 0 {

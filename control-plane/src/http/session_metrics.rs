@@ -1,4 +1,4 @@
-//! The part of `/metrics` that tells of WebSocket sessions.
+//! The part of `/metrics` about WebSocket sessions.
 
 use headroom_api::v1::WebSocketSession;
 use prometheus::{
@@ -92,7 +92,7 @@ impl SessionMetrics {
     }
 }
 
-/// A maximum; two at once can lose the smaller of two records, never a count.
+/// Raises a maximum. Concurrent calls may lose a maximum, but never a count.
 fn raise(gauge: &Gauge, value: f64) {
     if value > gauge.get() {
         gauge.set(value);

@@ -1,4 +1,4 @@
-//! `/stats`: what was counted, under upstream's names.
+//! `/stats`: the counters, under upstream's names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) async fn stats(
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// `/events` sends the rest of it to every dashboard every second, so messages are added here.
+/// Messages are added only here, because `/events` sends the rest to every dashboard every second.
 fn with_messages(page: &Stats, messages: &Messages) -> String {
     let mut page = Stats { log_full_messages: true, ..page.clone() };
     for request in &mut page.recent_requests {

@@ -1,4 +1,4 @@
-//! `/stats-cache`: what the providers' prompt caches read, what they could have read, and what was lost to which cause.
+//! `/stats-cache`: what the providers' prompt caches read, what they could have read, and the causes of the losses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs, now_ms, parse_iso};
 use crate::ledger::labels::Dimension;
 use crate::stats::cache::{self, Wanted};
 
-/// What is shown when the query does not say.
+/// The default range.
 const DEFAULT_MS: i64 = 7 * DAY_MS;
 /// The year 9999, the last that ISO 8601 writes with four digits.
 const MAX_TIME_MS: UnixMs = 253_402_300_799_999;
@@ -29,7 +29,7 @@ pub(super) async fn stats_cache(
     Ok(Json(cache::page(app.store.as_ref(), &wanted, now).await?))
 }
 
-/// Reads the query. A name that is not known here is ignored; a value that is not, is an error.
+/// Reads the query. Unknown names are ignored; invalid values are errors.
 fn parse(query: &BTreeMap<String, String>, now: UnixMs) -> Result<Wanted, String> {
     let get = |name: &str| query.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let time = |name: &str| get(name).map(|text| time(name, text, now)).transpose();
@@ -82,7 +82,7 @@ fn ago(text: &str) -> Option<i64> {
     i64::from(number.parse::<u32>().ok()?).checked_mul(unit)
 }
 
-/// What was found, short enough to be shown.
+/// A value, shortened for a message.
 fn shown(text: &str) -> String {
     const MOST: usize = 40;
     format!("{:?}", text.chars().take(MOST).collect::<String>())

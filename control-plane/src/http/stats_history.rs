@@ -32,15 +32,15 @@ use crate::upstream::savings as upstream;
 /// The schema of upstream's answer that this one follows.
 const SCHEMA_VERSION: u32 = 2;
 
-/// What was asked for.
+/// The query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Wanted {
     csv: bool,
-    /// Of a CSV: `None` for the history itself. Of JSON: `None` for all.
+    /// In CSV, `None` means the history itself; in JSON, all series.
     series: Option<Series>,
     mode: Mode,
     scope: Option<(Dimension, String)>,
-    /// What to break the range down by.
+    /// The dimension of the breakdown.
     by: Option<Dimension>,
     from_ms: Option<UnixMs>,
     to_ms: Option<UnixMs>,
@@ -74,7 +74,7 @@ pub(super) async fn stats_history(
 }
 
 impl Wanted {
-    /// Reads the query. A name that is not known here is ignored; a value that is not, is an error.
+    /// Reads the query. Unknown names are ignored; invalid values are errors.
     fn parse(query: &BTreeMap<String, String>) -> Result<Self, String> {
         let get = |name: &str| query.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         let csv = one_of("format", get("format"), &[("json", false), ("csv", true)])?;
@@ -136,13 +136,13 @@ fn time(name: &str, text: &str) -> Result<UnixMs, String> {
 /// The year 9999, the last that ISO 8601 writes with four digits.
 const MAX_TIME_MS: UnixMs = 253_402_300_799_999;
 
-/// What was found, short enough to be shown.
+/// A value, shortened for a message.
 fn shown(text: &str) -> String {
     const MOST: usize = 40;
     format!("{:?}", text.chars().take(MOST).collect::<String>())
 }
 
-/// Everything that an answer is made of.
+/// All data of an answer.
 struct Page {
     at_ms: UnixMs,
     location: String,
@@ -279,7 +279,7 @@ fn series_point(Point { start_ms, added, total }: &Point) -> SeriesPoint {
     }
 }
 
-/// The range's sums per value, from hours where they are kept for all of it, else from whole days.
+/// The range's sums per value, from hours if they are kept for all of it, else from whole days.
 async fn breakdown(
     store: &dyn LedgerStore,
     wanted: &Wanted,
@@ -302,7 +302,7 @@ async fn history(store: &dyn LedgerStore, wanted: &Wanted) -> Result<(usize, Vec
     };
     let sources = store.imported_checkpoints().await?;
     if sources.is_empty() && wanted.mode != Mode::Full {
-        // most of what is stored is not shown: only the times of all are read
+        // most checkpoints are not shown, so only their times are read
         let mut times = store.checkpoint_times().await?;
         times.retain(|at_ms| range.contains(at_ms));
         return Ok((times.len(), store.checkpoints_at(&compacted(&times, most)).await?));

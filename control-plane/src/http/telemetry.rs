@@ -1,4 +1,4 @@
-//! `/telemetry`: whether the beacon is on, and what it would send.
+//! `/telemetry`: whether the beacon is on, and its payload.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! `POST /v1/retrieve/tool_call`: a model's call of `headroom_retrieve`, answered in the form of its provider.
 //!
-//! For programs that run the tool loop themselves. `tool_result` is what goes into the next request, with the
-//! text as the filter would give it; `data` is what `/v1/retrieve` says.
+//! For programs that run the tool loop themselves. `tool_result` goes into the next request, with the same
+//! text as from the filter; `data` is the answer of `/v1/retrieve`.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use super::App;
 use super::error::Refusal;
 use super::retrieve::{Tenant, asked_of, not_found};
 
-/// The tool's name, and how MCP clients end it.
+/// The tool's name; MCP clients add a prefix to it.
 const TOOL: &str = "headroom_retrieve";
 const MCP_TOOL: &str = "__headroom_retrieve";
 
-/// A call, and whose form it has.
+/// A call, and the provider whose form it has.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     tool_call: Value,
@@ -29,19 +29,19 @@ pub(super) struct Asked {
     provider: Provider,
 }
 
-/// Whose form a call has.
+/// The provider whose form a call has.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Provider {
     #[default]
     Anthropic,
-    /// Chat Completions, or Responses where there is no `function`.
+    /// Chat Completions, or Responses if there is no `function`.
     OpenAi,
     #[serde(alias = "gemini")]
     Google,
 }
 
-/// A call, taken apart.
+/// A parsed call.
 #[derive(Clone, Debug, PartialEq)]
 struct Call {
     id: Value,
@@ -74,13 +74,13 @@ pub(super) async fn post(
     let failed = |content: &str| json!({"hash": call.arguments["hash"], "error": content}).to_string();
     let (content, data) = match found {
         None => (not_found(&app), None),
-        // looking through a long text takes milliseconds in which others are to be served
+        // the search in a long text takes milliseconds and must not block other requests
         Some(found) => tokio::task::spawn_blocking(move || {
             let asked = rounds::Asked { hash, query, lines };
             let content = rounds::answer(&found.text, &asked).text;
             let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
             let (query, lines) = (given(&asked.query), given(&asked.lines));
-            // Of a query and a range the model gets the range, and of a range that makes no sense the rest.
+            // If there are a query and a range, the model gets the range; an invalid range is ignored.
             let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
             let query = query.filter(|_| lines.is_none());
             (content, asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref()).ok())
@@ -95,7 +95,7 @@ pub(super) async fn post(
 }
 
 impl Call {
-    /// `None`: it has another form.
+    /// `None` if it has another form.
     fn read(call: &Value, provider: Provider) -> Option<Self> {
         let spelled = |arguments: &Value| serde_json::from_str(arguments.as_str()?).ok();
         let (id, name, arguments) = match provider {

@@ -1,4 +1,4 @@
-//! Deleting what was learned, whether a learner runs or not.
+//! Deletes what was learned, whether a learner runs or not.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use super::store::{LearnPlace, LearnStore};
 use crate::purge::Scope;
 use crate::trouble::StoreError;
 
-/// What was learned, now or by an earlier run.
+/// The stored sightings, of this run or an earlier one.
 #[derive(Clone)]
 pub(crate) struct Learned {
-    /// Of the learner that runs.
+    /// The store of the running learner.
     pub(crate) store: Option<Arc<dyn LearnStore>>,
-    /// Where an earlier run kept it.
+    /// The place where an earlier run stored them.
     pub(crate) place: Arc<dyn LearnPlace>,
 }
 
 impl Learned {
-    /// Deletes it, and says how many sightings that is.
+    /// Deletes them, and returns the number of sightings.
     pub(crate) async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError> {
         match &self.store {
             Some(store) => store.purge(scope, dry_run).await,

@@ -1,4 +1,4 @@
-//! Requests on their way to the learner: a short queue that nobody waits at.
+//! The queue of requests for the learner: it is short, and no sender waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,20 +7,20 @@ use headroom_api::v1::{LoggedMessages, RequestRecord};
 use headroom_learn::plugins;
 use tokio::sync::mpsc;
 
-/// Requests that may wait. What finds it full is passed over: the next request of its conversation repeats the calls.
+/// Maximum number of waiting requests. More are skipped: the next request of the conversation repeats the calls.
 const QUEUE: usize = 100;
 
-/// A request, as far as something is to be learned from it.
+/// The parts of a request that the learner needs.
 #[derive(Debug)]
 pub(crate) struct Observation {
-    /// Whose it is: a plugin of `headroom_learn`.
+    /// The agent: the name of a plugin of `headroom_learn`.
     pub(crate) agent: String,
     pub(crate) conversation: String,
-    /// The newest messages, the oldest first, each as JSON or cut off.
+    /// The newest messages, oldest first, each as JSON, possibly cut.
     pub(crate) messages: Vec<String>,
 }
 
-/// What the learner has been given, for `/metrics`.
+/// Counts of the learner, for `/metrics`.
 #[derive(Debug, Default)]
 pub(crate) struct LearnCounts {
     requests: AtomicU64,
@@ -29,7 +29,7 @@ pub(crate) struct LearnCounts {
 }
 
 impl LearnCounts {
-    /// Requests that it was given.
+    /// Requests that it has received.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -49,28 +49,28 @@ impl LearnCounts {
     }
 }
 
-/// Hands requests to the learner, where there is one.
+/// Sends requests to the learner, if there is one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Learner {
     queue: Option<mpsc::Sender<Observation>>,
     counts: Arc<LearnCounts>,
 }
 
-/// A learner, and the end of its queue that a worker reads.
+/// A learner, and the receiving end of its queue for a worker.
 pub(crate) fn learner() -> (Learner, mpsc::Receiver<Observation>) {
     let (queue, observations) = mpsc::channel(QUEUE);
     (Learner { queue: Some(queue), counts: Arc::default() }, observations)
 }
 
 impl Learner {
-    /// Takes what a filter has sent along with its records.
+    /// Takes the messages that a filter has sent with its records.
     pub(crate) fn offer(&self, records: &[RequestRecord], logged: &[LoggedMessages]) {
         let Some(queue) = &self.queue else { return };
         for logged in logged {
             let Some(record) = records.iter().find(|record| record.request_id == logged.request_id) else {
                 continue;
             };
-            // what a tenant's clients say is not written into files of this machine
+            // texts of a tenant's clients must not be written into files of this machine
             if !record.tenant.is_empty() || record.conversation_id.is_empty() {
                 continue;
             }
@@ -87,14 +87,14 @@ impl Learner {
         }
     }
 
-    /// What it was given.
+    /// Its counts.
     pub(crate) fn counts(&self) -> &Arc<LearnCounts> {
         &self.counts
     }
 }
 
-/// The agent whose files a lesson goes into: the one that `headroomctl wrap` names, else the one that usually speaks this
-/// format. `AGENTS.md` is read by most others.
+/// The agent whose files a lesson goes into: the one that `headroomctl wrap` names, else the usual one for this
+/// format. Most others read `AGENTS.md`.
 fn agent_of(record: &RequestRecord) -> String {
     let named = record.stack.strip_prefix("wrap_").unwrap_or_default();
     let is_known = plugins::all().iter().any(|plugin| plugin.name() == named);

@@ -1,4 +1,4 @@
-//! What a store of sightings promises.
+//! The guarantees of a store of sightings.
 
 use async_trait::async_trait;
 use headroom_learn::lesson::Kind;
@@ -8,30 +8,30 @@ use crate::clock::UnixMs;
 use crate::purge::Scope;
 use crate::trouble::StoreError;
 
-/// Where sightings are kept. When a call returns, what it wrote is durable.
+/// A store of sightings. When a call returns, its changes are durable.
 #[async_trait]
 pub trait LearnStore: Send + Sync + 'static {
     /// Where it is, without credentials.
     fn location(&self) -> &str;
-    /// Keeps what calls of a project show. A call counts once for each pattern, whoever keeps it and however often; what
-    /// worked instead may become known later. Returns how many were new or became different.
+    /// Stores what calls of a project show. A call counts once for each pattern, even if it is recorded several times;
+    /// its solution may become known later. Returns how many were new or changed.
     async fn record(&self, project: &str, sightings: &[Sighting]) -> Result<u64, StoreError>;
-    /// Kinds and subjects of a project that count.
+    /// The valid kinds and subjects of a project.
     async fn patterns(&self, project: &str) -> Result<Vec<(Kind, String)>, StoreError>;
-    /// What was seen of patterns up to now counts no more.
+    /// Invalidates the sightings of these patterns up to now.
     async fn refute(&self, project: &str, patterns: &[(Kind, String)], now: UnixMs)
     -> Result<(), StoreError>;
-    /// What counts of a project, the oldest first.
+    /// The valid sightings of a project, oldest first.
     async fn sightings(&self, project: &str) -> Result<Vec<Sighting>, StoreError>;
-    /// Deletes what somebody wants deleted, and says how many sightings that is. They belong to no tenant.
+    /// Deletes the sightings in a scope, and returns their number. Sightings have no tenant.
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError>;
-    /// Gives everything up in order.
+    /// Closes the store.
     async fn close(&self);
 }
 
-/// Where sightings are kept while no learner runs.
+/// The place of stored sightings while no learner runs.
 #[async_trait]
 pub trait LearnPlace: Send + Sync + 'static {
-    /// As [`LearnStore::purge`]. There may be nothing.
+    /// As [`LearnStore::purge`]. The store may not exist.
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError>;
 }

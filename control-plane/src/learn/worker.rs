@@ -1,4 +1,4 @@
-//! Reads the queue, keeps what it finds, and writes it where agents read it.
+//! Reads the queue, stores its findings, and writes lessons where agents read them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -24,21 +24,21 @@ use crate::clock::now_ms;
 use crate::purge::Scope;
 use crate::trouble::StoreError;
 
-/// From the first news until the files are written: calls come in groups.
+/// Time from the first new sighting until the files are written, because calls come in groups.
 const DEBOUNCE: Duration = Duration::from_secs(10);
 /// Evidence that a lesson needs while Headroom runs.
 const LIVE: usize = 2;
-/// Evidence that one needs when it ends.
+/// Evidence that a lesson needs when Headroom ends.
 const AT_THE_END: usize = 1;
-/// Conversations whose newest calls are held.
+/// Maximum number of conversations in memory.
 const CONVERSATIONS: usize = 100;
-/// Bytes of a project's path: it is a part of a key.
+/// Maximum bytes of a project's path, which is part of a key.
 const PROJECT: usize = 1 << 10;
-/// Projects that are written to.
+/// Maximum number of projects.
 const PROJECTS: usize = 256;
-/// For how long a sighting counts.
+/// How long a sighting is valid.
 const KEPT_MS: i64 = 90 * 86_400_000;
-/// Time between two rounds of removing what is older.
+/// Time between two removals of older sightings.
 const TIDY: Duration = Duration::from_secs(3600);
 
 /// Where lessons go.
@@ -48,16 +48,16 @@ pub(crate) struct Places {
     pub(crate) home: Home,
     /// Where entries for shared files wait.
     pub(crate) inbox: Inbox,
-    /// Shared files are written, too.
+    /// Whether shared files are written too.
     pub(crate) write_tracked: bool,
 }
 
-/// A project with news.
+/// A project with new sightings.
 #[derive(Debug, Default)]
 struct Project {
-    /// Something has changed since its files were written.
+    /// Whether something has changed since its files were written.
     is_dirty: bool,
-    /// What was there and ran, for entries that hold no more.
+    /// Existing paths and programs, to recognize entries that are no longer true.
     present: Report,
     agents: BTreeSet<String>,
 }
@@ -73,7 +73,7 @@ pub(crate) struct Worker {
     turn: u64,
 }
 
-/// What one request shows.
+/// The findings in one request.
 struct Seen {
     session: Session,
     report: Report,
@@ -90,7 +90,7 @@ impl Worker {
         Self { queue, counts, store, places, windows: HashMap::new(), projects: BTreeMap::new(), turn: 0 }
     }
 
-    /// Learns until nobody hands over anything any more and all that waited is read; then writes what was seen once, too.
+    /// Learns until the queue is closed and empty. Then it also writes what was seen only once.
     pub(crate) async fn run(mut self) {
         let mut write_at: Option<Instant> = None;
         let mut tidy = interval(TIDY);
@@ -121,7 +121,7 @@ impl Worker {
         self.write(AT_THE_END).await;
     }
 
-    /// True where something is new.
+    /// True if something is new.
     async fn observe(&mut self, observation: Observation) -> bool {
         let key = (observation.agent, observation.conversation);
         let mut window = self.windows.remove(&key).map(|(window, _)| window).unwrap_or_default();
@@ -166,7 +166,7 @@ impl Worker {
         }
     }
 
-    /// Keeps what was seen, and says how much of it is new.
+    /// Stores the findings, and returns how many are new.
     async fn record(&self, seen: &Seen) -> Result<u64, StoreError> {
         let project = &*seen.session.project;
         let known = self.store.patterns(project).await?;
@@ -193,7 +193,7 @@ impl Worker {
         project.present.add(seen.report.present());
     }
 
-    /// Writes the files of all projects with news.
+    /// Writes the files of all projects with changes.
     async fn write(&mut self, least: usize) {
         for (name, project) in self.projects.iter_mut().filter(|(_, project)| project.is_dirty) {
             project.is_dirty = false;
@@ -243,7 +243,7 @@ fn write_project(
 ) -> anyhow::Result<Published> {
     let mut sessions = sessions(project, seen);
     let lessons = lessons(&sessions, least);
-    // what is there now speaks about entries of before
+    // the current state decides whether older entries are still true
     for agent in agents {
         let session = Session {
             agent: Arc::from(agent.as_str()),

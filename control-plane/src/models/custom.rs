@@ -1,4 +1,4 @@
-//! Figures that the operator gives, in upstream's shape:
+//! The operator's figures, in upstream's format:
 //!
 //! ```json
 //! {"anthropic": {"context_limits": {"m": 200000},
@@ -15,14 +15,14 @@ use serde_json::{Map, Value};
 
 use super::{Model, Price};
 
-/// Bytes read of a file: enough for thousands of models.
+/// Bytes that are read from a file: enough for thousands of models.
 const MAX_BYTES: u64 = 1 << 20;
-/// Models taken in at most.
+/// Maximum number of models.
 const MAX_MODELS: usize = 10_000;
-/// Dollars per million tokens beyond which a price is taken for a mistake.
+/// Dollars per million tokens above which a price counts as a mistake.
 const MAX_PRICE: f64 = 1e5;
 
-/// What the operator says of a model.
+/// The operator's figures of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Custom {
     context_limit: Option<u64>,
@@ -32,7 +32,7 @@ pub(super) struct Custom {
     output: Option<f64>,
 }
 
-/// What could be read, and what could not.
+/// The figures that could be read, and the problems.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) models: BTreeMap<String, Custom>,
@@ -40,7 +40,7 @@ pub(super) struct Read {
 }
 
 impl Custom {
-    /// Takes over what a later source says.
+    /// Takes the values of a later source.
     pub(super) fn update(&mut self, later: Self) {
         self.context_limit = later.context_limit.or(self.context_limit);
         self.input = later.input.or(self.input);
@@ -49,8 +49,8 @@ impl Custom {
         self.output = later.output.or(self.output);
     }
 
-    /// Puts these figures over those that are known. A price of which only the input is given costs
-    /// as much cached as not: a saving is better understated than invented.
+    /// Applies these figures over the known ones. If only the input price is given, cached input costs the
+    /// same: a saving should be understated rather than invented.
     pub(super) fn apply(&self, model: &mut Model) {
         model.context_limit = self.context_limit.or(model.context_limit);
         let before = model.price;
@@ -71,7 +71,7 @@ impl Custom {
     }
 }
 
-/// `HEADROOM_MODEL_LIMITS`: JSON when it begins like it, a path otherwise.
+/// `HEADROOM_MODEL_LIMITS`: JSON if it begins like JSON, otherwise a path.
 pub(super) fn read_text_or_file(text: &str) -> Result<Read, String> {
     if text.trim_start().starts_with('{') {
         parse(text.as_bytes())

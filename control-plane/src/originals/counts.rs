@@ -1,11 +1,11 @@
-//! What was met since the process started.
+//! Counts since the process started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::verify::Reject;
 
-/// What was met since the process started.
+/// Counts since the process started.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub(super) stored: AtomicU64,
@@ -35,13 +35,13 @@ counts! {
     stored,
     /// Bytes of those, compressed.
     stored_bytes,
-    /// Originals that came again.
+    /// Originals that arrived again.
     refreshed,
     /// Originals refused because there was no room.
     refused_full,
-    /// Requests refused because too much waited.
+    /// Requests refused because too much was waiting.
     turned_away,
-    /// Groups that the store did not take.
+    /// Groups that the store did not accept.
     failures,
     /// Originals removed before their time.
     evicted,
@@ -51,12 +51,12 @@ counts! {
     found,
     /// Retrievals that did not.
     not_found,
-    /// Originals that were taken in and are neither durable nor refused yet.
+    /// Originals that were received and are neither durable nor refused yet.
     unwritten,
 }
 
 impl Counts {
-    /// Originals that were not what they said, per reason.
+    /// Rejected originals, per reason.
     pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counted = Reject::ALL.iter().zip(&self.rejected);
         counted.map(|(reject, count)| (reject.name(), count.load(Ordering::Relaxed)))
@@ -69,7 +69,7 @@ impl Counts {
     }
 }
 
-/// Counts originals for as long as they wait to be written.
+/// Counts originals while they wait to be written.
 pub(super) struct Unwritten(Arc<Counts>, u64);
 
 impl Unwritten {

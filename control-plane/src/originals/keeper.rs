@@ -1,4 +1,4 @@
-//! Keeps originals and gives them back.
+//! Stores originals and returns them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -17,10 +17,10 @@ use crate::trouble::StoreError;
 
 /// Requests that may wait to be written.
 const QUEUE: usize = 1024;
-/// Bytes of texts that are checked or wait to be written: a few of the largest requests, thousands of
-/// usual ones. What is checked is in memory uncompressed.
+/// Bytes of texts that are being checked or waiting to be written: a few of the largest requests,
+/// thousands of usual ones. During the check texts are uncompressed in memory.
 const WAITING_BYTES: u32 = 256 << 20;
-/// Retrievals that are shown one by one.
+/// Number of retrievals in the list.
 const RECENT: usize = 20;
 
 /// An original that was found.
@@ -28,28 +28,28 @@ const RECENT: usize = 20;
 pub struct Found {
     /// The whole text.
     pub text: String,
-    /// What is known of it; its `content` is empty.
+    /// Its metadata; `content` is empty.
     pub about: Kept,
 }
 
-/// One retrieval, as it is shown.
+/// One retrieval in the list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Retrieval {
     /// When.
     pub at_ms: UnixMs,
-    /// Whose it was.
+    /// The tenant.
     pub tenant: String,
-    /// The address that was asked for.
+    /// The requested address.
     pub hash: String,
-    /// What was asked for in it.
+    /// The query.
     pub query: String,
-    /// The tool that printed it; empty when nothing was found.
+    /// The tool that printed it; empty if nothing was found.
     pub tool: String,
-    /// Whether it was there.
+    /// Whether it was found.
     pub found: bool,
 }
 
-/// Hands originals to the writer, and reads them.
+/// Passes originals to the writer, and reads them.
 #[derive(Clone)]
 pub struct Originals {
     store: Arc<dyn OriginalsStore>,
@@ -62,8 +62,8 @@ pub struct Originals {
 }
 
 impl Originals {
-    /// The keeper and its writer, which is to be spawned. It ends, with everything that was queued
-    /// written, once every clone of the keeper is gone.
+    /// The keeper and its writer, which the caller must spawn. The writer ends after every clone of the
+    /// keeper is gone and everything in the queue is written.
     pub fn new(
         store: Arc<dyn OriginalsStore>,
         keep: Keep,
@@ -82,13 +82,13 @@ impl Originals {
         (Self { store, keep, clock, queue, room, counts, recent }, writer.run(jobs))
     }
 
-    /// Keeps what of a request is what it says, and names it once it is durable.
+    /// Stores the valid originals of a request, and returns their addresses when they are durable.
     pub async fn admit(&self, request: AdmitRequest) -> Result<Receipt, NotKept> {
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(weight(&request)) else {
             self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
             return Err(NotKept::Busy);
         };
-        // hashing and compressing a large request takes milliseconds in which others are to be served
+        // hashing and compressing a large request takes milliseconds and must not block other requests
         let (admissions, rejects) = tokio::task::spawn_blocking(move || verify::verified(request))
             .await
             .map_err(|_| NotKept::Stopping)?;
@@ -111,7 +111,7 @@ impl Originals {
         answered.await.unwrap_or(Err(NotKept::Stopping))
     }
 
-    /// What an acknowledgement may be trusted under: see [`originals::store`](crate::originals::store).
+    /// The epoch of acknowledgements: see [`originals::store`](crate::originals::store).
     pub async fn epoch(&self) -> Result<String, NotKept> {
         self.store.epoch().await.map_err(|error| {
             tracing::error!(message = "The originals' epoch cannot be read.", %error);
@@ -119,8 +119,8 @@ impl Originals {
         })
     }
 
-    /// The text at an address; `None` when it was never admitted for this tenant or its time is over.
-    /// `query` is what was asked for in it, for the list of retrievals.
+    /// The text at an address; `None` if it was never admitted for this tenant or has expired.
+    /// `query` is for the list of retrievals.
     pub async fn retrieve(&self, tenant: &str, hash: &str, query: &str) -> Result<Option<Found>, StoreError> {
         let hash = hash.trim().to_ascii_lowercase();
         let found = match is_address(&hash) {
@@ -131,13 +131,13 @@ impl Originals {
         count.fetch_add(1, Ordering::Relaxed);
         self.note(tenant, &hash, query, found.as_ref());
         if found.is_some() {
-            // the answer does not wait for it; a full queue means only that its time does not begin anew
+            // the answer does not wait for it; if the queue is full, only its expiry is not renewed
             self.queue.try_send(Job::Read { tenant: tenant.to_owned(), hash }).ok();
         }
         Ok(found)
     }
 
-    /// Whether there is something at an address. It counts as no retrieval.
+    /// Whether an address has an original. This does not count as a retrieval.
     pub async fn holds(&self, tenant: &str, hash: &str) -> bool {
         self.store.get(tenant, hash, (self.clock)()).await.is_ok_and(|found| found.is_some())
     }
@@ -179,7 +179,7 @@ impl Originals {
         recent.iter().cloned().collect()
     }
 
-    /// Deletes what somebody wants deleted, and forgets who has read what of it.
+    /// Deletes the originals in a scope, and removes them from the list of retrievals.
     pub async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
         let purged = self.store.purge(scope, dry_run).await?;
         if !dry_run {
@@ -193,7 +193,7 @@ impl Originals {
         Ok(purged)
     }
 
-    /// Removes what is over. To be called now and then.
+    /// Removes expired originals. The caller runs this at intervals.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         loop {
             let removed = self.store.sweep((self.clock)()).await?;
@@ -204,12 +204,12 @@ impl Originals {
         }
     }
 
-    /// Sums over what is kept.
+    /// Sums over the stored originals.
     pub async fn sums(&self) -> Result<OriginalSums, StoreError> {
         self.store.sums().await
     }
 
-    /// Sums over what is kept for one tenant.
+    /// Sums over the stored originals of one tenant.
     pub async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
         self.store.sums_of(tenant).await
     }
@@ -219,17 +219,17 @@ impl Originals {
         self.store.check().await
     }
 
-    /// What was met so far.
+    /// The counts so far.
     pub fn counts(&self) -> &Arc<Counts> {
         &self.counts
     }
 
-    /// How much is kept for how long.
+    /// The limits on size and time.
     pub fn keep(&self) -> Keep {
         self.keep
     }
 
-    /// Where it is kept, without credentials.
+    /// The store's location, without credentials.
     pub fn location(&self) -> &str {
         self.store.location()
     }
@@ -264,7 +264,7 @@ mod tests {
         Arc::new(SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap())
     }
 
-    /// A clock that stands until it is turned.
+    /// A clock that changes only when it is set.
     fn clock() -> (Arc<AtomicI64>, Clock) {
         let time = Arc::new(AtomicI64::new(1_790_000_000_000));
         let shown = Arc::clone(&time);
@@ -325,7 +325,7 @@ mod tests {
         ) {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                // names that differ in case, that begin alike, and nobody's
+                // names that differ in case, that share a prefix, and the empty name
                 const TENANTS: [&str; 4] = ["", "a", "A", "ab"];
                 let dir = tempfile::tempdir().unwrap();
                 let (originals, writer) = Originals::new(store(&dir).await, KEEP, clock().1);
@@ -390,7 +390,7 @@ mod tests {
                 pass(10 * crate::clock::MINUTE_MS);
                 originals.sweep().await.unwrap();
                 assert!(is_there(&originals, "text").await, "{by}, {set}");
-                // and while it runs
+                // and during the run
                 wall.fetch_add(by, Ordering::SeqCst);
                 originals.sweep().await.unwrap();
                 assert!(is_there(&originals, "text").await, "{by}, {set}");
@@ -399,7 +399,7 @@ mod tests {
                 drop(originals);
                 writer.await.unwrap();
             }
-            // its time ends all the same
+            // it expires nevertheless
             let late = kept.unwrap() + KEEP.ttl_ms;
             assert_eq!(store.sweep(late).await.unwrap(), 1, "{by}");
         }

@@ -1,4 +1,4 @@
-//! Checks the originals of one request: an address is only as good as the text behind it.
+//! Checks the originals of one request: the text must match its address.
 
 use std::collections::HashSet;
 
@@ -7,33 +7,33 @@ use headroom_api::v1::{AdmitRequest, ContentEncoding, Original};
 use crate::ledger::labels::tidy;
 use crate::originals::store::Admission;
 
-/// Originals of one request that are looked at: a history of a hundred turns with ten tool outputs each.
+/// Maximum number of originals of one request: a history of a hundred turns with ten tool outputs each.
 pub const MAX_ORIGINALS: usize = 1024;
-/// Bytes of one text at most: the longest body that a filter reads unless it is told otherwise.
+/// Bytes of one text at most: the longest body that a filter reads by default.
 pub const MAX_LENGTH: usize = 32 << 20;
 /// Bytes of all texts of one request at most, so that a small message cannot ask for much memory or
-/// time. A request's originals are parts of one body, so that this is twice the longest.
+/// time. A request's originals are parts of one body, so this is twice the longest body.
 pub(super) const MAX_TOTAL: usize = 64 << 20;
 /// zstd's fastest level with a real search: most of the gain, in a quarter of the default level's time.
 const LEVEL: i32 = 1;
 
-/// Why an original was not taken.
+/// Why an original was rejected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reject {
-    /// It is not the text that its address names.
+    /// Its text does not match its address.
     Address,
-    /// It is longer or shorter than it says.
+    /// Its length is not the stated one.
     Length,
-    /// It is compressed, or not as it says.
+    /// It is compressed, or not in the stated way.
     Encoding,
     /// It is not UTF-8.
     Text,
-    /// It is longer than is kept, or came with too many others.
+    /// It is too long, or came with too many others.
     Limit,
 }
 
 impl Reject {
-    /// Each with its place in counts.
+    /// All reasons, in the order of the counts.
     pub const ALL: [Self; 5] = [Self::Address, Self::Length, Self::Encoding, Self::Text, Self::Limit];
 
     /// The value of the metric's label.
@@ -48,7 +48,7 @@ impl Reject {
     }
 }
 
-/// The originals of a request that may be kept, each once, and why the others may not.
+/// The valid originals of a request, each once, and the reasons against the others.
 pub(super) fn verified(request: AdmitRequest) -> (Vec<Admission>, Vec<Reject>) {
     let mut left = MAX_TOTAL;
     let mut seen = HashSet::new();

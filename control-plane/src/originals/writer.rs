@@ -1,6 +1,6 @@
-//! The one task that writes: admissions that come while a commit is under way wait and are committed together, so
-//! that many requests share one sync of the disk. Nothing is acknowledged before its group is durable. Who has given
-//! up waiting is left out, so that a slow disk is not kept busy for nobody.
+//! The only task that writes. Admissions that arrive during a commit wait and are committed together, so that many
+//! requests share one sync of the disk. Nothing is acknowledged before its group is durable. Admissions whose caller
+//! no longer waits are left out, so that a slow disk does no useless work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,17 +11,17 @@ use super::counts::{Counts, Unwritten};
 use super::store::{Admission, Fate, Keep, OriginalsStore};
 use crate::clock::Clock;
 
-/// Bytes in one transaction, about; a group is closed by the admission that reaches them. About what a
-/// disk writes in the time that a caller waits.
+/// Approximate bytes in one transaction; the admission that reaches this limit closes the group. About what
+/// a disk writes while a caller waits.
 const GROUP_BYTES: i64 = 4 << 20;
 
-/// Why originals were not kept. The caller may send them again.
+/// Why originals were not stored. The caller may send them again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotKept {
-    /// More waits than the queue holds.
+    /// The queue is full.
     #[error("too many originals wait to be written: they are not kept")]
     Busy,
-    /// The store did not take them.
+    /// The store did not accept them.
     #[error("the store did not take the originals: they are not kept")]
     Store,
     /// The sidecar is stopping.
@@ -29,21 +29,21 @@ pub enum NotKept {
     Stopping,
 }
 
-/// What is durable of a request.
+/// The durable part of a request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Receipt {
-    /// The addresses of what is durable.
+    /// The addresses of the durable originals.
     pub stored: Vec<String>,
     /// See [`originals::store`](crate::originals::store).
     pub epoch: String,
 }
 
-/// What the writer is to do.
+/// A job for the writer.
 pub(super) enum Job {
     Admit {
         admissions: Vec<Admission>,
         answer: oneshot::Sender<Result<Receipt, NotKept>>,
-        /// Room in the queue, given back when it was written.
+        /// Room in the queue, released after the write.
         _room: OwnedSemaphorePermit,
         _unwritten: Unwritten,
     },
@@ -61,7 +61,7 @@ pub(super) struct Writer {
     pub(super) counts: Arc<Counts>,
 }
 
-/// Admissions of one request, as a stretch of its group, and who waits for them.
+/// Admissions of one request, as a range of its group, and the caller that waits for them.
 struct Waiting {
     admissions: usize,
     answer: oneshot::Sender<Result<Receipt, NotKept>>,
@@ -70,7 +70,7 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Ends once nobody can ask any more, with everything that was queued written.
+    /// Ends after all senders are gone and everything in the queue is written.
     pub(super) async fn run(self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.recv().await {
             let (mut group, mut waiting, mut read) = (Vec::new(), Vec::new(), Vec::new());
@@ -132,7 +132,7 @@ impl Writer {
                 }
                 stored.push(admission.hash.clone());
             }
-            // the caller may have left; what is durable stays
+            // the caller may be gone; durable originals stay
             waiting.answer.send(Ok(Receipt { stored, epoch: admitted.epoch.clone() })).ok();
         }
     }

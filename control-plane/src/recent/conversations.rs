@@ -9,12 +9,12 @@ use crate::clock::{UnixMs, iso};
 use crate::ledger::contribution::Landed;
 use crate::ledger::sums::Sums;
 
-/// Models named of a conversation at most.
+/// Maximum number of models of a conversation.
 const MAX_MODELS: usize = 8;
 /// The outcome of a block that the model got with the client's own retrieve tool.
 const RETRIEVED: &str = "skipped:retrieved";
 
-/// Conversations, as far as they were looked at. Requests come newest first.
+/// The conversations so far. Requests come newest first.
 #[derive(Debug, Default)]
 pub(crate) struct ByConversation {
     conversations: BTreeMap<String, State>,
@@ -24,7 +24,7 @@ pub(crate) struct ByConversation {
 #[derive(Debug, Default)]
 struct State {
     shown: Conversation,
-    /// A request of it is meant.
+    /// Whether one of its requests matches.
     is_meant: bool,
     started_ms: UnixMs,
     last_ms: UnixMs,
@@ -33,7 +33,7 @@ struct State {
 }
 
 impl ByConversation {
-    /// Adds a request, an older one than those before.
+    /// Adds a request, older than the previous ones.
     pub(crate) fn add(&mut self, landed: &Landed, wanted: &Wanted) {
         let record = &landed.record;
         let is_meant = wanted.matches(landed);
@@ -78,7 +78,8 @@ impl ByConversation {
         state.sums += landed.sums;
     }
 
-    /// How many are meant, those whose last request is the newest, and requests of none.
+    /// The number of matches, the conversations with the newest requests, and the number of
+    /// requests without a conversation.
     pub(crate) fn page(self, limit: usize) -> (usize, Vec<Conversation>, i64) {
         let mut meant: Vec<_> = self.conversations.into_iter().filter(|(_, state)| state.is_meant).collect();
         let total = meant.len();

@@ -12,12 +12,12 @@ use crate::ledger::sums::Sums;
 /// What requests are grouped by.
 const BY: [&str; 10] =
     ["model", "provider", "project", "stack", "tenant", "team", "key", "outcome", "status", "error"];
-/// Values shown of each, and rows of what was missed.
+/// Maximum number of values for each, and of rows of missed outputs.
 const SHOWN: usize = 100;
-/// How the outcome of a block begins that was left as it was.
+/// The prefix of the outcome of an unchanged block.
 const SKIPPED: &str = "skipped:";
 
-/// Sums over the requests that are meant.
+/// Sums over the requests that match.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     totals: Sums,
@@ -26,7 +26,7 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Adds a request where it is meant.
+    /// Adds a request if it matches.
     pub(crate) fn add(&mut self, landed: &Landed, wanted: &Wanted) {
         if !wanted.matches(landed) {
             return;
@@ -51,7 +51,7 @@ impl Groups {
         }
     }
 
-    /// What a page shows: the sums over all, by name, and what was missed.
+    /// The data of a page: sums over all, sums by name, and missed outputs.
     pub(crate) fn page(self) -> (RecentSums, Vec<RecentGroup>, Vec<Missed>) {
         let mut groups = Vec::new();
         for by in BY {

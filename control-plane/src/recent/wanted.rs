@@ -1,4 +1,4 @@
-//! Which requests somebody wants to see.
+//! The filter for requests.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use headroom_api::v1::RequestRecord;
 
 use crate::ledger::contribution::Landed;
 
-/// Characters of a value that is looked for.
+/// Maximum characters of a value.
 const LONGEST: usize = 256;
 
-/// What is asked for; what is empty holds for every request.
+/// The filter; empty parts match every request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Names of attributes and what they have to be.
+    /// Names of attributes and their required values.
     values: Vec<(&'static str, String)>,
     status: Status,
-    /// In lower case: what some name in the request has to contain.
+    /// In lower case: a name in the request must contain it.
     text: String,
 }
 
@@ -31,7 +31,7 @@ enum Status {
 }
 
 impl Wanted {
-    /// Attributes that can be asked for, as the query names them.
+    /// Attributes of the filter, with their names in the query.
     pub(crate) const ATTRIBUTES: [&'static str; 10] = [
         "model",
         "provider",
@@ -65,12 +65,12 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// Whether every request is meant.
+    /// Whether every request matches.
     pub(crate) fn is_everything(&self) -> bool {
         self.values.is_empty() && self.status == Status::Any && self.text.is_empty()
     }
 
-    /// Whether a request is meant.
+    /// Whether a request matches.
     pub(crate) fn matches(&self, landed: &Landed) -> bool {
         let record = &landed.record;
         self.values.iter().all(|(name, value)| attribute(record, name) == value)
@@ -87,7 +87,7 @@ impl Wanted {
     }
 }
 
-/// The value of an attribute of a request; empty where it has none.
+/// The value of an attribute of a request; empty if it has none.
 pub(super) fn attribute<'r>(record: &'r RequestRecord, name: &str) -> &'r str {
     match name {
         "model" => &record.model,

@@ -1,4 +1,4 @@
-//! What headroomd is told on its command line.
+//! The command line of headroomd.
 
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Any free loopback ports, and a folder for state: what a program wants that starts a sidecar for itself.
+    /// Any free loopback ports, and a folder for state: for a program that starts its own sidecar.
     pub fn on_free_ports(workspace_dir: &Path) -> Self {
         let free = || Some("127.0.0.1:0".to_owned());
         Self { http: free(), grpc: free(), workspace_dir: Some(workspace_dir.to_owned()), ..Self::default() }

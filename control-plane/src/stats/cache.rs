@@ -1,4 +1,4 @@
-//! `/stats-cache`: the sums over the cache as people read them, and the worst causes in words.
+//! `/stats-cache`: the sums over the cache for people, and the worst causes in words.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +19,15 @@ use crate::ledger::store::{CacheRange, CacheReason, ChangedLine, LedgerStore};
 use crate::ledger::sums::{CacheSums, usd};
 use crate::trouble::StoreError;
 
-/// Causes that are told.
+/// Number of causes in the text.
 const CAUSES: usize = 3;
-/// Lines of system prompts that are told, and read.
+/// Maximum number of lines of system prompts that are shown and read.
 const LINES: usize = 20;
 const LINES_READ: u32 = 500;
-/// What `/stats` sums up.
+/// The range of the sums in `/stats`.
 const SUMMARY_MS: i64 = 7 * DAY_MS;
 
-/// What was asked for.
+/// The query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) since_ms: UnixMs,
@@ -36,7 +36,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Hours where they are kept for all of the range, else whole days.
+    /// Hours if they are kept for all of the range, else whole days.
     fn range(&self, now: UnixMs) -> CacheRange {
         let unit =
             if self.since_ms >= now - HOURS_BROKEN_DOWN_DAYS * DAY_MS { Unit::Hour } else { Unit::Day };
@@ -158,7 +158,7 @@ fn lost_usd(sums: &CacheSums) -> Option<f64> {
     sums.is_priced().then(|| usd(sums.lost_nanousd))
 }
 
-/// The most expensive first; where nothing has a price, the most tokens.
+/// The most expensive first; without prices, the most tokens first.
 fn by_loss(sums: &CacheSums) -> Reverse<(i64, i64)> {
     Reverse((sums.lost_nanousd, sums.lost_tokens))
 }
@@ -178,7 +178,7 @@ fn losses(reasons: &[CacheReason]) -> Vec<CacheLoss> {
         .collect()
 }
 
-/// The values of a dimension. One of which nothing is known but that requests do not name it is left out.
+/// The values of a dimension. If requests name no value at all, the dimension is left out.
 fn group(of: Dimension, reasons: &[CacheReason]) -> Vec<CacheGroup> {
     let mut values: BTreeMap<&str, Vec<&CacheReason>> = BTreeMap::new();
     for reason in reasons {
@@ -243,7 +243,7 @@ fn what_if(sums: &CacheSums) -> Vec<CacheWhatIf> {
     ]
 }
 
-/// Lines are known by stack and tenant; for a model or a project nobody can tell which are its.
+/// Lines have a stack and a tenant; for a model or a project they are unknown.
 fn of_scope(lines: Vec<ChangedLine>, wanted: &Wanted) -> Vec<ChangedLine> {
     let is_wanted = |line: &ChangedLine| match &wanted.scope {
         None => true,
@@ -389,7 +389,7 @@ fn cost(usd: Option<f64>, tokens: i64) -> String {
     usd.map_or_else(|| format!("{tokens} tokens not read"), dollars)
 }
 
-/// What has happened to requests, behind "5 requests of stack x".
+/// What happened to requests; the text goes after "5 requests of stack x".
 fn happened(reason: MissReason, sums: &CacheSums) -> Option<String> {
     Some(match reason {
         MissReason::Unspecified | MissReason::FirstRequest | MissReason::Unknown => return None,

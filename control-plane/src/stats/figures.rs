@@ -1,4 +1,4 @@
-//! Sections of `/stats` that follow from sums alone.
+//! Sections of `/stats` that follow only from sums.
 
 use headroom_api::pages::{
     AnswerSums, Audit, BlockSums, CacheSums, Cost, CostBreakdown, Overhead, PerRequest, ReasoningSums,
@@ -112,7 +112,7 @@ pub(super) fn cache(sums: &Sums) -> CacheSums {
     }
 }
 
-/// Answers that were given again. What this process keeps of them is known to others.
+/// Repeated answers. Another part adds the sizes of this process's cache.
 pub(super) fn answers(sums: &Sums) -> AnswerSums {
     let asked = sums.answers_found + sums.answers_missed;
     AnswerSums {
@@ -140,7 +140,7 @@ pub(super) fn reasoning(sums: &Sums) -> ReasoningSums {
     }
 }
 
-/// What requests that were only measured would have saved: their tool outputs, in every request.
+/// What audited requests would have saved: their tool outputs, in every request.
 pub(super) fn audit(sums: &Sums) -> Audit {
     let would = sums.tool_tokens_before - sums.tool_tokens_after;
     Audit {
@@ -161,7 +161,7 @@ pub(super) fn timing(timing: Option<&sums::Timing>) -> Timing {
     }
 }
 
-/// A stage's timing with percentiles over the newest of them, which ascend.
+/// A stage's timing with percentiles over the newest values, which must be ascending.
 pub(super) fn overhead(timing: Option<&sums::Timing>, newest_us: &[i64]) -> Overhead {
     let Timing { average_ms, min_ms, max_ms, total_requests } = self::timing(timing);
     Overhead {
@@ -184,7 +184,7 @@ fn average_ms(timing: &sums::Timing) -> f64 {
     if timing.count == 0 { 0.0 } else { timing.sum_us as f64 / timing.count as f64 / 1e3 }
 }
 
-/// The smallest value that at least a share of the ascending values do not exceed.
+/// The smallest value that at least this share of the ascending values does not exceed.
 fn percentile_ms(ascending_us: &[i64], share: f64) -> Option<f64> {
     let rank = (ascending_us.len() as f64 * share).ceil() as usize;
     ascending_us.get(rank.saturating_sub(1)).map(|us| *us as f64 / 1e3)

@@ -1,4 +1,4 @@
-//! One request as the pages show it, without any of its text.
+//! One request for the pages, without any of its text.
 
 use headroom_api::names::{
     answer_lookup_name, miss_reason_name, outcome_name, prefix_change_name, prefix_mismatch_source_name,
@@ -79,7 +79,7 @@ pub(crate) fn request(landed: &Landed) -> Request {
     }
 }
 
-/// Which line, which message, after how long.
+/// The line, the message, or the idle time of a miss.
 fn cache_detail(told: &CacheVerdict) -> Option<String> {
     if told.line > 0 {
         let classes: Vec<&str> = told.classes().filter_map(volatile_class_name).collect();
@@ -92,7 +92,7 @@ fn cache_detail(told: &CacheVerdict) -> Option<String> {
     (told.idle_ms > 0).then(|| format!("after {}", span(told.idle_ms)))
 }
 
-/// A time as people say it.
+/// A duration for people.
 pub(crate) fn span(ms: u64) -> String {
     let minutes = ms.div_ceil(60_000);
     match minutes {
@@ -103,7 +103,7 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
-/// What a request that was only simulated would have come to.
+/// What a simulated request would have become.
 fn plan(record: &RequestRecord) -> Option<Plan> {
     if record.outcome() != RequestOutcome::Simulated {
         return None;

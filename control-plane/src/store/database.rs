@@ -1,7 +1,7 @@
-//! SQLite or PostgreSQL: where one is, connections to it, and statements that mean the same in both.
+//! SQLite or PostgreSQL: the location, connections, and statements with the same meaning in both.
 //!
-//! Each has its own typed pool. A [`Query`] is a text that both understand, with its values; it runs on a
-//! [`Pool`] or in a [`Transaction`], whichever database that is of.
+//! Each has its own typed pool. A [`Query`] is a text that both accept, with its values; it runs on a
+//! [`Pool`] or in a [`Transaction`] of either database.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use sqlx::{
 /// How long to wait for a connection, or for SQLite's write lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where state is kept.
+/// The place of state.
 #[derive(Clone, Eq, PartialEq)]
 pub enum Database {
     /// One SQLite file.
     File(PathBuf),
     /// A PostgreSQL URL, shared by replicas.
     Postgres(String),
-    /// A file of JSON Lines, and everything in memory.
+    /// A file of JSON Lines, with everything in memory.
     Lines(PathBuf),
-    /// Memory alone, gone with the process.
+    /// Only memory, gone with the process.
     Memory,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "File({})", path.display()),
-            // its URL holds a password
+            // its URL contains a password
             Self::Postgres(_) => f.write_str("Postgres([redacted])"),
             Self::Lines(path) => write!(f, "Lines({})", path.display()),
             Self::Memory => f.write_str("Memory"),
@@ -60,7 +60,7 @@ pub(super) enum Transaction {
     Lines(sqlx::Transaction<'static, Sqlite>, Lines),
 }
 
-/// What a query runs on.
+/// The target of a query.
 pub(super) enum Executor<'e> {
     SqlitePool(&'e SqlitePool),
     Sqlite(&'e mut SqliteConnection),
@@ -95,13 +95,13 @@ pub(super) fn query(text: impl SqlSafeStr) -> Query {
     Query { text: text.into_sql_str(), values: Vec::new(), persistent: true }
 }
 
-/// Where a file is, and how long to wait for SQLite's write lock.
+/// Options for a file: its path, and how long to wait for SQLite's write lock.
 pub(super) fn file_options(path: &Path) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     options.busy_timeout(PATIENCE).disable_statement_logging()
 }
 
-/// A connection of its own to an SQLite file: a pool would try again and again.
+/// A separate connection to an SQLite file, because a pool would retry repeatedly.
 pub(super) async fn connect_to_file(path: &Path) -> sqlx::Result<SqliteConnection> {
     file_options(path).connect().await
 }
@@ -110,7 +110,7 @@ pub(super) async fn connect_to_file(path: &Path) -> sqlx::Result<SqliteConnectio
 
 impl Pool {
     /// Begins a transaction that will write. SQLite takes the write lock at once: taking it later
-    /// would fail where another process wrote in between.
+    /// would fail if another process wrote in between.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
@@ -121,7 +121,7 @@ impl Pool {
         })
     }
 
-    /// What ends a `SELECT` of rows that the transaction will write. In SQLite the transaction has the
+    /// The suffix of a `SELECT` of rows that the transaction will write. In SQLite the transaction has the
     /// write lock from its beginning.
     pub(super) fn for_update(&self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ impl Pool {
         }
     }
 
-    /// SQLite writes zeros over what is deleted, in its journal first: this brings them into the file.
+    /// SQLite overwrites deleted data with zeros, first only in its journal. This writes them to the file.
     pub(super) async fn empty_journal(&self) {
         let emptied = match self {
             Self::Sqlite(pool) => {
@@ -138,7 +138,7 @@ impl Pool {
                 checkpoint.map(drop).map_err(StoreError::from)
             }
             Self::Postgres(_) => Ok(()),
-            // Its lines hold what was there before.
+            // Its lines still contain the deleted data.
             Self::Lines(pool, lines) => match pool.acquire().await {
                 Ok(mut conn) => lines.rewrite(&mut conn).await,
                 Err(error) => Err(error.into()),
@@ -165,7 +165,7 @@ impl Transaction {
             Self::Sqlite(tx) => Ok(tx.commit().await?),
             Self::Postgres(tx) => Ok(tx.commit().await?),
             Self::Lines(mut tx, lines) => {
-                // What was written counts, whoever has left meanwhile.
+                // A write is committed even if the caller has gone in the meantime.
                 let committed = tokio::spawn(async move {
                     lines.write(&mut tx).await?;
                     Ok(tx.commit().await?)
@@ -246,7 +246,7 @@ impl From<Vec<u8>> for Value {
 
 // === impl Query ===
 
-/// The query as the one driver takes it.
+/// The query for one of the drivers.
 macro_rules! typed {
     ($query:ident) => {
         $query.values.into_iter().fold(
@@ -261,25 +261,25 @@ macro_rules! typed {
 }
 
 impl Query {
-    /// Puts a value into the next place.
+    /// Binds a value to the next placeholder.
     pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
     }
 
-    /// Puts values into the next places.
+    /// Binds values to the next placeholders.
     pub(super) fn bind_all(mut self, values: impl IntoIterator<Item = i64>) -> Self {
         self.values.extend(values.into_iter().map(Value::Integer));
         self
     }
 
-    /// The text will not come again: remembering it would only push out those that do.
+    /// The text will not be used again, so it is not cached: it would only evict texts that are.
     pub(super) fn once(mut self) -> Self {
         self.persistent = false;
         self
     }
 
-    /// Runs it, and says how many rows it has changed.
+    /// Runs it, and returns the number of changed rows.
     pub(super) async fn execute(self, on: impl Into<Executor<'_>>) -> sqlx::Result<u64> {
         Ok(match on.into() {
             Executor::SqlitePool(pool) => typed!(self).execute(pool).await?.rows_affected(),
@@ -301,12 +301,12 @@ impl Query {
         })
     }
 
-    /// Its row, of a query that has one at most.
+    /// The row of a query with at most one row.
     pub(super) async fn fetch_optional(self, on: impl Into<Executor<'_>>) -> sqlx::Result<Option<Row>> {
         Ok(self.fetch_all(on).await?.into_iter().next())
     }
 
-    /// Its row, of a query that has one always.
+    /// The row of a query that always has one.
     pub(super) async fn fetch_one(self, on: impl Into<Executor<'_>>) -> sqlx::Result<Row> {
         self.fetch_optional(on).await?.ok_or(sqlx::Error::RowNotFound)
     }

@@ -21,7 +21,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// What kind of trouble an error of a database is.
+/// The kind of trouble of a database's error.
 fn trouble(error: &sqlx::Error) -> Trouble {
     match error {
         sqlx::Error::Database(error) => {

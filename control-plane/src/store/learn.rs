@@ -14,9 +14,9 @@ use crate::learn::{LearnPlace, LearnStore};
 use crate::purge::Scope;
 use crate::trouble::StoreError;
 
-/// Sightings of one pattern that are kept. More of them say nothing new.
+/// Maximum number of sightings of one pattern. More of them add nothing.
 const OF_PATTERN: i64 = 50;
-/// Sightings of one project.
+/// Maximum number of sightings of one project.
 const OF_PROJECT: i64 = 20_000;
 
 /// Sightings in a database.
@@ -24,12 +24,12 @@ const OF_PROJECT: i64 = 20_000;
 pub struct SqlLearn(Opened);
 
 impl SqlLearn {
-    /// Opens the store, makes it if it is not there. A damaged file is set aside as the ledger's is.
+    /// Opens the store, and creates it if it does not exist. A damaged file is set aside like the ledger's.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
         Self::open_damaged(database, now, None).await
     }
 
-    /// As [`SqlLearn::open`], with what is known to be wrong with the file.
+    /// As [`SqlLearn::open`], with the known damage of the file.
     pub(super) async fn open_damaged(
         database: &Database,
         now: UnixMs,
@@ -38,13 +38,13 @@ impl SqlLearn {
         Ok(Self(Opened::open(database, &LEARN, now, damage).await?))
     }
 
-    /// Where a damaged file was put when this store was opened.
+    /// The path of a damaged file that was set aside when this store was opened.
     pub fn set_aside(&self) -> Option<&Path> {
         self.0.set_aside.as_deref()
     }
 }
 
-/// The key of a kind and a subject: subjects may be longer than an index takes.
+/// The key of a kind and a subject: subjects may be too long for an index.
 fn pattern(kind: Kind, subject: &str) -> String {
     let hash = blake3::hash(format!("{}\0{subject}", kind.name()).as_bytes());
     hash.to_hex().chars().take(32).collect()
@@ -77,7 +77,7 @@ impl LearnStore for SqlLearn {
     async fn record(&self, project: &str, sightings: &[Sighting]) -> Result<u64, StoreError> {
         let mut sightings: Vec<(String, &Sighting)> =
             sightings.iter().map(|it| (pattern(it.kind, &it.subject), it)).collect();
-        // two that record the same in another order would wait for each other for ever
+        // sorted, because two writers with different orders could deadlock
         sightings.sort_by(|(a, one), (b, other)| {
             (a, &one.conversation, &one.call).cmp(&(b, &other.conversation, &other.call))
         });

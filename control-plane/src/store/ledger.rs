@@ -50,15 +50,15 @@ pub struct SqlLedger {
 }
 
 impl SqlLedger {
-    /// Opens the store, makes it if it is not there, and brings its schema up to date.
+    /// Opens the store, creates it if it does not exist, and updates its schema.
     ///
-    /// A file that is damaged is set aside under another name, never deleted; a new store begins with what can be
-    /// read of it: reports that arrive meanwhile matter more than refusing to start.
+    /// A damaged file is set aside under another name, never deleted; a new store begins with the rows that can
+    /// be read from it. New reports matter more than refusing to start.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
         Self::open_damaged(database, now, None).await
     }
 
-    /// As [`SqlLedger::open`], with what is known to be wrong with the file.
+    /// As [`SqlLedger::open`], with the known damage of the file.
     pub(super) async fn open_damaged(
         database: &Database,
         now: UnixMs,
@@ -83,13 +83,13 @@ impl SqlLedger {
         }
     }
 
-    /// Where a damaged file was put when this store was opened.
+    /// The path of a damaged file that was set aside when this store was opened.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }
 }
 
-/// The epoch that a store is given when it is made.
+/// The epoch that a store gets when it is created.
 async fn lasting_epoch(pool: &Pool) -> Result<String, StoreError> {
     let mut tx = pool.begin().await?;
     query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
@@ -102,8 +102,8 @@ async fn lasting_epoch(pool: &Pool) -> Result<String, StoreError> {
     Ok(epoch)
 }
 
-/// A VM with open requests reports every twenty seconds, and after failures within forty. One that has not for so long
-/// is gone.
+/// A VM with open requests reports every twenty seconds, and after failures within forty. One that has been silent for
+/// this long is gone.
 const SILENT_MS: i64 = MINUTE_MS;
 
 #[async_trait]
@@ -195,7 +195,7 @@ impl LedgerStore for SqlLedger {
         if times.is_empty() {
             return Ok(Vec::new());
         }
-        // each text differs, so remembering it would only push out those that come again
+        // each text differs, so it is not cached: it would only evict texts that are used again
         let query = query(AssertSqlSafe(get_checkpoints_at(times))).once();
         checkpoints(&query.fetch_one(&self.pool).await?)
     }
@@ -206,7 +206,7 @@ impl LedgerStore for SqlLedger {
         for row in &rows {
             let point = checkpoint_from(row)?;
             match sources.last_mut() {
-                // times ascend within a source, so one that does not begins the next
+                // times ascend within a source, so a smaller time starts the next source
                 Some(points) if points.last().is_some_and(|last| last.at_ms < point.at_ms) => {
                     points.push(point)
                 }
@@ -305,7 +305,7 @@ impl LedgerStore for SqlLedger {
     }
 
     async fn vms(&self, now: UnixMs) -> Result<Vms, StoreError> {
-        // a sum of BIGINT is NUMERIC in PostgreSQL; every VM of an Envoy tells of the same configuration
+        // a sum of BIGINT is NUMERIC in PostgreSQL; every VM of an Envoy reports the same configuration
         let row = query(
             "SELECT COUNT(*), CAST(COALESCE(SUM(dropped_records), 0) AS BIGINT),
                 COALESCE(MAX(config_errors), 0),
@@ -337,7 +337,7 @@ impl LedgerStore for SqlLedger {
     async fn check(&self) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut tx).await?;
-        // what is rolled back never reaches the disk
+        // a rolled-back transaction never reaches the disk
         tx.commit().await?;
         Ok(())
     }

@@ -1,10 +1,9 @@
-//! The ledger where no database is wanted: its tables are in memory, and a file of JSON Lines holds what they are made
-//! from.
+//! The ledger without a database: its tables are in memory, and a file of JSON Lines has the data to rebuild them.
 //!
-//! Triggers note each row that a transaction changes. Before it is committed, those rows are appended to the file, with
-//! a line that ends them, and synced: so what could not be written is not counted, and what was acknowledged is in
-//! the file. A line holds the whole row, so that reading them in order gives the tables, and the file is written anew, one
-//! line a row, when most of it is old.
+//! Triggers record each row that a transaction changes. Before the commit, these rows are appended to the file, with a
+//! line that ends the transaction, and synced. So data that could not be written is not counted, and acknowledged data
+//! is in the file. A line contains the whole row, so reading them in order restores the tables. The file is rewritten,
+//! one line per row, when most of it is old.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -21,40 +20,41 @@ use tokio_stream::StreamExt as _;
 use crate::clock::UnixMs;
 use crate::trouble::StoreError;
 
-/// The next ordinal follows from the sums, of which rows may be missing.
+/// The next ordinal comes from the sums, because rows may be missing.
 pub(super) const NEXT_ORDINAL: &str =
     "UPDATE main.tally SET requests = (SELECT MAX(ordinal) FROM main.request)
      WHERE dimension = 'all' AND requests < (SELECT COALESCE(MAX(ordinal), 0) FROM main.request)";
 /// The first line of the file.
 const HEADER: &str = "{\"headroom_savings\":1}\n";
-/// Bytes up to which a file is not written anew, whatever is in it.
+/// A file of up to this many bytes is never rewritten.
 const SMALL: u64 = 16 << 20;
-/// How many times as long as after it was written anew a file may get.
+/// How many times a file may grow after it was rewritten.
 const GROWTH: u64 = 4;
 /// Bytes of a line at most: a report has 4 MiB, and its bytes are spelled in hexadecimal.
 const MAX_LINE: u64 = 32 << 20;
-/// Rows of a file that is written anew, between two lines that end them.
+/// Rows per transaction in a rewritten file.
 const ROWS: u64 = 1_000;
-/// Bytes that are handed to the disk at once.
+/// Bytes that are written at once.
 const CHUNK: usize = 1 << 20;
 
-/// A table, and how its rows are spelled and read.
+/// A table, and the SQL that writes and reads its rows.
 #[derive(Debug)]
 struct Table {
     name: String,
     /// `SELECT` of all rows as lines.
     lines: String,
-    /// A row that was put in, as a line.
+    /// A new or changed row, as a line.
     put_in: String,
-    /// The key of a row that was taken out, likewise.
+    /// The key of a deleted row, as a line.
     taken_out: String,
-    /// Puts the row of `$1` in the place of that with its key.
+    /// Inserts the row in `$1`, or replaces the row with its key.
     put: String,
     /// Removes the row with the key of `$1`.
     remove: String,
 }
 
-/// A line of the file. Numbers, names and texts are as in the tables, bytes are in hexadecimal, and zeros are left out.
+/// A line of the file. Numbers, names and texts are the same as in the tables, bytes are in hexadecimal, and zeros are
+/// left out.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(default)]
@@ -65,7 +65,7 @@ struct Line<'a> {
     row: Option<&'a RawValue>,
     #[serde(borrow, default)]
     gone: Option<&'a RawValue>,
-    /// The rows before it belong together.
+    /// Ends a transaction: the rows before it belong together.
     #[serde(default)]
     commit: Option<u64>,
 }
@@ -82,24 +82,24 @@ struct Lined {
     path: PathBuf,
     file: File,
     bytes: u64,
-    /// When it is written anew.
+    /// The length at which it is rewritten.
     limit: u64,
-    /// Held as long as the file is: one process writes to it.
+    /// Held while the file is open: only one process writes to it.
     _lock: File,
 }
 
-/// What was read of a file.
+/// The result of reading a file.
 struct Loaded {
     /// Up to the end of the last whole transaction.
     bytes: u64,
-    /// What could not be read before that.
+    /// A line before that end that could not be read.
     damage: Option<String>,
 }
 
 impl Lines {
-    /// Reads the file into empty tables, and notes from then on what changes in them. A file with lines in it that
-    /// cannot be read is set aside; all others are read. What stands behind the last whole transaction was never
-    /// acknowledged, and goes.
+    /// Reads the file into empty tables, and then starts to record changes. If some lines cannot be read, the file
+    /// is set aside and the other lines are used. Data after the last whole transaction was never acknowledged and
+    /// is dropped.
     pub(super) async fn open(
         path: &Path,
         pool: &SqlitePool,
@@ -126,14 +126,14 @@ impl Lines {
         let lined = Lined { path: path.to_owned(), file, bytes, limit: SMALL, _lock: lock };
         let lines = Self { file: Arc::new(Mutex::new(lined)), tables: tables.into() };
         if bytes == 0 {
-            // With what a new store begins with.
+            // Includes the initial rows of a new store.
             let mut conn = pool.acquire().await?;
             lines.rewrite(&mut conn).await?;
         }
         Ok((lines, aside))
     }
 
-    /// Writes what a transaction has changed. To be called right before it is committed.
+    /// Writes the changes of a transaction. Call this right before the commit.
     pub(super) async fn write(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         let (mut text, mut count) = (String::new(), 0_u64);
         {
@@ -163,7 +163,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Writes one line for each row, into a file that then takes the place of the other.
+    /// Writes one line for each row, into a new file that then replaces the old one.
     pub(super) async fn rewrite(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         let path = lock_file(&self.file).path.clone();
         let partial = PathBuf::from(format!("{}.partial", path.display()));
@@ -198,7 +198,7 @@ impl Lines {
         self.on_disk(move |file| file.replace(new, &partial, bytes)).await
     }
 
-    /// Does something with the file, which may take a while.
+    /// Runs an operation on the file, which may take a while.
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Lined) -> Result<T, StoreError> + Send + 'static,
@@ -214,7 +214,7 @@ fn lock_file(file: &Mutex<Lined>) -> std::sync::MutexGuard<'_, Lined> {
 }
 
 impl Lined {
-    /// Appends and syncs; gives how long the file is, and how long it may be. Where that fails, it stays as it was.
+    /// Appends and syncs; returns the length of the file and its limit. After an error the file is unchanged.
     fn append(&mut self, text: &[u8]) -> Result<(u64, u64), StoreError> {
         let written = self.file.write_all(text).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
@@ -251,12 +251,12 @@ fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
 }
 
-/// Beside the file, since that one is replaced.
+/// A separate lock file, because the file itself is replaced.
 fn lock(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file"));
     }
-    // One that is there may be for others, too, and stays as it is.
+    // An existing folder may have other users and is not changed.
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
         headroom_private::folder(folder)?;
     }
@@ -267,7 +267,7 @@ fn lock(path: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// The tables that there are. The names come from this program's own schema.
+/// The existing tables. The names come from this program's own schema.
 async fn tables(pool: &SqlitePool) -> Result<Vec<Table>, StoreError> {
     let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%_migrations' ORDER BY name";
     let mut tables = Vec::new();
@@ -290,13 +290,13 @@ async fn tables(pool: &SqlitePool) -> Result<Vec<Table>, StoreError> {
 struct Column {
     name: String,
     kind: String,
-    /// It is 0 where nothing is said.
+    /// Whether its default is 0.
     zero: bool,
     key: bool,
 }
 
 impl Column {
-    /// The column's value as JSON has it.
+    /// The column's value as JSON.
     fn spelled(&self, row: &str) -> String {
         let Self { name, .. } = self;
         match (self.kind.as_str(), self.zero) {
@@ -306,7 +306,7 @@ impl Column {
         }
     }
 
-    /// The same out of `$1`.
+    /// The same value from `$1`.
     fn read(&self) -> String {
         let value = format!("json_extract($1, '$.{}')", self.name);
         match (self.kind.as_str(), self.zero) {
@@ -342,7 +342,7 @@ impl Table {
     fn line(table: &str, columns: &[Column], row: &str) -> String {
         let fields: Vec<String> =
             columns.iter().map(|column| format!("'{}', {}", column.name, column.spelled(row))).collect();
-        // A merge leaves out what is null.
+        // A JSON merge drops null values.
         format!(
             "json_object('table', '{table}', 'row', json_patch('{{}}', json_object({})))",
             fields.join(", ")
@@ -350,7 +350,7 @@ impl Table {
     }
 }
 
-/// Has each change noted.
+/// Creates the triggers that record each change.
 async fn watch(pool: &SqlitePool, tables: &[Table]) -> Result<(), StoreError> {
     let mut statements = vec!["CREATE TABLE journal (id INTEGER PRIMARY KEY, line TEXT NOT NULL)".to_owned()];
     for Table { name, put_in, taken_out, .. } in tables {
@@ -367,7 +367,7 @@ async fn watch(pool: &SqlitePool, tables: &[Table]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads the file into the tables, which hold what a new store begins with.
+/// Reads the file into the tables, which contain the initial rows of a new store.
 async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<Loaded, StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
@@ -410,7 +410,7 @@ async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<Loaded
                     }
                 }
                 loaded.bytes = at;
-                // What is broken behind the last of these was never acknowledged.
+                // Damage after the last complete transaction was never acknowledged.
                 if loaded.damage.is_none() {
                     loaded.damage = broken.take();
                 }
@@ -431,7 +431,7 @@ async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<Loaded
     Ok(loaded)
 }
 
-/// The file of another program, which stays as it is.
+/// The error for another program's file, which is not changed.
 fn not_savings(path: &Path) -> StoreError {
     StoreError::Corrupt(format!(
         "{}: expected a file of savings, which begins with {}",
@@ -449,7 +449,7 @@ async fn apply(conn: &mut SqliteConnection, line: &str, tables: &[Table]) -> Res
         (None, Some(key)) => (&table.remove, key),
         _ => return Err(unreadable()),
     };
-    // The tables are as new as this program, whatever the file was written by.
+    // The tables have this program's schema, even if an older version wrote the file.
     if table.name == "meta" && values.get().contains("\"schema\"") {
         return Ok(());
     }

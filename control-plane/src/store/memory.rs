@@ -1,8 +1,8 @@
 //! Memory in SQLite or PostgreSQL.
 //!
-//! Both speak almost the same SQL, over pools of their own types: `facts.rs` is compiled once for each, with what
-//! differs beside it. The text index, and what goes with a version that ends, are kept by triggers, in the transaction
-//! of the row.
+//! Both use almost the same SQL, over pools of different types: `facts.rs` is compiled once for each, with the
+//! differences in a separate file. Triggers keep the text index and clean up after a version that ends, in the
+//! transaction of the row.
 
 mod postgres;
 mod sqlite;
@@ -18,7 +18,7 @@ use crate::memory::{MemoryPlace, MemoryStore};
 use crate::store::{Database, Renewing};
 use crate::trouble::{StoreError, StoreWatch};
 
-/// Opens memory, makes it if it is not there, and brings its tables up to date.
+/// Opens memory, creates it if it does not exist, and updates its tables.
 pub async fn open(database: &Database) -> Result<Arc<dyn MemoryStore>, StoreError> {
     MemoryPlace::open(database, Arc::default()).await
 }
@@ -41,7 +41,7 @@ fn unsuitable() -> StoreError {
     sqlx::Error::Configuration("facts are kept in a file of SQLite or in PostgreSQL".into()).into()
 }
 
-/// An id for a new fact: 64 random bits in hexadecimal. One that is taken is refused by the store.
+/// An id for a new fact: 64 random bits in hexadecimal. The store refuses an id that is in use.
 fn new_id() -> String {
     super::open::random_hex().chars().take(16).collect()
 }
@@ -69,7 +69,7 @@ impl Nearest {
     }
 }
 
-/// The cosine of two vectors of length 1; 0 where they are of different dimensions.
+/// The cosine of two vectors of length 1; 0 if their dimensions differ.
 fn cosine(one: &[f32], other: impl ExactSizeIterator<Item = f32>) -> f32 {
     if one.len() != other.len() {
         return 0.0;

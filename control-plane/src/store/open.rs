@@ -15,23 +15,24 @@ use crate::clock::UnixMs;
 use crate::trouble::{StoreError, Trouble};
 use crate::url::without_secrets;
 
-/// Connections kept to the database: one writes, the others answer pages meanwhile.
+/// Connections kept to the database: one writes, and the others serve pages at the same time.
 const CONNECTIONS: u32 = 5;
-/// Bytes to which SQLite cuts its journal.
+/// The size to which SQLite truncates its journal, in bytes.
 const JOURNAL_BYTES: &str = "67108864";
 
 /// A database with its tables up to date.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) pool: Pool,
-    /// Where it is, without credentials.
+    /// Its location, without credentials.
     pub(super) location: String,
-    /// A file that could not be read when this was opened, under its new name.
+    /// The new path of a damaged file that was set aside when this was opened.
     pub(super) set_aside: Option<PathBuf>,
 }
 
 impl Opened {
-    /// Opens a database, makes it if it is not there, sets it aside if it is damaged, which may be known already.
+    /// Opens a database, creates it if it does not exist, and sets it aside if it is damaged, which the caller may
+    /// already know.
     pub(super) async fn open(
         database: &Database,
         schema: &Schema,
@@ -78,24 +79,24 @@ async fn up_to_date(pool: Pool, schema: &Schema) -> Result<Pool, StoreError> {
     Ok(pool)
 }
 
-/// `synchronous = FULL`: in WAL mode NORMAL survives the death of the process but may lose the last commits with the
-/// power, and an acknowledged record is one that the filter has forgotten. Reports are committed in groups off the
-/// request path, so that the sync per commit costs nobody anything.
+/// `synchronous = FULL`: in WAL mode NORMAL survives the death of the process but may lose the last commits in a
+/// power failure, and the filter has already forgotten acknowledged records. Reports are committed in groups,
+/// outside of the path of requests, so the sync per commit delays no request.
 pub(super) async fn sqlite_pool(path: &Path, connections: u32) -> Result<SqlitePool, StoreError> {
     let options = file_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("temp_store", "MEMORY")
-        // what is deleted is gone from the file, too
+        // deleted data is also overwritten in the file
         .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", JOURNAL_BYTES);
     let pool = PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
-    // it ends a transaction by itself when the disk is full, and sqlx does not notice: it would refuse every
-    // later one on this connection
+    // When the disk is full, SQLite ends a transaction by itself, and sqlx does not notice: it would refuse
+    // every later transaction on this connection.
     let pool = pool.test_before_acquire(false).after_release(|conn: &mut SqliteConnection, _| {
         Box::pin(async move {
             if conn.is_in_transaction() {
-                // what was dropped is rolled back with the next command
+                // a dropped transaction is rolled back with the next command
                 conn.ping().await?;
             }
             Ok(!conn.is_in_transaction())
@@ -104,7 +105,7 @@ pub(super) async fn sqlite_pool(path: &Path, connections: u32) -> Result<SqliteP
     Ok(pool.connect_with(options).await?)
 }
 
-/// One connection, for as long as there is a pool: the database is gone with it.
+/// One connection that lives as long as the pool, because the database is gone with it.
 async fn memory_pool() -> Result<SqlitePool, StoreError> {
     let options = SqliteConnectOptions::new().in_memory(true).disable_statement_logging();
     let pool = PoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
@@ -114,7 +115,7 @@ async fn memory_pool() -> Result<SqlitePool, StoreError> {
 pub(super) async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
     let options: PgConnectOptions = url.parse()?;
     let pool = PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
-    // a connection may have died while nobody used it, so it is asked before each use
+    // an idle connection may have died, so it is tested before each use
     let pool = pool.test_before_acquire(true).after_connect(|conn: &mut PgConnection, _| {
         Box::pin(async move {
             conn.execute("SET statement_timeout = '10s'").await?;
@@ -125,7 +126,7 @@ pub(super) async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
     Ok(pool.connect_with(options.disable_statement_logging()).await?)
 }
 
-/// What is wrong with a database's file; nothing where it has none.
+/// The damage of a database's file; none if it has no file.
 pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
     match database {
         Database::File(path) => damage(path).await,
@@ -133,13 +134,13 @@ pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, Sto
     }
 }
 
-/// What is wrong with an SQLite file: `None` when it is sound, or not there yet.
+/// The damage of an SQLite file: `None` if it is sound or does not exist.
 async fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     let checked = async {
         let mut conn = connect_to_file(path).await?;
         let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut conn).await;
-        // one that is dropped is closed by its own thread, at some time, and the journal of a file that was set aside
-        // meanwhile is removed with it
+        // A dropped connection is closed later by its own thread, which removes the journal. By then that could be
+        // the journal of a file that was set aside.
         conn.close().await?;
         let verdict: String = row?.try_get(0)?;
         Ok::<_, StoreError>(verdict)
@@ -152,8 +153,8 @@ async fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// History and originals are this user's alone. SQLite gives the files that it keeps beside a database the
-/// permissions of the database, which is why that one is made before SQLite makes it.
+/// History and originals belong to this user only. SQLite gives its additional files the permissions of the
+/// database, so the database file is created before SQLite does it.
 pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -162,7 +163,7 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     headroom_private::database(path).map_err(failed)
 }
 
-/// Gives the file and what SQLite keeps beside it another name, under which they still belong together.
+/// Renames the file and SQLite's additional files, so that they still belong together.
 fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
     let beside = |path: &Path, suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
@@ -170,7 +171,7 @@ fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreErr
     let Some(kept) = names.into_iter().find(|name| !name.exists()) else { unreachable!("names do not end") };
     for suffix in ["-wal", "-shm"] {
         match fs::rename(beside(path, suffix), beside(&kept, suffix)) {
-            // SQLite's last connection takes them away
+            // SQLite's last connection removes them
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             renamed => renamed.map_err(failed)?,
         }
@@ -180,7 +181,7 @@ fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreErr
     Ok(kept)
 }
 
-/// Nothing that goes wrong here keeps the new store from working.
+/// Copies the readable rows. An error here does not affect the new store.
 async fn save_from(path: &Path, damaged: &Path, schema: &Schema) {
     match salvage(path, damaged, schema).await {
         Ok(Salvaged { rows, incomplete }) => tracing::warn!(
@@ -195,8 +196,8 @@ async fn save_from(path: &Path, damaged: &Path, schema: &Schema) {
 /// 128 random bits in hexadecimal.
 pub(super) fn random_hex() -> String {
     let mut bytes = [0u8; 16];
-    // the operating system's generator does not fail on the systems that we run on; were it to, the
-    // zero epoch still works, it only cannot be told apart from another such store
+    // The operating system's generator does not fail on the supported systems. If it did, the zero epoch
+    // would still work; only it could not be distinguished from another such store.
     if let Err(error) = getrandom::fill(&mut bytes) {
         tracing::error!(message = "No random numbers for the store's epoch.", %error);
     }

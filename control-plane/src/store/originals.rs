@@ -1,6 +1,6 @@
 //! Originals in SQLite or PostgreSQL.
 //!
-//! Everything that writes takes the row of the sums first, so that replicas take turns and the sums are
+//! Everything that writes first locks the row of the sums, so that replicas take turns and the sums are
 //! exact.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::originals::store::{Admission, Admitted, Fate, HOLD_MS, Keep, Kept, Or
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::{StoreError, Trouble};
 
-/// Rows that are looked at or removed at once, so that nobody waits long for the write lock.
+/// Rows that are read or removed at once, so that the write lock is held only briefly.
 const ROWS: i64 = 100;
 
 /// Originals in a database.
@@ -24,13 +24,13 @@ const ROWS: i64 = 100;
 pub struct SqlOriginals(Opened);
 
 impl SqlOriginals {
-    /// Opens the store, makes it if it is not there, and gives it a new epoch. A damaged file is set
-    /// aside as the ledger's is.
+    /// Opens the store, creates it if it does not exist, and gives it a new epoch. A damaged file is set
+    /// aside like the ledger's.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
         Self::open_damaged(database, now, None).await
     }
 
-    /// As [`SqlOriginals::open`], with what is known to be wrong with the file.
+    /// As [`SqlOriginals::open`], with the known damage of the file.
     pub(super) async fn open_damaged(
         database: &Database,
         now: UnixMs,
@@ -43,7 +43,7 @@ impl SqlOriginals {
         );
         let replaced = replaced.bind(random_hex()).execute(&opened.pool).await.map_err(StoreError::from);
         match replaced {
-            // what is there can be read, and is what was acknowledged
+            // existing data can be read, and acknowledgements are still valid
             Err(error) if Trouble::of(&error) == Trouble::Full => {
                 tracing::error!(message = "The originals cannot be written.", %error);
             }
@@ -54,7 +54,7 @@ impl SqlOriginals {
         Ok(Self(opened))
     }
 
-    /// Where a damaged file was put when this store was opened.
+    /// The path of a damaged file that was set aside when this store was opened.
     pub fn set_aside(&self) -> Option<&Path> {
         self.0.set_aside.as_deref()
     }
@@ -189,7 +189,7 @@ impl OriginalsStore for SqlOriginals {
         }
         let retrievals = if *scope == Scope::All { 0 } else { before.retrievals };
         write_sums(&mut tx, &OriginalSums { retrievals, ..left }).await?;
-        // what was acknowledged may be gone
+        // acknowledged originals may be gone
         query("UPDATE meta SET value = $1 WHERE name = 'originals_epoch'")
             .bind(random_hex())
             .execute(&mut tx)
@@ -226,7 +226,7 @@ impl OriginalsStore for SqlOriginals {
     async fn check(&self) -> Result<(), StoreError> {
         let mut tx = self.0.pool.begin().await?;
         query("UPDATE original_sums SET entries = entries WHERE name = 'all'").execute(&mut tx).await?;
-        // what is rolled back never reaches the disk
+        // a rolled-back transaction never reaches the disk
         tx.commit().await?;
         Ok(())
     }
@@ -243,7 +243,7 @@ async fn lock_sums(tx: &mut Transaction, for_update: &str) -> Result<(OriginalSu
             (SELECT value FROM meta WHERE name = 'originals_epoch')
          FROM original_sums WHERE name = 'all'{for_update}"
     );
-    // made of constants alone
+    // it consists only of constants
     let row = query(AssertSqlSafe(text)).fetch_one(&mut *tx).await?;
     Ok((sums_from(&row)?, row.try_get(5)?))
 }
@@ -273,7 +273,7 @@ fn sums_from(row: &Row) -> Result<OriginalSums, StoreError> {
     })
 }
 
-/// Takes a row that was removed out of the sums; its figures begin at column `from`.
+/// Subtracts a removed row from the sums; its figures begin at column `from`.
 fn subtract(sums: &mut OriginalSums, row: &Row, from: usize) -> Result<(), StoreError> {
     sums.entries -= 1;
     sums.bytes -= row.try_get::<i64>(from)?;
@@ -282,8 +282,8 @@ fn subtract(sums: &mut OriginalSums, row: &Row, from: usize) -> Result<(), Store
     Ok(())
 }
 
-/// Begins the time of an original anew; false when it is not there. One whose time was over but that
-/// was not removed yet is as good as any.
+/// Renews the expiry of an original; false if it is not stored. An expired one that was not removed yet is
+/// still valid.
 async fn refresh(
     tx: &mut Transaction,
     admission: &Admission,
@@ -329,7 +329,7 @@ async fn insert(
     Ok(())
 }
 
-/// Removes the oldest until `bytes` more fit; false when they do not, whatever may be removed.
+/// Removes the oldest until `bytes` more fit; false if they do not fit even then.
 async fn make_room(
     tx: &mut Transaction,
     bytes: i64,
@@ -382,7 +382,7 @@ mod tests {
         let store = SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap();
         let keep = Keep { ttl_ms: 1_000, max_bytes: 1 << 20 };
         for n in 0..20 {
-            // as SQLite does when the disk is full
+            // the same as SQLite does if the disk is full
             let mut tx = store.0.pool.begin().await.unwrap();
             query("ROLLBACK").execute(&mut tx).await.unwrap();
             tx.commit().await.unwrap_err();

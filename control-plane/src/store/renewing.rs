@@ -1,5 +1,5 @@
-//! Stores for as long as the sidecar runs: each error is counted, and a damaged file is set aside as soon as it is
-//! found. What can be read of it goes into the file that takes its place, and who has met the damage goes on there.
+//! Stores that recover while the sidecar runs: each error is counted, and a damaged file is set aside as soon as it
+//! is found. The readable rows go into a new file, and the operation that found the damage continues there.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,31 +36,31 @@ use crate::originals::store::{Admission, Admitted, Keep, Kept, OriginalSums, Ori
 use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
 use crate::trouble::{StoreError, StoreWatch, Trouble};
 
-/// Time between two renewals at least: a disk that breaks everything that is written to it would be filled with
+/// Time between two renewals at least: a broken disk would otherwise be filled with
 /// damaged files.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// A store that can be opened again.
 #[async_trait]
 pub trait Reopen: Sized + Send + Sync + 'static {
-    /// Opens it. With `damage`, its file is set aside, whatever it looks like.
+    /// Opens it. With `damage`, its file is set aside without another check.
     async fn open_again(database: &Database, now: UnixMs, damage: Option<String>)
     -> Result<Self, StoreError>;
-    /// Where it is, without credentials.
+    /// Its location, without credentials.
     fn place(&self) -> &str;
-    /// Where a damaged file was put when it was opened.
+    /// The path of a damaged file that was set aside when it was opened.
     fn aside(&self) -> Option<&Path>;
-    /// Gives everything up in order.
+    /// Closes the store.
     async fn end(&self);
 }
 
-/// A store whose file is replaced when it is damaged.
+/// A store whose file is replaced if it is damaged.
 #[derive(Debug)]
 pub struct Renewing<S>(Arc<Inner<S>>);
 
 struct Inner<S> {
     current: RwLock<Arc<S>>,
-    /// Taken by whoever renews; when that was done last.
+    /// Locked during a renewal; the time of the last one.
     turn: tokio::sync::Mutex<Option<Instant>>,
     database: Database,
     clock: Clock,
@@ -81,7 +81,7 @@ impl<S: Reopen> Renewing<S> {
         Self::open_watched(database, clock, Arc::default()).await
     }
 
-    /// The same, with what is seen of it noted where the caller looks.
+    /// The same, with observations recorded in the caller's watch.
     pub async fn open_watched(
         database: &Database,
         clock: Clock,
@@ -103,7 +103,7 @@ impl<S: Reopen> Renewing<S> {
         })))
     }
 
-    /// What is seen of it.
+    /// The observations of it.
     pub fn watch(&self) -> Arc<StoreWatch> {
         Arc::clone(&self.0.watch)
     }
@@ -112,7 +112,7 @@ impl<S: Reopen> Renewing<S> {
         self.0.current()
     }
 
-    /// Counts an error; true when another store stands in the place of the one that had it.
+    /// Counts an error; true if a new store has replaced the failed one.
     async fn has_renewed(&self, failed: &Arc<S>, error: &StoreError) -> bool {
         let trouble = Trouble::of(error);
         self.0.watch.count(trouble);
@@ -124,7 +124,7 @@ impl<S: Reopen> Renewing<S> {
             _ if trouble == Trouble::Damaged => Some(error.to_string()),
             // an earlier renewal has failed
             Some(sqlx::Error::PoolClosed) => None,
-            // a pool does not say why it gets no connection
+            // a pool does not report why it gets no connection
             Some(sqlx::Error::PoolTimedOut) => match damage_of(&self.0.database).await {
                 Ok(Some(damage)) => {
                     self.0.watch.count(Trouble::Damaged);
@@ -135,7 +135,7 @@ impl<S: Reopen> Renewing<S> {
             _ => return false,
         };
         let (inner, failed) = (Arc::clone(&self.0), Arc::clone(failed));
-        // whoever asked may leave; what was begun is ended
+        // the renewal is completed even if the caller is gone
         tokio::spawn(async move { inner.renew(&failed, damage).await }).await.unwrap_or(false)
     }
 
@@ -163,7 +163,7 @@ impl<S: Reopen> Inner<S> {
             return false;
         }
         *last = Some(Instant::now());
-        // SQLite's last connection writes its journal back, into the file that it had opened
+        // SQLite's last connection writes its journal into the file that it has opened
         failed.end().await;
         match S::open_again(&self.database, (self.clock)(), damage).await {
             Ok(renewed) => {
@@ -181,7 +181,7 @@ impl<S: Reopen> Inner<S> {
     }
 }
 
-/// Asks the store, and once more where it was renewed because of that.
+/// Calls the store, and calls it again if the error led to a renewal.
 macro_rules! ask {
     ($self:ident, $store:ident => $call:expr) => {{
         let $store = $self.current();

@@ -1,4 +1,4 @@
-//! What can still be read of a damaged SQLite file goes into the one that takes its place.
+//! Copies the readable rows of a damaged SQLite file into its replacement.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::database::connect_to_file;
 use super::schema::Schema;
 use crate::trouble::StoreError;
 
-/// Rows that one statement copies at most where a table cannot be copied whole.
+/// Maximum number of rows per statement, for a table that cannot be copied at once.
 const MOST_ROWS: u64 = 4_096;
 
 /// What was saved.
@@ -20,7 +20,7 @@ pub(super) struct Salvaged {
     pub(super) incomplete: Vec<String>,
 }
 
-/// Copies every table of `damaged` into the new store at `path`, as far as it can be read from either end.
+/// Copies every table of `damaged` into the new store at `path`, reading from both ends.
 pub(super) async fn salvage(path: &Path, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
     let mut conn = connect_to_file(path).await?;
     let salvaged = copy_all(&mut conn, damaged, schema).await;
@@ -35,7 +35,7 @@ async fn copy_all(
 ) -> Result<Salvaged, StoreError> {
     let damaged = damaged.display().to_string();
     sqlx::query("ATTACH DATABASE $1 AS damaged").bind(damaged).execute(&mut *conn).await?;
-    // tables come in the order of their names, and what one refers to may be lost
+    // tables are copied in the order of their names, and referenced rows may be lost
     sqlx::query("PRAGMA foreign_keys = OFF").execute(&mut *conn).await?;
     let tables = sqlx::query(
         "SELECT name, wr FROM pragma_table_list
@@ -73,7 +73,7 @@ async fn key(conn: &mut SqliteConnection, table: &str) -> Result<Vec<String>, St
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// The columns that the damaged table has as well, which may be an older one.
+/// The columns that the damaged table also has; it may be older.
 async fn shared_columns(conn: &mut SqliteConnection, table: &str) -> Result<String, StoreError> {
     let rows = sqlx::query(
         "SELECT name FROM pragma_table_info($1, 'main')
@@ -86,7 +86,7 @@ async fn shared_columns(conn: &mut SqliteConnection, table: &str) -> Result<Stri
     Ok(names?.join(", "))
 }
 
-/// True when the table could be read whole.
+/// True if the whole table could be read.
 async fn copy(
     conn: &mut SqliteConnection,
     table: &str,

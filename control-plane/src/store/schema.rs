@@ -1,8 +1,8 @@
-//! The tables: SQL files under `migrations/`, and how an older store is brought up to date.
+//! The tables: SQL files under `migrations/`, and the update of an older store.
 //!
-//! Stores may share a PostgreSQL, so each has a table of its own for what was applied. Version 0.2.0 kept the
-//! number of the newest step in `meta` alone. It is still kept there: what that number covers is not applied again,
-//! and a program that knows fewer steps refuses the store.
+//! Stores may share a PostgreSQL, so each has its own table of applied steps. Version 0.2.0 kept only the number of
+//! the newest step, in `meta`. The number is still kept there: steps up to it are not applied again, and a program
+//! with fewer steps refuses the store.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
@@ -10,19 +10,20 @@ use super::database::{Transaction, query};
 use super::lines::NEXT_ORDINAL;
 use crate::trouble::StoreError;
 
-/// Makes processes that start together on one PostgreSQL take turns at its schema: even `CREATE TABLE IF NOT EXISTS`
-/// fails when two do it at once. The number is arbitrary. In SQLite the transaction has the write lock.
+/// Makes processes that start together on one PostgreSQL take turns with its schema: even `CREATE TABLE IF NOT
+/// EXISTS` fails if two run it at the same time. The number is arbitrary. In SQLite the transaction has the write
+/// lock.
 const TURN: &str = "SELECT pg_advisory_xact_lock(7283946150)";
 
 /// The tables of one store.
 pub(super) struct Schema {
-    /// The name in `meta` under which the newest step is kept.
+    /// The name of the newest step in `meta`.
     version: &'static str,
-    /// The table of what was applied.
+    /// The table of applied steps.
     applied: &'static str,
     sqlite: fn() -> Migrator,
     postgres: fn() -> Migrator,
-    /// What is worked out again from rows that were saved out of a damaged file, which is attached as `damaged`.
+    /// Statements that rebuild derived data from salvaged rows. The damaged file is attached as `damaged`.
     pub(super) after_salvage: &'static [&'static str],
 }
 
@@ -58,8 +59,8 @@ pub(super) const MEMORY: Schema = Schema {
     applied: "memory_migrations",
     sqlite: || sqlx::migrate!("src/store/memory/sqlite"),
     postgres: || sqlx::migrate!("src/store/memory/postgres"),
-    // an index has all that a row of a holder has; whose holder cannot be read there either is nobody's; the words are
-    // indexed anew
+    // The index has all data of a holder. If a holder cannot be read there either, its facts are deleted. The text
+    // index is built again.
     after_salvage: &[
         "INSERT OR IGNORE INTO main.memory_holder (id, tenant, scope, owner)
          SELECT id, tenant, scope, owner FROM damaged.memory_holder INDEXED BY sqlite_autoindex_memory_holder_1",
@@ -84,13 +85,13 @@ pub(super) const LEARN: Schema = Schema {
 };
 
 impl Schema {
-    /// Tables that say how the others came about.
+    /// Whether a table only describes the schema.
     pub(super) fn is_about_tables(&self, table: &str) -> bool {
         table == "meta" || table == self.applied
     }
 
-    /// Brings the store to the newest schema, whatever it has. Nothing is written where nothing is to be done: a
-    /// full disk keeps nobody from what can be read.
+    /// Updates the store to the newest schema. If there is nothing to do, it writes nothing, so that a store on
+    /// a full disk can still be read.
     pub(super) async fn migrate(&self, tx: &mut Transaction) -> Result<(), StoreError> {
         if let Transaction::Postgres(_) = tx {
             query(TURN).fetch_all(&mut *tx).await?;
@@ -127,14 +128,14 @@ impl Schema {
         text.parse().map_err(|_| StoreError::Corrupt(format!("{} {text:?}", self.version)))
     }
 
-    /// Applies what is missing, and says what the newest step is.
+    /// Applies missing steps, and returns the number of the newest one.
     async fn apply(
         &self,
         mut migrator: Migrator,
         conn: &mut impl Migrate,
         found: i64,
     ) -> Result<i64, StoreError> {
-        // the transaction that this is a part of has its turn already
+        // this transaction already holds the lock
         migrator.set_locking(false).dangerous_set_table_name(self.applied);
         let known = migrator.iter().map(|step| step.version).max().unwrap_or(0);
         if found > known {

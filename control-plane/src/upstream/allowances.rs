@@ -1,4 +1,4 @@
-//! Allowances of subscriptions as upstream tells of them.
+//! Allowances of subscriptions in upstream's format.
 
 use headroom_api::pages::{
     CodexRateLimits, CodexWindow, Contribution, LatestWindows, SubscriptionWindow, SubscriptionWindowUse,
@@ -9,7 +9,7 @@ use crate::allowance::{Account, Owner, Window};
 use crate::clock::{UnixMs, iso};
 use crate::ledger::sums::percent;
 
-/// A Claude subscription; none where there is none among the accounts, the newest of which is first.
+/// The newest Claude subscription among the accounts, which are sorted newest first.
 pub(crate) fn anthropic(accounts: &[(Owner, Account)], now: UnixMs) -> Option<SubscriptionWindow> {
     let (_, account) = accounts.iter().find(|(owner, _)| owner.provider == "anthropic")?;
     let used = |name: &str| account.window(name).map(|window| window_use(Some(window), now));
@@ -52,7 +52,7 @@ fn window_use(window: Option<&Window>, now: UnixMs) -> SubscriptionWindowUse {
     }
 }
 
-/// A ChatGPT subscription; none where there is none among the accounts, the newest of which is first.
+/// The newest ChatGPT subscription among the accounts, which are sorted newest first.
 pub(crate) fn codex(accounts: &[(Owner, Account)], now: UnixMs) -> Option<CodexRateLimits> {
     accounts.iter().find_map(|(_, account)| {
         let window = |name: &str| account.window(name).map(|window| codex_window(window, now));

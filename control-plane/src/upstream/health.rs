@@ -1,10 +1,10 @@
-//! What `/health` and its like say as upstream's did.
+//! Parts of `/health` and similar pages that are the same as upstream's.
 
 use std::collections::BTreeMap;
 
 use headroom_api::pages::{Check, Config};
 
-/// The name under which upstream answered; scripts look for it.
+/// The name that upstream gives; scripts look for it.
 pub(crate) const SERVICE: &str = "headroom-proxy";
 
 /// The parts of upstream that this sidecar does not have.
@@ -30,7 +30,7 @@ pub(crate) fn config(store: &str) -> Config {
     }
 }
 
-/// How this sidecar was deployed, as `HEADROOM_DEPLOYMENT_*` say.
+/// How this sidecar was deployed, from `HEADROOM_DEPLOYMENT_*`.
 pub(crate) fn deployment(env: impl Fn(&str) -> Option<String>) -> BTreeMap<String, Option<String>> {
     let value =
         |name: &str| env(&format!("HEADROOM_DEPLOYMENT_{name}")).filter(|value| !value.trim().is_empty());

@@ -12,7 +12,7 @@ use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{Sums, percent, usd};
 use crate::originals::store::{Keep, OriginalSums};
 
-/// The outcome that is no reason to leave a request alone.
+/// The outcome of requests that were compressed.
 const COMPRESSED: &str = "compressed";
 
 /// Lifetime sums.
@@ -73,7 +73,7 @@ pub(crate) fn summary(total: &Sums, requests: &Requests, cost: headroom_api::pag
     }
 }
 
-/// Originals that are kept.
+/// The stored originals.
 pub(crate) fn compression(sums: &OriginalSums, keep: Keep) -> Compression {
     Compression {
         ccr_entries: sums.entries,
@@ -85,7 +85,7 @@ pub(crate) fn compression(sums: &OriginalSums, keep: Keep) -> Compression {
     }
 }
 
-/// In which formats the history can be had.
+/// The formats of the history.
 pub(crate) fn exports() -> Exports {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Exports {
@@ -104,7 +104,7 @@ pub(crate) fn retention() -> Retention {
     }
 }
 
-/// The forms in a request, each once, and what else was changed for the provider's cache.
+/// The forms in a request, each once, and other changes for the provider's cache.
 pub(crate) fn transforms_applied(record: &RequestRecord) -> Vec<String> {
     let outcomes = record.blocks.iter().map(|block| block.outcome.clone());
     let mut applied: Vec<String> = outcomes.filter(|outcome| !outcome.starts_with("skipped:")).collect();

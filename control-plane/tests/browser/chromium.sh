@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the path of a Chromium; unpacks one under target/ when there is none. Fails when none can be had.
+# Prints the path of a Chromium; unpacks one under target/ if there is none. Fails if none is available.
 #
-# The order: $CHROMIUM, one on PATH, what an earlier run unpacked, the npm package @sparticuz/chromium,
+# The order: $CHROMIUM, one on PATH, one from an earlier run, the npm package @sparticuz/chromium,
 # which holds the browser itself.
 set -euo pipefail
 
@@ -25,7 +25,7 @@ if [ ! -x "$folder/chromium" ]; then
     command -v npm >/dev/null && command -v node >/dev/null ||
         fail "no browser: install Chromium (Debian: apt-get install chromium), or Node.js with npm, or set CHROMIUM"
     mkdir -p "$target/chromium"
-    # Beside its final place, so that a second run at the same time sees all of it or nothing.
+    # In a temporary folder first, so that a second run at the same time sees all of it or nothing.
     new=$(mktemp -d "$target/chromium/new.XXXXXX")
     trap 'rm -rf "$new"' EXIT
     (cd "$new" && npm pack --silent "@sparticuz/chromium@$version" >/dev/null) || fail "npm could not get @sparticuz/chromium@$version"

@@ -28,7 +28,7 @@ def tell(what):
 
 def shot(page, name):
     page.evaluate("scrollTo(0, 0)")
-    # what lies over the page is as high as the window
+    # a layer over the page is as high as the window
     page.screenshot(path=os.path.join(SCREENSHOTS, f"{name}.png"), full_page=page.locator("dialog[open]").count() == 0)
 
 
@@ -39,7 +39,7 @@ def look(page, name):
         for scheme in ["light", "dark"]:
             page.emulate_media(color_scheme=scheme)
             page.mouse.move(0, 0)
-            # charts are drawn anew in the frame after the next
+            # charts are drawn again in the frame after the next
             page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
             where = f"{name}-{width}-{scheme}"
             shot(page, where)
@@ -110,19 +110,19 @@ def full(page):
     expect(tile(page, "Dollars saved")).to_contain_text(re.compile(r"\$[0-9.]+ with each tool output counted once"))
     for name in ["Dollars saved", "Added latency", "Provider's cache"]:
         expect(tile(page, name)).not_to_contain_text("NaN")
-    # names from requests are text, whatever they look like
+    # names from requests are text, even if they look like markup
     expect(page.locator("#tools")).to_contain_text(HOSTILE)
     assert page.locator("main img").count() == 0
-    # what was left alone, budgets, teams and keys
+    # missed outputs, budgets, teams and keys
     expect(page.locator("#missed")).to_contain_text("No gain")
     expect(page.locator("#budgets")).to_contain_text("team research")
     expect(page.locator("#budgets")).to_contain_text("used up")
     expect(page.locator("#users")).to_contain_text("research")
-    # a list that is longer opens
+    # a longer list can be opened
     expect(page.locator("#recent tbody tr")).to_have_count(6)
     page.locator("#recent").get_by_role("button", name="and 4 more").click()
     expect(page.locator("#recent tbody tr")).to_have_count(10)
-    # a failure of the provider is one, whatever was done to its request
+    # a failure of the provider counts as a failure, regardless of what was done to its request
     failed = page.locator("#recent tbody tr", has_text="Failed 529")
     expect(failed.first.locator(".chip")).to_have_text("Failed 529")
     assert page.locator("#recent tbody tr", has_text="Failed 529").locator(".chip.good").count() == 0
@@ -131,14 +131,14 @@ def full(page):
     tell("report")
     expect(tile(page, "Requests per minute")).to_contain_text("184 in all")
 
-    # what a chart shows can be read
+    # the values of a chart are readable
     chart = page.locator("#tokens-chart")
     chart.get_by_text("As a table").click()
     expect(chart.locator("caption")).to_have_text("Tokens per minute over the last hour")
     assert chart.locator("tbody tr").count() > 0
     assert "sent by clients" in chart.get_by_role("img").get_attribute("aria-label")
 
-    # the theme that was chosen stays
+    # the chosen theme stays
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.get_by_role("button", name="Theme: as the system").click()
     page.get_by_role("button", name="Theme: light").click()
@@ -359,7 +359,7 @@ def lost(page):
         expect(page.locator(f"#{name}")).to_contain_text(words)
         look(page, f"lost-{name}")
     tell("start")
-    # by itself, or at once when asked
+    # it reconnects by itself, or at once on request
     page.locator("#banner-retry").click()
     expect(page.locator("#state")).to_have_text("Live")
     expect(banner).to_be_hidden()
@@ -373,7 +373,7 @@ def main():
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
-        # a refused policy is an error on the console too; answers that are not 200 are wanted in some scenarios
+        # a refused policy is an error on the console too; some scenarios expect answers that are not 200
         noise = re.compile(r"Failed to load resource|net::ERR_")
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" and not noise.search(m.text) else None)
         page.on("pageerror", lambda error: problems.append(str(error)))

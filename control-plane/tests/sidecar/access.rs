@@ -1,4 +1,4 @@
-//! Who may see what.
+//! Access control of the pages.
 
 use std::process::Command;
 

@@ -1,11 +1,11 @@
-//! Budgets: what filters learn once one is used up.
+//! Budgets: the answer that filters get after one is used up.
 
 use headroom_api::v1::{LimitsRequest, ReportRequest};
 
 use crate::child::Sidecar;
 use crate::records::report;
 
-/// Of the records below each has 9,200 tokens and costs $0.0084.
+/// Each of the records below has 9,200 tokens and costs $0.0084.
 const BUDGETS: &str = r#"{"budgets": [
     {"per": "key", "window": "day", "tokens": 18000},
     {"per": "team", "of": "red", "window": "month", "usd": 0.01},

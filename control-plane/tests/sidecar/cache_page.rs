@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::child::Sidecar;
 use crate::records::{report, turn};
 
-/// A turn of a conversation with Claude, with a breakpoint behind its last message. The second line of its system
-/// prompt holds a date.
+/// A turn of a conversation with Claude, with a breakpoint after its last message. The second line of its system
+/// prompt contains a date.
 fn cached(sequence: u64, date: u32, messages: u64, read: u64, written: u64) -> RequestRecord {
     let prefixes: Vec<u64> = (1..=messages).collect();
     let point = Breakpoint {
@@ -43,7 +43,7 @@ fn cached(sequence: u64, date: u32, messages: u64, read: u64, written: u64) -> R
         cache_write_5m_tokens: written,
         ..Usage::default()
     };
-    // Each after the answer to the one before.
+    // Each starts after the answer to the previous one.
     let started_unix_ms = record.started_unix_ms - 100_000 + 10_000 * i64::try_from(sequence).unwrap();
     RequestRecord {
         started_unix_ms,
@@ -71,7 +71,7 @@ async fn the_bill_and_the_worst_causes_are_told() {
         cached(4, 30, 7, 0, 8_000),
     ];
     sidecar.grpc().await.report(reported(records.clone())).await.unwrap();
-    // A report that comes again counts nowhere.
+    // A repeated report is not counted.
     sidecar.grpc().await.report(reported(records)).await.unwrap();
     let page = sidecar.json("/stats-cache?since=24h").await;
     assert_eq!(page["totals"]["requests"], 4);
@@ -134,7 +134,7 @@ async fn the_bill_and_the_worst_causes_are_told() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert_eq!(sidecar.terminate().await, Some(0));
-    // It is the store's: another process says the same, and goes on from there.
+    // The figures are in the store: another process shows the same, and continues from there.
     let sidecar = Sidecar::start(dir.path()).await;
     assert_eq!(sidecar.json("/stats-cache?since=24h").await["totals"], page["totals"]);
     sidecar.grpc().await.report(reported(vec![cached(5, 30, 9, 8_000, 500)])).await.unwrap();

@@ -14,17 +14,17 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a condition may take to come true before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks this machine alone, whatever proxy the environment names.
+/// Connects directly to this machine, even if the environment names a proxy.
 pub(crate) fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy().timeout(PATIENCE)
 }
 
-/// As [`client_builder`] makes it.
+/// A client from [`client_builder`].
 pub(crate) fn client() -> reqwest::Client {
     client_builder().build().unwrap()
 }
 
-/// What the ready file says.
+/// The content of the ready file.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) pid: u32,
@@ -124,20 +124,20 @@ impl Sidecar {
         endpoint.connect().await.unwrap()
     }
 
-    /// The status and the body under a path.
+    /// The status and the body of a path.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let answer = client().get(format!("http://{}{path}", self.ready.http)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// The JSON under a path that must answer 200.
+    /// The JSON of a path, which must answer with 200.
     pub(crate) async fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    /// `kill -9`, while others still use it.
+    /// `kill -9`, while clients still use it.
     pub(crate) fn kill_now(&self) {
         let pid = self.ready.pid.to_string();
         assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! What gateways and SDKs ask for, as they ask for it.
+//! The requests of gateways and SDKs, in their own form.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn pets(count: usize) -> String {
     serde_json::to_string_pretty(&pets).unwrap()
 }
 
-/// What LiteLLM sends of a conversation: results without the calls that made them.
+/// The part of a conversation that LiteLLM sends: results without their calls.
 fn part(text: &str) -> Value {
     json!([{"role": "user", "content": "What failed?"}, {"role": "tool", "tool_call_id": "c1", "content": text}])
 }
@@ -111,7 +111,7 @@ async fn recorded_calls_are_answered_with_the_fields_and_rows_that_their_callers
         let headers: &[_] =
             if name.starts_with("compress-bypass") { &[("x-headroom-bypass", "true")] } else { &[] };
         let (found, answer) = post(&sidecar, &path, headers, sent).await;
-        // Rows that are no objects are the caller's mistake, and no failure here.
+        // Rows that are not objects are the caller's mistake, not a failure of the service.
         let expected = if status == 503 { 400 } else { status };
         assert_eq!(found, expected, "{name}: {answer}");
         let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -168,7 +168,7 @@ async fn a_row_becomes_the_same_bytes_whatever_stands_around_it() {
         let among = compress(&sidecar, &[("x-headroom-stack", "other")], &body).await;
         assert_eq!(&among["messages"][3], row, "{mode}");
         assert_eq!(among["messages"][4]["content"], row["content"], "{mode}: it refers to no other row");
-        // what was given comes back as it is, with its hash
+        // compressed rows are returned unchanged, with their hashes
         let again = json!({"model": "m", "messages": among["messages"], "config": config});
         let again = compress(&sidecar, &[], &again).await;
         assert_eq!(again["messages"], among["messages"], "{mode}");
@@ -205,7 +205,7 @@ async fn nothing_is_left_out_unless_the_caller_can_ask_for_it_and_then_it_can_be
     let (_, found) = get(format!("/v1/retrieve/{hash}?query=refused"), "me").await;
     assert!(found["original_content"].as_str().unwrap().contains("connection refused"), "{found}");
     assert_eq!(get(format!("/v1/retrieve/{hash}"), "you").await.0, 404);
-    // an old marker is listed for whose it is, and nothing else that looks like one
+    // an old marker is listed only for its tenant, and text that only looks like a marker is not listed
     let old = part(&format!(
         "[headroom: 1 of 2 lines left out. Full text: headroom_retrieve hash={hash}] and headroom_retrieve hash=0123456789abcdef01234567, headroom_retrieve hash=é"
     ));
@@ -379,7 +379,7 @@ async fn hostile_calls_are_refused_or_pass_and_the_next_is_answered() {
         let messages = row.split_once('[').unwrap().1.rsplit_once(']').unwrap().0;
         assert!(answer.starts_with(&format!("{{\"messages\":[{messages}]")), "byte for byte: {}", &answer[..200]);
     }
-    // as many at once as nobody sends
+    // more at once than any client sends
     let body = json!({"model": "m", "messages": part(&log(200))}).to_string();
     let calls: Vec<_> = (0..600)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! The dashboard in a real browser. Skipped, with a line that says so, where there is no browser.
+//! The dashboard in a real browser. Skipped, with a message, if there is no browser.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::child::{Sidecar, client};
 use crate::records::{record, report};
 
 const TOKEN: (&str, &str) = ("HEADROOM_TOKEN", "s3cret-t0ken");
-/// What a tool, a model and a project may call themselves.
+/// A possible name of a tool, a model or a project.
 const HOSTILE: &str = "<img src=x onerror=\"document.title=1\">";
 
-/// What is needed to drive a browser.
+/// The programs that drive a browser.
 struct Browser {
     python: PathBuf,
     chromium: String,
 }
 
-/// `None` where there is none; standard error says why.
+/// `None` if there is none; standard error has the reason.
 fn browser() -> Option<&'static Browser> {
     static BROWSER: OnceLock<Option<Browser>> = OnceLock::new();
     let found = BROWSER.get_or_init(|| install().map_err(|why| eprintln!("skipped: {why}")).ok());
@@ -36,11 +36,11 @@ fn install() -> Result<Browser, String> {
     let environment = target().join("browser-venv");
     let python = environment.join("bin/python");
     let marker = environment.join("installed-requirements.txt");
-    // Each test may be a process of its own: the second waits for what the first installs.
+    // Each test may run in a separate process: the second waits for the installation of the first.
     let lock = std::fs::File::create(environment.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     if std::fs::read_to_string(&marker).ok().as_ref() != Some(&wanted) {
-        // `--clear` empties what a link leads to, which others may use.
+        // `--clear` would empty the target of a link, which may be shared.
         if environment.is_symlink() {
             std::fs::remove_file(&environment).unwrap();
         }
@@ -65,12 +65,12 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
 }
 
-/// The folder that cargo builds into: the program lies in `target/PROFILE`.
+/// The folder that cargo builds into: the program is in `target/PROFILE`.
 fn target() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_headroomd")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// Runs a scenario; `asked` does what each of its lines asks for.
+/// Runs a scenario; `asked` carries out each line that the scenario prints.
 async fn drive(browser: &'static Browser, scenario: &str, url: &str, mut asked: impl AsyncFnMut(&str)) {
     let screenshots = target().join("dashboard");
     std::fs::create_dir_all(&screenshots).unwrap();
@@ -113,7 +113,7 @@ fn block(tool: &str, kind: &str, outcome: &str, before: u32, after: u32) -> Bloc
     }
 }
 
-/// Requests of the last year, the last day and the last hour, with all that a page may have to show.
+/// Requests of the last year, the last day and the last hour, with everything that a page can show.
 fn rich() -> ReportRequest {
     let now = now_ms();
     let models = ["claude-sonnet-4-5-20250929", "claude-opus-4-5", "gpt-5", "gemini-2.5-pro", HOSTILE];
@@ -154,7 +154,7 @@ fn rich() -> ReportRequest {
     all
 }
 
-/// What a filter tells of a request's texts.
+/// A filter's report of a request's texts.
 fn logged(request_id: &str) -> LoggedMessages {
     let before = format!("{HOSTILE}\n{}", "a line of the log\n".repeat(60));
     let output = |index, after: &str| LoggedBlock {
@@ -173,7 +173,7 @@ fn logged(request_id: &str) -> LoggedMessages {
     }
 }
 
-/// A sidecar that has all of [`rich`], shows texts, and keeps a budget that is used up.
+/// A sidecar that has all of [`rich`], shows texts, and has a used-up budget.
 async fn full(dir: &Path) -> Sidecar {
     let budgets = r#"{"budgets":[{"per":"team","window":"hour","usd":0.01},{"per":"all","window":"month","tokens":900000000}]}"#;
     let sidecar = Sidecar::start_with(dir, &["--log-messages"], &[("HEADROOM_BUDGETS", budgets)]).await;
@@ -231,7 +231,7 @@ async fn the_cache_page_tells_what_was_lost_and_says_so_where_headroomd_does_not
     drive(browser, "cached", &url(&sidecar), async |_| {}).await;
 }
 
-/// The tests of the page would show nothing if headroomd answered something else.
+/// The tests of the page would prove nothing if headroomd answered differently.
 #[test]
 fn the_cache_page_that_the_browser_is_shown_has_the_shape_of_headroomds() {
     let Ok(printed) = run(Command::new("python3").arg(scripts().join("cache.py"))) else { return };

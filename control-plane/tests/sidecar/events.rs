@@ -1,4 +1,4 @@
-//! Statistics as they change.
+//! The stream of changing statistics.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Asking a real `headroomd` for memory, and what holds of it whatever happens.
+//! Requests to the memory of a real `headroomd`, and its guarantees in all cases.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::child::{PATIENCE, Sidecar, client};
 
-/// The status and the answer of `/v1/memory/NAME`; `None`: nobody answered.
+/// The status and the answer of `/v1/memory/NAME`; `None`: there was no answer.
 pub(crate) async fn try_ask(
     sidecar: &Sidecar,
     name: &str,
@@ -19,7 +19,7 @@ pub(crate) async fn try_ask(
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = request.send().await.ok()?;
         let status = answer.status().as_u16();
-        // asked too often: it says so, and is asked again
+        // too many requests: it answers 429, and this tries again
         if status == 429 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
@@ -38,7 +38,7 @@ pub(crate) fn save(project: &str, content: &str) -> Value {
     json!({"project": project, "agent": "claude-code", "via": "mcp", "facts": [{"content": content}]})
 }
 
-/// Saves, changes and forgets until nobody answers; notes what was acknowledged, and what was asked for last.
+/// Saves, changes and deletes until there is no answer; records what was acknowledged, and the last request.
 pub(crate) async fn work_until_killed(
     sidecar: &Sidecar,
     worker: usize,
@@ -54,7 +54,7 @@ pub(crate) async fn work_until_killed(
         if n % 3 == 1 {
             let content = format!("worker fact {name} second");
             let change = json!({"project": "/p", "memory_id": id, "new_content": content});
-            // what is not acknowledged may have happened, or not
+            // an operation without an acknowledgement may have happened or not
             let before = known.remove(&id);
             let Some((200, _)) = try_ask(sidecar, "update", &change, &[]).await else { return };
             drop(before);
@@ -98,7 +98,7 @@ pub(crate) async fn nothing_is_lost_or_doubled(sidecar: &Sidecar, known: &BTreeM
     }
 }
 
-/// Waits until so many facts are there.
+/// Waits until there are this many facts.
 pub(crate) async fn wait_for_facts(sidecar: &Sidecar, facts: usize) {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! What does not work is named, and what does goes on.
+//! Broken parts are named, and the other parts continue to work.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use sqlx::Connection as _;
 use crate::child::{PATIENCE, Sidecar};
 use crate::records::report;
 
-/// What `/readyz` says once a condition holds.
+/// The answer of `/readyz` after a condition becomes true.
 async fn ready_when(sidecar: &Sidecar, holds: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! The health check of an image that holds nothing but `headroomd`.
+//! The health check of an image that contains only `headroomd`.
 
 use std::process::{Command, Output};
 

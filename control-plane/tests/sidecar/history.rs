@@ -28,7 +28,7 @@ async fn history_has_the_shape_of_the_original() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
     let mut report = report("vm", 1..=5);
-    // of five requests, three bring no tool output that was not in one before
+    // three of the five requests have no new tool output
     for tokens in report.records.iter_mut().skip(2).filter_map(|record| record.tokens.as_mut()) {
         (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after) = (0, 0);
     }

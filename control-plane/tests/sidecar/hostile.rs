@@ -1,4 +1,4 @@
-//! What nobody should send is refused in plain words, and nothing is lost or counted for it.
+//! Invalid input is refused in plain words, and nothing is lost or counted because of it.
 
 use headroom_api::v1::{ReportRequest, RequestRecord};
 use tonic::Code;

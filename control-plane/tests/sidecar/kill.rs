@@ -9,9 +9,9 @@ use crate::records::{SAVED, report};
 
 /// Records per report.
 const BATCH: u64 = 50;
-/// Times that the sidecar is killed.
+/// Number of times that the sidecar is killed.
 const KILLS: u64 = 8;
-/// Records that land before the last kill: `HEADROOM_KILL_RECORDS`, or as many as a quick run can afford.
+/// Records that are stored before the last kill: `HEADROOM_KILL_RECORDS`, or enough for a quick run.
 const RECORDS: u64 = 5_000;
 
 /// Reports as a filter does: one at a time, from the first sequence that is not acknowledged.
@@ -49,7 +49,7 @@ async fn killing_it_again_and_again_under_load_loses_and_doubles_nothing() {
                 })
             })
             .collect();
-        // somewhere in the middle of a report, and each round somewhere else
+        // in the middle of a report, at a different point in each round
         let enough = records / KILLS + 7 * round;
         let (mut deadline, mut before) = (Instant::now() + PATIENCE, 0);
         while landed.load(Ordering::SeqCst) < enough {

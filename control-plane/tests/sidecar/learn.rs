@@ -1,4 +1,5 @@
-//! The live learner: what tool calls of requests that pass teach, in the files of a project on this machine.
+//! The live learner: lessons from the tool calls of passing requests, in the files of a project on this
+//! machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Memory over HTTP: what is kept is found by those whose it is, and by nobody else; what is killed keeps its word.
+//! Memory over HTTP: only the owners find a fact, and acknowledged facts survive a kill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::child::{PATIENCE, Sidecar};
 use crate::facts::{ask, nothing_is_lost_or_doubled, save, try_ask, wait_for_facts, work_until_killed};
 
-/// Times that the sidecar is killed.
+/// Number of times that the sidecar is killed.
 const KILLS: usize = 6;
-/// Saves before each kill, at least.
+/// Minimum number of saves before each kill.
 const SAVES: usize = 40;
 
 fn contents(answer: &Value, list: &str) -> Vec<String> {
@@ -46,7 +46,7 @@ async fn a_fact_is_kept_for_its_project_with_what_is_close_to_it() {
     let elsewhere = ask(&sidecar, "search", json!({"project": "/q", "query": "port server"})).await;
     assert_eq!(elsewhere["found"], json!([]));
 
-    // a project that is not known
+    // an unknown project
     let homeless = ask(&sidecar, "save", save("", "The user's timezone is Europe/Berlin")).await;
     assert_eq!(homeless["saved"][0]["scope"], "user");
     assert!(homeless["hint"].as_str().unwrap().contains("not known"), "{homeless}");
@@ -182,7 +182,7 @@ async fn what_memory_consists_of_is_told_truly() {
     assert_eq!(sidecar.json("/health").await["config"]["memory"], true);
     drop(sidecar);
 
-    // a damaged file, and a folder that holds no model
+    // a damaged file, and a folder without a model
     let store = dir.path().join("memory.db");
     for beside in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{beside}", store.display())).ok();

@@ -1,4 +1,5 @@
-//! What requests and answers say is shown where both sides say so, and stored nowhere.
+//! Texts of requests and answers are shown if both filter and sidecar have it switched on, and are
+//! never stored.
 
 use headroom_api::v1::{LoggedMessages, ReportRequest};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Reasoning that providers did not use because something before it had changed: whose change it was, everywhere
-//! where an operator looks.
+//! Reasoning that providers ignored because something before it had changed: who made the change, on every page
+//! for operators.
 
 use headroom_api::v1::{PrefixMismatchSource, ReportRequest, RequestRecord};
 
@@ -42,7 +42,7 @@ async fn it_is_shown_whose_change_lost_reasoning_goes_back_to() {
     );
     assert_eq!(sidecar.terminate().await, Some(0));
 
-    // The request before is looked for in the store.
+    // The previous request is found in the store.
     let sidecar = Sidecar::start(dir.path()).await;
     let again = mismatched(turn(3, &[1, 2, 3, 4], &[1, 21, 31, 41]), listed);
     let clients = mismatched(turn(4, &[1, 9, 39], &[1, 91, 32]), PrefixMismatchSource::Refusal);

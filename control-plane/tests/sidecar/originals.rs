@@ -1,4 +1,4 @@
-//! Originals over gRPC: kept before they are acknowledged, and given back as they were.
+//! Originals over gRPC: durable before the acknowledgement, and returned unchanged.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the pages say.
+//! The content of the pages.
 
 use headroom_api::v1::{RateLimit, SessionEnd, WebSocketSession};
 use serde_json::Value;
@@ -158,7 +158,7 @@ async fn a_request_of_the_doctor_is_acknowledged_and_counts_nowhere() {
     );
     let (_, text) = sidecar.get("/metrics").await;
     assert!(text.contains("headroom_requests_total 0"), "{text}");
-    // What is counted afterwards has the first place.
+    // The newest record comes first.
     sidecar.grpc().await.report(crate::records::report("vm", 3..=3)).await.unwrap();
     assert_eq!(sidecar.json("/stats").await["requests"]["total"], 1);
 }

@@ -1,4 +1,4 @@
-//! The newest requests: found again, summed up by conversation and by name.
+//! The newest requests: search, and sums by conversation and by name.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::child::Sidecar;
 use crate::records::{record, report};
 use headroom_api::v1::ReportRequest;
 
-/// Thirty requests of three conversations, the last of which nobody can tell; every tenth has failed.
+/// Thirty requests of three conversations, the last of which is unknown; every tenth has failed.
 async fn reported(sidecar: &Sidecar) {
     let mut reported = report("vm", 1..=30);
     for (n, record) in reported.records.iter_mut().enumerate() {
@@ -130,7 +130,7 @@ async fn names_and_outputs_that_were_left_alone_are_summed_up() {
     (more.blocks[1].tool, more.request_id) = ("<b>".to_owned(), "hr_more".to_owned());
     let more = ReportRequest { records: vec![more], ..report("more", []) };
     sidecar.grpc().await.report(more).await.unwrap();
-    // sums over everything may be a few seconds old; nobody has asked for them yet
+    // sums over everything may be a few seconds old; this is the first request for them
     let page = sidecar.json("/stats-recent").await;
     let missed = &page["missed"][0];
     assert_eq!(

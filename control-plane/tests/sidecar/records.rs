@@ -1,4 +1,4 @@
-//! Records as a filter would make them.
+//! Records in the form of a filter's.
 
 use headroom_api::v1::{
     BlockRecord, PrefixDigests, ReportRequest, RequestOutcome, RequestRecord, Timings, Tokens, Usage,
@@ -93,8 +93,8 @@ pub(crate) fn report(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> R
     }
 }
 
-/// The same as a turn of a conversation: what stands before each message as the client sent it, and as it was
-/// forwarded.
+/// The same as a turn of a conversation, with the digests of the messages as the client sent them and as they
+/// were forwarded.
 pub(crate) fn turn(sequence: u64, client: &[u64], forwarded: &[u64]) -> RequestRecord {
     let digests = |prefixes: &[u64]| PrefixDigests {
         system: 5,

@@ -1,4 +1,4 @@
-//! Reports land exactly once.
+//! Each report is counted exactly once.
 
 use crate::child::Sidecar;
 use crate::records::{SAVED, record, report};

@@ -16,7 +16,7 @@ async fn each_request_is_a_line_and_savings_in_lines_outlive_a_kill() {
     sidecar.kill_now();
     drop(sidecar);
     let sidecar = Sidecar::start_with(dir.path(), &arguments, &[]).await;
-    // what was acknowledged is there, and what comes again is not counted again
+    // acknowledged records are there, and repeated ones are not counted again
     sidecar.grpc().await.report(report("vm", 4..=6)).await.unwrap();
     let stats = sidecar.json("/stats").await;
     assert_eq!((&stats["requests"]["total"], &stats["tokens"]["saved"]), (&6.into(), &(6 * SAVED).into()));

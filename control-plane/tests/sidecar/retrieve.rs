@@ -1,4 +1,4 @@
-//! Originals over HTTP, under the names of upstream Headroom.
+//! Originals over HTTP, under upstream's names.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn an_original_is_given_whole_in_lines_and_by_what_matches() {
                "original_item_count": 60, "compressed_item_count": null, "tool_name": "Bash", "kind": "log",
                "retrieval_count": 1})
     );
-    // rows come as they are spelled: neither keys nor numbers are touched
+    // rows are returned as spelled: neither keys nor numbers change
     let (_, found) = sidecar.get(&format!("/v1/retrieve/{}?query=row%2042", table.hash)).await;
     let start = format!("{{\"hash\":\"{}\",\"query\":\"row 42\",\"results\":[", table.hash);
     assert!(found.starts_with(&start) && found.contains(&rows[42]), "{found}");
@@ -54,7 +54,7 @@ async fn an_original_is_given_whole_in_lines_and_by_what_matches() {
     assert_eq!(empty["original_content"], lines);
 }
 
-/// Resident memory of a process now, and the most that it ever had. Kilobytes.
+/// Resident memory of a process now, and its maximum so far. Kilobytes.
 fn resident(pid: u32) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
@@ -67,7 +67,7 @@ async fn eight_queries_at_once_over_a_large_original_take_little_more_than_eight
     const AT_ONCE: u64 = 8;
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
-    // Short lines, rows of a list, and a text inside JSON: what a query looks through comes in these.
+    // Short lines, rows of a list, and a text inside JSON: the shapes that a query searches.
     let lines = "a\n".repeat(1_000_000) + "the needle\n";
     let rows = format!("[{}\"the needle\"]", "1,".repeat(1_000_000));
     let wrapped = json!({"content": lines}).to_string();
@@ -87,8 +87,8 @@ async fn eight_queries_at_once_over_a_large_original_take_little_more_than_eight
         let megabytes = |bytes: u64| bytes >> 20;
         let size = text.len() as u64;
         eprintln!("{} MB, {AT_ONCE} at once: {} MB more", megabytes(size), megabytes(taken));
-        // Of each: its text, what it was read from, and where it is a string, the string; and what connections take. 32 bytes a
-        // line would be 256 MB.
+        // For each: its text, the source of the text, and the string if it is one; and the memory of connections. 32
+        // bytes per line would be 256 MB.
         assert!(taken <= AT_ONCE * 4 * size + (16 << 20), "{} MB", megabytes(taken));
     }
 }
@@ -190,7 +190,7 @@ async fn figures_of_originals_are_on_every_page_that_shows_some() {
     client.admit(request("", vec![text.clone(), forged])).await.unwrap();
     assert_eq!(sidecar.get(&format!("/v1/retrieve/{}", text.hash)).await.0, 200);
     assert_eq!(sidecar.get("/v1/retrieve/0123456789abcdef01234567").await.0, 404);
-    // the reading is written before what is admitted after it
+    // the read is written before later admissions
     client.admit(request("", vec![original("a third")])).await.unwrap();
     client.admit(request("", vec![text.clone()])).await.unwrap();
 
@@ -221,7 +221,7 @@ async fn figures_of_originals_are_on_every_page_that_shows_some() {
     }
 }
 
-/// The notation of a form's marker, or two words of a row: what is there is never said not to be.
+/// The notation of a form's marker, or two words of a row: an answer never denies text that exists.
 #[tokio::test]
 async fn a_query_finds_what_most_rows_have() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What is one tenant's is nobody else's.
+//! The data of one tenant is visible to no one else.
 
 use headroom_api::v1::{MemoryCallRequest, RetrieveRequest};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ async fn a_tenants_token_opens_its_originals_and_nothing_else() {
     let mut grpc = sidecar.originals().await;
     let (of_red, of_blue) = (original("a text of red"), original("a text of blue"));
     grpc.admit(shown(request("red", vec![of_red.clone()]), "0perator")).await.unwrap();
-    // who shows a tenant's token need not name the tenant
+    // a caller with a tenant's token need not name the tenant
     grpc.admit(shown(request("", vec![of_blue.clone()]), BLUE)).await.unwrap();
 
     let path = |hash: &str| format!("/v1/retrieve/{hash}");
@@ -176,7 +176,7 @@ async fn what_is_purged_is_gone_and_a_dry_run_deletes_nothing() {
     let (_, purged) = purge(json!({"all": true})).await;
     assert_eq!((&purged["originals"], &purged["requests"]), (&json!(1), &json!(1)));
     assert_eq!(sidecar.json("/stats").await["requests"]["total"], 0);
-    // it counts on from nothing, and counts nothing twice
+    // it starts again from zero, and counts nothing twice
     sidecar.grpc().await.report(crate::records::report("vm", 1..=6)).await.unwrap();
     assert_eq!(sidecar.json("/stats").await["requests"]["total"], 2);
     assert_eq!(sidecar.terminate().await, Some(0));
@@ -237,7 +237,7 @@ async fn a_tenants_token_opens_compression_for_that_tenant_in_either_header() {
     assert_eq!(call(&[("authorization", &bearer), ("x-headroom-user-id", "blue")]).await.0, 403);
     let operator = [("authorization", "Bearer 0perator")];
     assert_eq!(call(&operator).await.0, 200);
-    // our own header decides alone
+    // our own header has priority
     assert_eq!(call(&[operator[0], ("x-headroom-proxy-token", "wrong")]).await.0, 401);
     assert_eq!(call(&[operator[0], ("x-headroom-proxy-token", "")]).await.0, 401);
     assert_eq!(call(&[("authorization", "Bearer x"), ("x-headroom-proxy-token", "0perator")]).await.0, 200);

@@ -1,7 +1,8 @@
-//! The bill of real sessions of Claude Code, from the usage in their logs, once per message: what the ledger says is
-//! compared with a sum that is made here, in whole nano-dollars from the prices that Anthropic publishes.
+//! The bill of real sessions of Claude Code, from the usage in their logs, once per message. The ledger's result is
+//! compared with a sum that the test computes, in whole nano-dollars from the prices that Anthropic publishes.
 //!
-//! The logs are no part of the repository. `HEADROOM_SESSIONS=DIR` names a folder with `*.jsonl` in it, at any depth.
+//! The logs are not part of the repository. `HEADROOM_SESSIONS=DIR` names a folder that contains `*.jsonl`, at any
+//! depth.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +59,7 @@ fn messages(paths: &[PathBuf]) -> BTreeMap<String, (String, Value)> {
     messages
 }
 
-/// What a message cost.
+/// The cost of a message.
 fn cost(model: &str, usage: &Value) -> i64 {
     let (_, price) = PRICES.iter().find(|(name, _)| model.starts_with(name)).expect("a price of the model");
     let tokens = |value: &Value| value.as_i64().unwrap_or(0);

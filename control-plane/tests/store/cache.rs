@@ -1,5 +1,5 @@
-//! Why requests read less from the cache than they could have. Histories are played to a provider's cache, which knows
-//! nothing of Headroom; records are made as the filter makes them; and each request has to get the reason that the
+//! Why requests read less from the cache than they could have. Histories are played to a provider's cache, which is
+//! independent of Headroom; records are the same as the filter's; and each request must get the reason that the
 //! history was written for.
 
 use headroom_api::names::miss_reason_name;
@@ -31,7 +31,7 @@ struct Desk {
     /// Seconds since it began.
     now: u64,
     sequence: u64,
-    /// Without a layout, as records of older filters.
+    /// Whether records have no layout, as those of older filters.
     is_old: bool,
 }
 
@@ -49,12 +49,12 @@ impl Desk {
         }
     }
 
-    /// One request, so many seconds after the one before.
+    /// Sends one request, `after` seconds after the previous one.
     async fn send(&mut self, after: u64, body: &Value) -> CacheVerdict {
         self.forward(after, body, body).await
     }
 
-    /// The same, where another body is forwarded than the client has sent.
+    /// The same, if the forwarded body differs from the client's.
     async fn forward(&mut self, after: u64, body: &Value, forwarded: &Value) -> CacheVerdict {
         let record = self.record(after, body, forwarded);
         self.report(record).await
@@ -140,7 +140,7 @@ fn text(turn: usize) -> String {
     format!("{turn}: {}", "what was said in this turn, in words. ".repeat(60))
 }
 
-/// A request with so many messages; roles take turns.
+/// This many messages with alternating roles.
 fn messages(count: usize) -> Vec<Value> {
     (0..count)
         .map(|turn| {
@@ -150,7 +150,7 @@ fn messages(count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// Puts a breakpoint behind the last block.
+/// Adds a breakpoint after the last block.
 fn marked(mut messages: Vec<Value>, ttl: &str) -> Vec<Value> {
     let blocks = messages.last_mut().unwrap()["content"].as_array_mut().unwrap();
     blocks.last_mut().unwrap()["cache_control"] = json!({"type": "ephemeral", "ttl": ttl});
@@ -193,7 +193,7 @@ async fn a_conversation_that_only_grows_misses_nothing() {
             let told = desk.send(60, &body).await;
             assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "turn {turn}: {told:?}");
         }
-        // Asked again, gone back, and on from there: nobody has changed anything.
+        // The client asks again, goes back, and continues from there: nothing has changed.
         for (count, last) in [(23, None), (11, None), (11, Some("another question")), (13, None)] {
             let mut asked = messages(count);
             if let Some(last) = last {
@@ -227,7 +227,7 @@ async fn first_requests_have_nothing_to_read() {
         let told = desk.send(5, &body).await;
         assert_eq!((reason(&told), told.lost_tokens), ("first_request", 0), "{told:?}");
     }
-    // What another conversation with the same prompt has written is read, and nothing is missed.
+    // The entries of another conversation with the same prompt are read, and nothing is missed.
     let mut desk = Desk::new().await;
     desk.send(0, &claude(&system("Be brief."), messages(1))).await;
     let mut other = messages(1);
@@ -262,7 +262,7 @@ async fn what_has_lived_its_time_has_lapsed() {
         let other = if body["model"] == SONNET { claude(system, other) } else { chat(system, other) };
         assert_eq!(reason(&desk.send(gaps[1], &other).await), "lifetime_lapsed");
     }
-    // An hour, where the request asks for it.
+    // An hour, if the request asks for it.
     let mut desk = Desk::new().await;
     let hour = |count| {
         let mut body = claude(system, messages(count));
@@ -339,7 +339,7 @@ async fn the_line_of_a_system_prompt_that_changed_is_told() {
                 told.classes().filter_map(headroom_api::names::volatile_class_name).collect();
             assert_eq!(classes, [class], "{after}");
         }
-        // In a conversation of its own: nobody reads what the one before has written.
+        // In a separate conversation: nothing reads the entries of the previous one.
         let mut desk = Desk::new().await;
         desk.send(0, &claude(&system(before), messages(1))).await;
         let mut other = messages(1);
@@ -348,7 +348,7 @@ async fn the_line_of_a_system_prompt_that_changed_is_told() {
         assert_eq!((reason(&told), told.line), ("system_changed", 3), "{before}: {told:?}");
         assert!(told.lost_tokens > 500, "{told:?}");
     }
-    // What Claude Code says of billing is no part of it.
+    // Claude Code's billing line is not part of it.
     let mut desk = Desk::new().await;
     let billed = |said: &str, count| {
         let mut body = claude(&system("Be brief."), messages(count));
@@ -378,7 +378,7 @@ async fn whoever_edits_history_is_told_with_the_message() {
             assert_eq!((reason(&told), told.message), ("history_edited_by_client", message), "{told:?}");
             assert!(told.lost_tokens > 1_000);
         }
-        // The same where only what was forwarded is another one.
+        // The same if only the forwarded body differs.
         let same = longer(&|_| {});
         for edited in [&changed, &gone] {
             let mut desk = Desk::new().await;
@@ -407,7 +407,7 @@ async fn what_is_too_short_is_not_cached() {
         let told = desk.send(10, &bodies[1]).await;
         assert_eq!((reason(&told), told.rewritten_tokens), ("below_minimum", 0), "{told:?}");
     }
-    // What another model caches, Opus 4.5 does not.
+    // Opus 4.5 has a higher minimum than other models.
     let mut desk = Desk::new().await;
     let opus = |count| with(self::claude("Be brief.", messages(count)), "model", json!("claude-opus-4-5"));
     desk.send(0, &opus(3)).await;
@@ -428,7 +428,7 @@ async fn without_a_breakpoint_nothing_is_kept() {
     // A new conversation with that prompt.
     let hello = with(bare(1), "messages", json!([{"role": "user", "content": "Hello."}]));
     assert_eq!(reason(&desk.send(10, &hello).await), "no_breakpoint");
-    // One on the system prompt leaves out the messages.
+    // A breakpoint on the system prompt does not cover the messages.
     let mut desk = Desk::new().await;
     let half = |count| {
         let mut body = claude(&system("Be brief."), messages(count));
@@ -453,7 +453,7 @@ async fn a_breakpoint_looks_back_over_twenty_blocks() {
         json!({"role": "user", "content": blocks})
     };
     for (count, expected) in [(18, "none"), (19, "look_back_missed"), (40, "look_back_missed")] {
-        // One block before, an answer, and so many blocks.
+        // One block before, an answer, and then this many blocks.
         let mut desk = Desk::new().await;
         desk.send(0, &claude(&system("Be brief."), messages(1))).await;
         let mut longer = messages(2);
@@ -529,7 +529,8 @@ async fn what_is_lost_costs_what_writing_costs_more_than_reading() {
     assert_eq!(told.lost_nanousd, expected);
     let sums = desk.sums().await;
     assert_eq!((sums.lost_nanousd, sums.missed_requests), (expected, 1));
-    // An hour would have rescued it, at an hour's price for all that was written but not again.
+    // A lifetime of an hour would have avoided it, at an hour's price for everything that was written for the first
+    // time.
     let written = sums.written_tokens - sums.rewritten_tokens;
     assert_eq!((sums.hour_requests, sums.hour_nanousd), (1, expected - written * (6_000 - 3_750)));
     assert_eq!(sums.keep_alive_requests, 1);

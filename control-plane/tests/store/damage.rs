@@ -1,4 +1,4 @@
-//! A file that is damaged while the sidecar runs: set aside when that is found, and what can be read of it stays.
+//! A file that is damaged while the sidecar runs: it is set aside when that is found, and its readable rows stay.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -26,11 +26,11 @@ async fn open(path: &Path) -> Renewing<SqlLedger> {
     Renewing::open(&Database::File(path.to_owned()), Arc::new(now_ms)).await.unwrap()
 }
 
-/// Moves everything from the journal into the file, and writes over a part of it behind the back of the store's connections.
+/// Moves everything from the journal into the file, and overwrites a part of it without the store's connections.
 async fn break_pages(path: &Path, pages: std::ops::Range<u64>) -> u64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    // what the store's connections have read is out of date for them after this
+    // after this the caches of the store's connections are out of date
     sqlx::query("INSERT INTO meta VALUES ('broken', '1') ON CONFLICT (name) DO UPDATE SET value = '2'")
         .execute(&mut conn)
         .await
@@ -74,7 +74,7 @@ async fn a_page_damaged_anywhere_while_it_runs_costs_no_more_than_what_it_held()
         }
         let kept = store.recent(100).await.unwrap().len();
         let total = requests(&store).await;
-        // where SQLite keeps its list of tables is damaged, none of them can be read
+        // if SQLite's list of tables is damaged, no table can be read
         unlisted += u32::from(total < 20);
         assert!(kept >= 4 || total < 20, "page {page}: {kept}, {total}");
         if let Some(aside) = store.watch().set_aside() {
@@ -85,7 +85,7 @@ async fn a_page_damaged_anywhere_while_it_runs_costs_no_more_than_what_it_held()
             assert!(damaged.unwrap().1 > 0);
         }
         store.close().await;
-        // what took its place is sound
+        // its replacement is sound
         let again = SqlLedger::open(&Database::File(path), now_ms()).await.unwrap();
         assert!(again.set_aside().is_none() || store.watch().set_aside().is_none(), "page {page}");
         page += 1;
@@ -107,7 +107,7 @@ async fn a_file_that_is_no_database_any_more_is_replaced_and_reports_land() {
     assert_eq!(appended.unwrap().acknowledged, [22]);
     assert!(store.watch().set_aside().is_some());
     assert_eq!(requests(&store).await, 2);
-    // who asks at the same time is answered as well
+    // concurrent callers get an answer too
     let (one, other) = tokio::join!(store.check(), store.tallies());
     one.unwrap();
     other.unwrap();
@@ -163,7 +163,7 @@ async fn facts_that_can_be_read_outlive_the_damage_of_others_and_are_found_by_th
         }
         let added = store.save(&holder, &[memory::draft("A new fact about the theme")], now).await;
         added.unwrap_or_else(|error| panic!("page {page}: {error}"));
-        // what was broken may be met by reading alone
+        // reading alone may find the damage
         let kept = store.list(&me, None, None, 100).await.unwrap();
         let theme = store.matching(&me, &["theme".to_owned()], now, 9).await.unwrap();
         if watch.set_aside().is_some() {
@@ -177,7 +177,7 @@ async fn facts_that_can_be_read_outlive_the_damage_of_others_and_are_found_by_th
             assert!(found.iter().all(|(stored, _)| stored.fact.ended.is_none()));
         } else {
             assert_eq!(kept.len(), 60, "page {page}");
-            // in some pages of the text index SQLite does not notice it
+            // SQLite does not notice the damage in some pages of the text index
             unheard += usize::from(theme.is_empty());
         }
         store.close().await;

@@ -1,4 +1,4 @@
-//! The suite on a file of JSON Lines, and what such a file can suffer.
+//! The suite on a file of JSON Lines, and damage to such a file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +24,7 @@ async fn open(path: &Path) -> SqlLedger {
     try_open(path).await.unwrap()
 }
 
-/// Everything that a store shows.
+/// Everything that a store contains.
 async fn shown(store: &SqlLedger) -> String {
     let shown = (
         store.epoch(),
@@ -47,7 +47,7 @@ macro_rules! on_jsonl {
             async fn $test() {
                 let dir = tempfile::tempdir().unwrap();
                 let path = path(dir.path());
-                // one process has it, so that both are the same
+                // only one process may open it, so both are the same
                 let store = open(&path).await;
                 suite::$test(&store, &store).await;
                 let before = shown(&store).await;
@@ -95,7 +95,7 @@ mod of_originals {
     );
 }
 
-/// A file with two reports, and what the store shows after each.
+/// A file with two reports, and the content of the store after each.
 async fn two_reports(path: &Path) -> (usize, Vec<u8>) {
     let store = open(path).await;
     suite::report(&store, "vm", 1..=3).await;
@@ -120,7 +120,7 @@ async fn a_report_is_in_the_file_as_a_whole_or_not_at_all_wherever_the_file_ends
         assert!(store.set_aside().is_none(), "a crash is no damage");
         let whole = end == bytes.len();
         assert_eq!(requests(&store).await, if whole { 5 } else { 3 }, "{end}");
-        // it comes again, since it was not acknowledged
+        // it is sent again, because it was not acknowledged
         assert_eq!(suite::report(&store, "vm", 4..=5).await.landed.len(), if whole { 0 } else { 2 });
         store.close().await;
         drop(store);
@@ -227,7 +227,7 @@ async fn a_file_that_is_mostly_old_is_written_anew() {
     let store = open(&path).await;
     suite::report(&store, "vm", 1..=3).await;
     let (mut longest, mut length, mut sequence) = (0, fs::metadata(&path).unwrap().len(), 4);
-    // until it gets shorter, with a bound that says that it never does
+    // until it gets shorter, with a bound in case that it never does
     while length >= longest && sequence < 6_000 {
         longest = length;
         suite::report(&store, "vm", [sequence]).await;

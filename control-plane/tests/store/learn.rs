@@ -1,4 +1,4 @@
-//! Sightings in both databases: each counts once, whoever records it.
+//! Sightings in both databases: each counts once, even if two stores record it.
 
 use headroom_learn::lesson::Kind;
 use headroom_learn::sighting::Sighting;
@@ -23,7 +23,7 @@ fn sighting(conversation: &str, call: &str, subject: &str, right: Option<&str>) 
     }
 }
 
-/// Two that share a database.
+/// Two stores that share a database.
 async fn a_call_counts_once_and_what_worked_may_become_known_later(one: &SqlLearn, other: &SqlLearn) {
     let first = sighting("a", "1", "python", None);
     assert_eq!(one.record("/p", std::slice::from_ref(&first)).await.unwrap(), 1);
@@ -36,7 +36,7 @@ async fn a_call_counts_once_and_what_worked_may_become_known_later(one: &SqlLear
     assert_eq!(found, [both[1].clone(), both[0].clone()], "and what worked stays known");
     assert!(other.sightings("/other").await.unwrap().is_empty());
 
-    // a pattern has its bound, and one that is longer than any index takes is a pattern
+    // a pattern has a maximum, and a pattern that is too long for an index also works
     let long = "x".repeat(9_000);
     let many: Vec<Sighting> = (0..60).map(|n| sighting("c", &n.to_string(), &long, None)).collect();
     assert_eq!(one.record("/p", &many).await.unwrap(), 50);

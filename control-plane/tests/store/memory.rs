@@ -1,4 +1,4 @@
-//! What every store of memory promises. Each test is given the same new store, opened twice.
+//! The guarantees of every store of memory. Each test gets the same new store, opened twice.
 
 use headroom_api::memory::{Entity, Scope};
 use headroomd::memory::{
@@ -201,7 +201,7 @@ pub(crate) async fn duplicates_are_merged_into_the_older_and_can_be_had_back(
     let back = store.restore(&me, &newer.fact.id, &because("they differ"), NOW).await.unwrap();
     assert!(matches!(back, Updated::Changed(_)));
     assert!(store.duplicates(0, 10).await.unwrap().is_empty(), "what somebody took apart stays apart");
-    // a change to what another fact says merges
+    // a change to the text of another fact merges the two
     let change = draft("The API server listens on port 8787");
     let Updated::Merged(into) = store.update(&me, &newer.fact.id, &change, NOW).await.unwrap() else {
         panic!()

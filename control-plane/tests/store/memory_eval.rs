@@ -1,5 +1,5 @@
-//! How well memory finds, and that it merges nothing wrongly: 24 facts and questions, 8 pairs that say the same, 10 that
-//! contradict each other.
+//! How well memory finds facts, and that it merges none wrongly: 24 facts and questions, 8 pairs with the same meaning,
+//! 10 that contradict each other.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::child::PATIENCE;
 use crate::server::Postgres;
 
-/// Who finds how many of 24 first: what the words alone have to, and a sentence transformer.
+/// How many of 24 must be the first result: with words alone, and with a sentence transformer.
 const BY_WORDS: usize = 18;
 const BY_MEANING: usize = 22;
 
@@ -33,7 +33,7 @@ fn caller(project: &str) -> Caller {
     Caller { project: project.to_owned(), via: "test".to_owned(), ..Caller::default() }
 }
 
-/// Memory on a store, kept as the sidecar keeps it, with its model loaded.
+/// Memory on a store, maintained like the sidecar's, with its model loaded.
 async fn memory(database: &Database, models: &Path) -> (Memory, CancellationToken) {
     let memory = Memory::open(database.clone(), models.to_owned(), "me".to_owned()).await;
     let stop = CancellationToken::new();
@@ -72,8 +72,8 @@ async fn hits(memory: &Memory) -> (usize, usize) {
     (first, among_three)
 }
 
-/// Saves each pair in a project of its own, lets duplicates be merged, and says of each how the second stood to the
-/// first, and whether both are still there.
+/// Saves each pair in a separate project, lets duplicates be merged, and returns the relation of the second to the
+/// first, and whether both still exist.
 async fn pairs(memory: &Memory, name: &str, pairs: &[[String; 2]]) -> Vec<(Option<Relation>, bool)> {
     let mut outcomes = Vec::new();
     for (n, pair) in pairs.iter().enumerate() {
@@ -166,7 +166,7 @@ async fn a_sentence_transformer_finds_it_in_postgresql() {
     }
 }
 
-/// The folder of MiniLM, int8: of `HEADROOM_TEST_EMBEDDER`, else put together from two packages of PyPI beside the build.
+/// The folder of MiniLM, int8: of `HEADROOM_TEST_EMBEDDER`, else built from two PyPI packages in the build folder.
 fn minilm() -> Option<PathBuf> {
     let named = std::env::var_os("HEADROOM_TEST_EMBEDDER").map(PathBuf::from);
     let model = named.or_else(installed);

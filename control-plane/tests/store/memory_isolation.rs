@@ -1,4 +1,4 @@
-//! Whatever is done to memory, nobody finds what is not within their reach, and everybody finds all that is.
+//! After any sequence of operations, each caller finds exactly the facts within its reach.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::memory::{draft, reach};
 
 const NOW: i64 = 1_800_000_000_000;
-/// Names that could be taken for each other if keys were joined carelessly.
+/// Names that could be confused if keys were joined carelessly.
 const TENANTS: [&str; 3] = ["", "a", "b"];
 const USERS: [&str; 2] = ["a", "a/b"];
 const PROJECTS: [&str; 4] = ["", "b", "a/b", "h1"];
@@ -50,16 +50,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn text(n: u8) -> String {
-    // two of them say the same
+    // two of them have the same meaning
     let texts =
         ["common The port", "common port", "common theme", "common lead", "common h1", "common holder"];
     texts[usize::from(n) % texts.len()].to_owned()
 }
 
-/// Does the steps, and looks at everything through everyone's eyes after each.
+/// Runs the steps, and after each one checks what every caller can find.
 pub(crate) async fn nobody_finds_what_is_not_theirs(store: &dyn MemoryStore, steps: &[Step]) {
     let everyone = everyone();
-    // who holds which fact, and what it says; `None`: it has ended
+    // the holder and text of each fact; `None`: it has ended
     let mut facts: BTreeMap<String, (Holder, Option<String>)> = BTreeMap::new();
     let mut order: Vec<String> = Vec::new();
     let vector = || Some(Vector { embedder: "test".to_owned(), values: vec![1.0, 0.0] });

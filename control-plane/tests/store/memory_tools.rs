@@ -1,4 +1,4 @@
-//! Calls of memory's tools as the filter hands them on, against real stores.
+//! Calls of memory's tools as the filter forwards them, against real stores.
 
 use headroom_api::memory::{Caller, ListRequest};
 use headroomd::memory::{Memory, ToolCall};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::server::Postgres;
 
-/// Whoever calls from a project.
+/// A caller in a project.
 struct Model {
     memory: Memory,
     project: String,

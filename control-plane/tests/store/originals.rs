@@ -1,4 +1,4 @@
-//! What every store of originals promises. Each test is given the same new store, opened twice.
+//! The guarantees of every store of originals. Each test gets the same new store, opened twice.
 
 use headroomd::clock::{HOUR_MS, UnixMs};
 use headroomd::originals::store::{Admission, Fate, HOLD_MS, Keep, OriginalSums, OriginalsStore, ROW_BYTES};
@@ -65,7 +65,7 @@ pub(crate) async fn time_begins_anew_with_each_admission_and_each_reading(
     one.admit(&[original("t", 2)], &keep, later).await.unwrap();
     other.touch(&[("t".to_owned(), original("t", 3).hash)], &keep, later).await.unwrap();
     assert!(is_there(one, 1, later).await);
-    // at this very moment its time is over
+    // it expires at exactly this moment
     assert!(!is_there(one, 1, NOW + ttl).await);
     assert!(is_there(one, 2, later + ttl - 1).await && is_there(one, 3, later + ttl - 1).await);
     assert_eq!(one.sums().await.unwrap(), sums(3, 1));
@@ -73,10 +73,10 @@ pub(crate) async fn time_begins_anew_with_each_admission_and_each_reading(
     assert_eq!(other.sweep(NOW + ttl).await.unwrap(), 1);
     assert_eq!(other.sweep(NOW + ttl).await.unwrap(), 0);
     assert_eq!(one.sums().await.unwrap(), sums(2, 1));
-    // a clock that was set back takes no time away
+    // setting the clock back does not shorten the time
     one.admit(&[original("t", 2)], &keep, NOW).await.unwrap();
     assert!(is_there(one, 2, later + ttl - 1).await);
-    // one that is over but still there is stored again like any other
+    // an expired one that is still there is stored again like any other
     let dead = later + ttl;
     assert!(!is_there(one, 2, dead).await);
     one.admit(&[original("t", 2)], &keep, dead).await.unwrap();
@@ -97,13 +97,13 @@ pub(crate) async fn the_oldest_make_room_and_what_is_in_use_does_not(store: &Sql
     for (n, there) in [(0, true), (1, false), (2, false), (3, true), (10, true), (11, true)] {
         assert_eq!(is_there(store, n, later).await, there, "{n}");
     }
-    // the last that is old enough goes in a moment, not yet
+    // the last evictable one becomes old enough in a moment, but not yet
     let full = store.admit(&[original("t", 12), original("t", 3)], &keep, later).await.unwrap();
     assert_eq!(full.fates, [Fate::Refused, Fate::Refreshed]);
     assert!(!is_there(store, 12, later).await && is_there(store, 3, later).await);
     assert_eq!(store.sums().await.unwrap(), sums(4, 1));
 
-    // whose time is over makes room without being counted as evicted
+    // an expired one makes room and does not count as evicted
     let over = later + keep.ttl_ms;
     let admitted = store.admit(&[original("t", 20)], &keep, over).await.unwrap();
     assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[Fate::Stored][..], 0));

@@ -45,7 +45,7 @@ macro_rules! originals_on_postgres {
             // names of databases are cut at 63 characters
             let url = $postgres.database(&stringify!($test)[..30]);
             let database = Database::Postgres(url);
-            // beside the ledger, and at the same time, as replicas start
+            // in the ledger's database, and at the same time, as replicas start
             let (ledger, one, other) = tokio::join!(
                 SqlLedger::open(&database, now_ms()),
                 SqlOriginals::open(&database, now_ms()),
@@ -80,7 +80,7 @@ macro_rules! memory_on_postgres {
                 eprintln!("SKIPPED: this PostgreSQL has no pgvector");
                 return;
             }
-            // beside the ledger, and at the same time, as replicas start
+            // in the ledger's database, and at the same time, as replicas start
             let (ledger, one, other) = tokio::join!(
                 SqlLedger::open(&database, now_ms()),
                 headroomd::store::memory::open(&database),

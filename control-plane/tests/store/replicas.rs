@@ -15,7 +15,8 @@ const BATCH: u64 = 10;
 /// Records per VM.
 const RECORDS: u64 = 300;
 
-/// Reports as a filter does behind a load balancer: to either sidecar, the other when one refuses.
+/// Reports as a filter does behind a load balancer: to either sidecar, and to the other one if the
+/// first refuses.
 async fn report_everything(replicas: [Arc<Sidecar>; 2], vm_id: String, landed: Arc<AtomicU64>) {
     let mut clients = Vec::new();
     for replica in &replicas {

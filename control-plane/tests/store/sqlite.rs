@@ -1,4 +1,4 @@
-//! The suite on SQLite, and what only a file can suffer.
+//! The suite on SQLite, and tests of damage that only a file can have.
 
 use std::path::Path;
 
@@ -121,7 +121,7 @@ async fn keeps_what_it_has_and_counts_on(version: u32) {
     if version < 3 {
         sqlx::query("DROP TABLE spent").execute(&mut conn).await.unwrap();
     }
-    // they kept the number alone
+    // they kept only the number
     sqlx::query("DROP TABLE ledger_migrations").execute(&mut conn).await.unwrap();
     sqlx::query("UPDATE meta SET value = $1 WHERE name = 'schema'")
         .bind(version.to_string())

@@ -1,4 +1,4 @@
-//! What every store promises. Each test is given the same new store, opened twice.
+//! The guarantees of every store. Each test gets the same new store, opened twice.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,14 +68,14 @@ pub(crate) async fn what_a_silent_vm_has_announced_and_not_handed_over_is_lost(
     assert_eq!(store.vms(now).await.unwrap().open_records, 5);
     assert_eq!(lost(now + 2 * MINUTE_MS).await, (5, 5), "12 announced, 5 came, 2 were dropped");
     assert_eq!(store.vms(now).await.unwrap().report_interval_ms, 1_000);
-    // what nobody can have counted breaks no page
+    // impossible counts do not break a page
     for vm in ["wild", "wilder"] {
         let wild =
             Batch { dropped_records: u64::MAX, dropped_originals: u64::MAX, ..begun(vm, u64::MAX, 1..=1) };
         append_at(store, wild, now).await;
     }
     assert_eq!(lost(now + 2 * MINUTE_MS).await, (5, 5));
-    // it was cut off only, or another VM has sent what it has left
+    // it was only disconnected, or another VM has sent its remaining records
     append_at(store, begun("killed", 12, 6..=12), now + 2 * MINUTE_MS).await;
     assert_eq!(lost(now + 9 * MINUTE_MS).await, (0, 0));
 }
@@ -117,7 +117,7 @@ pub(crate) async fn two_that_share_a_store_lose_and_double_nothing(
     let landed = AtomicU64::new(0);
     let work = async |store: &dyn LedgerStore, vm: &str| {
         for round in 0..15 {
-            // both send the shared VM's records as well, as a filter does that was told to retry
+            // both also send the shared VM's records, like a filter that retries
             let batches =
                 [batch(vm, round * 4 + 1..=round * 4 + 4), batch("shared", round * 2 + 1..=round * 2 + 2)];
             let appended = store.append(&batches, &Accounting::default(), now_ms()).await.unwrap();
@@ -247,13 +247,13 @@ pub(crate) async fn a_mismatch_is_traced_through_earlier_requests(
         record
     };
     let reported = |vm: &str, records: Vec<RequestRecord>| Batch { records, ..batch(vm, []) };
-    // Over one filter, then over another that reports to another sidecar.
+    // Through one filter, then through another one that reports to another sidecar.
     append_at(one, reported("a", vec![turn(1, &[11, 12], &[11, 22])]), now_ms()).await;
     let ours = mismatched(turn(1, &[11, 12, 13], &[11, 23, 24]));
     let landed = append_at(other, reported("b", vec![ours]), now_ms()).await.landed;
     assert_eq!(landed[0].record.prefix_change(), PrefixChange::Headroom);
     assert_eq!((landed[0].sums.mismatches_headroom, landed[0].sums.mismatches()), (2, 2));
-    // Both turns in one report, and a conversation that nobody has seen.
+    // Both turns in one report, and an unknown conversation.
     let mut stranger = mismatched(turn(4, &[1, 2], &[1, 2]));
     stranger.conversation_id = "another".to_owned();
     let mut unnamed = mismatched(record(5));

@@ -1,6 +1,6 @@
-//! Databases that version 0.2.0 has written, brought up to date without loss.
+//! Upgrades databases of version 0.2.0 without loss.
 //!
-//! `upgrade/` holds them as SQL, and in `ledger.txt` and `originals.txt` what that version read from them.
+//! `upgrade/` has them as SQL, and in `ledger.txt` and `originals.txt` the content that 0.2.0 read from them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -105,7 +105,7 @@ async fn read_originals(store: &impl OriginalsStore) -> String {
     text
 }
 
-/// An SQLite file with what the SQL makes.
+/// An SQLite file made by the SQL.
 async fn file(dir: &Path, name: &str, sql: &'static str) -> Database {
     let path = dir.join(name);
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
@@ -115,7 +115,7 @@ async fn file(dir: &Path, name: &str, sql: &'static str) -> Database {
     Database::File(path)
 }
 
-/// A PostgreSQL database with what the SQL makes.
+/// A PostgreSQL database made by the SQL.
 async fn database(postgres: &Postgres, name: &str, sql: &'static str) -> Database {
     let url = postgres.database(name);
     let mut conn = sqlx::PgConnection::connect(&url).await.unwrap();
@@ -128,7 +128,7 @@ async fn open(ledger: &Database, originals: &Database) -> (SqlLedger, SqlOrigina
     (SqlLedger::open(ledger, NOW).await.unwrap(), SqlOriginals::open(originals, NOW).await.unwrap())
 }
 
-/// What version 0.2.0 has read is read, again after it was opened once more, and counted on from.
+/// The content is the same as in version 0.2.0, also after a second start, and counting continues.
 async fn nothing_is_lost(ledger: &Database, originals: &Database) {
     for _ in 0..2 {
         let (ledger, originals) = open(ledger, originals).await;
@@ -138,7 +138,7 @@ async fn nothing_is_lost(ledger: &Database, originals: &Database) {
         originals.close().await;
     }
     let (ledger, originals) = open(ledger, originals).await;
-    // the last sequences that this VM had handed over are 5 and 7
+    // the last sequences that this VM had sent are 5 and 7
     let appended = suite::report(&ledger, "vm-a", 1..=9).await;
     assert_eq!((appended.duplicates, appended.landed.len()), (4, 5));
     let admitted = originals.admit(&[original("", 0), original("", 9)], &KEEP, NOW).await.unwrap();
@@ -147,7 +147,7 @@ async fn nothing_is_lost(ledger: &Database, originals: &Database) {
     originals.close().await;
 }
 
-/// One step more than this version knows, as a later one would leave it.
+/// One step more than this version knows, as a later version would leave it.
 async fn is_refused(ledger: &Database, originals: &Database) {
     for error in [
         SqlLedger::open(ledger, NOW).await.unwrap_err(),
@@ -158,10 +158,10 @@ async fn is_refused(ledger: &Database, originals: &Database) {
     }
 }
 
-/// What a later version does to a store, as far as this one may rely upon it.
+/// What a later version does to a store, as far as this one depends on it.
 const LATER: [&str; 2] = [
     "UPDATE meta SET value = '99' WHERE name IN ('schema', 'originals_schema')",
-    // one that keeps its number with the steps alone
+    // one that keeps its number only with the steps
     "UPDATE meta SET value = '1' WHERE name IN ('schema', 'originals_schema');
      INSERT INTO {table} (version, description, success, checksum, execution_time) VALUES (99, '', TRUE, '', 0)",
 ];

@@ -17,12 +17,12 @@ use thiserror::Error;
 
 use crate::{BLOBS, Files, MAX_FILE_BYTES, MODULE_NAME, MODULE_START, VARIANT, sha256};
 
-/// The operating system of the module's target, `wasm32-wasip1`, as Go names it.
+/// The operating system of the module's target, `wasm32-wasip1`, in Go's spelling.
 const OS: &str = "wasip1";
-/// What gzip calls an operating system that it does not know.
+/// gzip's number for an unknown operating system.
 const GZIP_UNKNOWN_OS: u8 = 255;
 
-/// What the image says about itself.
+/// The image's labels.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Labels {
     /// The release, which is also the image's tag.
@@ -36,19 +36,19 @@ pub struct Labels {
 /// Why no image was built.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// The file is something else.
+    /// The file is not a module.
     #[error("expected a WebAssembly module, which begins with \\0asm and version 1")]
     NoModule,
-    /// A file that no reader would take back.
+    /// The file is too long for every reader.
     #[error("the module has {0} bytes, more than the {MAX_FILE_BYTES} that are unpacked again")]
     TooLong(usize),
-    /// A year that no calendar has.
+    /// The time is outside the calendar.
     #[error("{0} seconds since the epoch is no time")]
     Time(i64),
     /// The OCI types refuse their values.
     #[error("the image's description: {0}")]
     Oci(#[from] OciSpecError),
-    /// As above, on the way to JSON.
+    /// The same, during serialization to JSON.
     #[error("the image's description: {0}")]
     Json(#[from] serde_json::Error),
     /// Writing to memory failed.
@@ -56,7 +56,7 @@ pub enum BuildError {
     Layer(#[from] std::io::Error),
 }
 
-/// The files of an OCI layout with one image that holds `module`.
+/// The files of an OCI layout with one image that contains `module`.
 pub fn build(module: &[u8], labels: &Labels) -> Result<Files, BuildError> {
     if !module.starts_with(MODULE_START) {
         return Err(BuildError::NoModule);
@@ -107,7 +107,7 @@ pub fn build(module: &[u8], labels: &Labels) -> Result<Files, BuildError> {
         .annotations(annotations)
         .build()?;
     let mut manifest = blob(&mut files, MediaType::ImageManifest, json(&manifest)?)?;
-    // The tag that tools which copy a layout into a registry give it.
+    // The tag for tools that copy a layout into a registry.
     manifest.set_annotations(Some(HashMap::from([(ANNOTATION_REF_NAME.to_owned(), labels.version.clone())])));
 
     let index = ImageIndexBuilder::default()
@@ -139,8 +139,8 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&value)
 }
 
-/// An archive of one file. Its time is the epoch, so that a commit which leaves the module as it was leaves
-/// the layer as it was, and nobody fetches it again.
+/// An archive of one file. Its time is the epoch, so that a commit that does not change the module does not
+/// change the layer, which then need not be fetched again.
 fn layer(module: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut header = tar::Header::new_ustar();
     header.set_size(module.len() as u64);

@@ -11,7 +11,7 @@ use crate::{Files, MAX_FILE_BYTES};
 /// More files than a layout with one image of one layer has.
 const MAX_FILES: usize = 16;
 
-/// Why a layout was neither read nor written.
+/// Why a layout could not be read or written.
 #[derive(Debug, Error)]
 pub enum FilesError {
     /// The system refused.
@@ -25,13 +25,13 @@ pub enum FilesError {
     /// The archive is broken.
     #[error("the archive: {0}")]
     Archive(#[from] io::Error),
-    /// A folder that this crate did not write is not replaced.
+    /// A folder that this crate did not write must not be replaced.
     #[error("{}: expected nothing or an OCI layout there, found something else, which stays", .0.display())]
     InTheWay(PathBuf),
     /// A link, a device, a name with `..` in it.
     #[error("{0:?} is no file of a layout")]
     Foreign(String),
-    /// Longer or more than an image of one module needs.
+    /// Longer, or more files, than an image of one module needs.
     #[error("{0:?} is longer than {MAX_FILE_BYTES} bytes, or one of more than {MAX_FILES} files")]
     TooMuch(String),
 }
@@ -44,7 +44,7 @@ pub fn to_folder(files: &Files, folder: &Path) -> Result<(), FilesError> {
     };
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(at(parent))?;
-    // Beside its final place, so that whoever looks sees the old one or the new one.
+    // Written next to its final place first, so that readers see the old one or the new one.
     let new = tempfile::tempdir_in(parent).map_err(at(parent))?;
     for (name, bytes) in files {
         let path = new.path().join(name);
@@ -65,7 +65,7 @@ pub fn to_folder(files: &Files, folder: &Path) -> Result<(), FilesError> {
     readable_by_all(folder).map_err(at(folder))
 }
 
-/// A temporary folder is its owner's alone; what is to be pushed may be read by another user.
+/// A temporary folder is readable only by its owner, but another user may have to push the image.
 fn readable_by_all(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
@@ -111,7 +111,7 @@ pub fn archive(files: &Files, time: u64) -> Result<Vec<u8>, FilesError> {
     Ok(archive.into_inner()?)
 }
 
-/// The layout in a tar archive. Folders in it say nothing and are passed over.
+/// The layout in a tar archive. Folders in it are ignored.
 pub fn from_archive(bytes: &[u8]) -> Result<Files, FilesError> {
     let mut files = Files::new();
     for entry in tar::Archive::new(bytes).entries()? {

@@ -1,9 +1,9 @@
-//! The image in which Istio and Envoy Gateway fetch the filter.
+//! The OCI image from which Istio and Envoy Gateway load the filter.
 //!
-//! It is the "compat" variant of the Wasm image specification: an ordinary OCI image, as `FROM scratch` and
-//! `COPY plugin.wasm ./` would give, with one gzipped layer that holds one file, and the annotation
-//! `module.wasm.image/variant: compat` on its manifest. No clock, no randomness and no order of a hash map
-//! goes into it: the same module and the same [`Labels`] give the same bytes.
+//! It is the "compat" variant of the Wasm image specification: an ordinary OCI image, like the result of
+//! `FROM scratch` and `COPY plugin.wasm ./`, with one gzipped layer that contains one file, and the
+//! annotation `module.wasm.image/variant: compat` on its manifest. No clock, no randomness and no order of
+//! a hash map goes into it: the same module and the same [`Labels`] give the same bytes.
 //!
 //! ```
 //! use headroom_image::{Labels, build, read};
@@ -27,16 +27,16 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-/// An OCI layout: the bytes of each file by its path, which has `/` between its parts.
+/// An OCI layout: the bytes of each file by its path, with `/` between its parts.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Where Istio's agent and Envoy Gateway look for the module.
+/// The file name that Istio's agent and Envoy Gateway expect for the module.
 const MODULE_NAME: &str = "plugin.wasm";
-/// The annotation that tells this variant from the one with media types of its own.
+/// The annotation that distinguishes this variant from the one with its own media types.
 const VARIANT: (&str, &str) = ("module.wasm.image/variant", "compat");
-/// The folder of everything that is named by its digest.
+/// The folder of blobs, which are named by their digests.
 const BLOBS: &str = "blobs/sha256/";
-/// More than the module will ever be: what is longer is refused before it is unpacked into memory.
+/// More than the module will ever have: longer files are refused before they are unpacked into memory.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Eight bytes with which every module begins: the magic number and version 1.
 const MODULE_START: &[u8] = b"\0asm\x01\0\0\0";

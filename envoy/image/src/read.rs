@@ -1,4 +1,4 @@
-//! From the files of an OCI layout back to the module, believing nothing on the way.
+//! Reads the module from the files of an OCI layout, and verifies everything.
 
 use std::io::Read as _;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{BLOBS, Files, MAX_FILE_BYTES, MODULE_NAME, MODULE_START, VARIANT, sha256};
 
-/// What a registry would serve, and what Istio's agent would take out of it.
+/// An image in a registry, and the module that Istio's agent would extract.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Image {
     /// SHA-256 of the manifest, by which the image is pinned: `…@sha256:<this>`.
@@ -25,13 +25,13 @@ pub struct Image {
 /// Why a layout is not the image of a filter.
 #[derive(Debug, Error)]
 pub enum Fault {
-    /// A file that has to be there.
+    /// A required file is missing.
     #[error("{0} is missing")]
     Missing(String),
-    /// A file that nothing refers to.
+    /// A file without a reference.
     #[error("{0} belongs to nothing")]
     Stray(String),
-    /// No JSON, or none of this type.
+    /// Not JSON, or not of this type.
     #[error("{path}: {error}")]
     Json {
         /// Which file.
@@ -39,10 +39,10 @@ pub enum Fault {
         /// Why.
         error: serde_json::Error,
     },
-    /// A future layout.
+    /// A newer version of the layout.
     #[error("oci-layout: expected version 1.0.0, found {0:?}")]
     Layout(String),
-    /// None, or several.
+    /// Not exactly one.
     #[error("expected one {what}, found {found}")]
     Count {
         /// Of what.
@@ -50,20 +50,20 @@ pub enum Fault {
         /// How many.
         found: usize,
     },
-    /// Readers would not look further.
+    /// A media type that readers would not accept.
     #[error("{what}: expected the media type {expected}, found {found}")]
     Type {
         /// Of what.
         what: &'static str,
-        /// As the specification has it.
+        /// From the specification.
         expected: MediaType,
-        /// As the layout has it.
+        /// From the layout.
         found: String,
     },
-    /// Only SHA-256 has a folder here.
+    /// A digest other than SHA-256.
     #[error("{0}: expected a sha256 digest")]
     Algorithm(String),
-    /// The bytes are others than those that the name promises.
+    /// The bytes do not match the name.
     #[error("{path}: the content has {bytes} bytes and the digest {digest}, expected {expected_bytes}")]
     Content {
         /// Which file.
@@ -72,16 +72,16 @@ pub enum Fault {
         bytes: usize,
         /// Its digest.
         digest: String,
-        /// What its descriptor says.
+        /// The length in its descriptor.
         expected_bytes: u64,
     },
-    /// Without it, readers may take the image for the other variant.
+    /// The annotation is missing, so readers may expect the other variant.
     #[error("the manifest has no annotation {}: {}", VARIANT.0, VARIANT.1)]
     Variant,
     /// The configuration belongs to another layer.
     #[error("the configuration names the layers {found:?}, expected sha256:{expected}")]
     DiffId {
-        /// As the configuration has them.
+        /// From the configuration.
         found: Vec<String>,
         /// SHA-256 of the unpacked layer.
         expected: String,
@@ -92,13 +92,13 @@ pub enum Fault {
     /// Broken, or more than it should be.
     #[error("the layer: {0}")]
     Layer(#[from] std::io::Error),
-    /// Bytes behind what the layer's own formats call their end.
+    /// Bytes after the end of the layer's formats.
     #[error("the layer goes on behind its end")]
     Trailing,
     /// Another file, or a link.
     #[error("the layer holds {0:?}, expected the file {MODULE_NAME}")]
     Entry(String),
-    /// Something else by the module's name.
+    /// The file with the module's name is not a module.
     #[error("{MODULE_NAME} is no WebAssembly module")]
     NoModule,
 }
@@ -113,7 +113,7 @@ pub fn read(files: &Files) -> Result<Image, Fault> {
     let described = only("image in the index", index.manifests())?;
     let (manifest_path, bytes) = blob(files, "manifest", described, MediaType::ImageManifest)?;
     let manifest: ImageManifest = parse(&manifest_path, bytes)?;
-    // Istio reads a manifest that says it is Docker's by other rules.
+    // Istio reads a manifest with Docker's type by other rules.
     if let Some(found) = manifest.media_type().as_ref().filter(|found| **found != MediaType::ImageManifest) {
         let found = found.to_string();
         return Err(Fault::Type { what: "manifest", expected: MediaType::ImageManifest, found });

@@ -1,4 +1,4 @@
-//! Images are the same every time, are what Istio takes apart, and are not believed when they come back.
+//! Images are reproducible, have the structure that Istio expects, and are verified when they are read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -303,7 +303,7 @@ proptest! {
         let bytes = files.get_mut(&path).unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        // A label may change; what is promised by digest may not.
+        // A label may change; content with a digest may not.
         if let Ok(image) = read(&files) {
             prop_assert_eq!(image.module, MODULE);
         }

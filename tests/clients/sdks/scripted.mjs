@@ -1,4 +1,4 @@
-// What the provider is told to answer, and what reached it.
+// Scripts for the provider's answers, and the requests that reached it.
 import assert from "node:assert/strict";
 
 export const ENVOY = process.env.ENVOY_URL;
@@ -17,7 +17,7 @@ export function headers(name, script) {
   return { "x-test-name": name, "x-script": JSON.stringify(script) };
 }
 
-/** The one request of this name as the provider got it. */
+/** The only request of this name, as received by the provider. */
 export async function forwarded(name) {
   const requests = await (await fetch(`${process.env.PROVIDER_URL}/__requests/${name}`)).json();
   assert.equal(requests.length, 1, `requests of the name ${name}`);
@@ -27,7 +27,7 @@ export async function forwarded(name) {
   return JSON.parse(request.body);
 }
 
-/** A tool output got shorter and still says what it said. */
+/** A tool output is shorter and has the same content. */
 export function assertShorter(got) {
   assert(got.length < PETS.length, `${got.length} of ${PETS.length}`);
   for (let n = 0; n < 40; n++) assert(got.includes(`Rex ${n}`), got);

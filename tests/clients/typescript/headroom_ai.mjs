@@ -1,4 +1,4 @@
-// npm headroom-ai, unchanged: its four wrappers around the clients of others, `compress` and what it does where nobody answers.
+// npm headroom-ai, unchanged: its four wrappers around other clients, `compress`, and its behaviour without an answer.
 import assert from "node:assert/strict";
 
 import Anthropic from "@anthropic-ai/sdk";
@@ -29,7 +29,7 @@ async function forwarded(name) {
   return JSON.parse(requests[0].body);
 }
 
-/** The output got shorter and still says what it said. */
+/** The output is shorter and has the same content. */
 function assertShorter(got) {
   assert.equal(typeof got, "string");
   assert(got.length < PETS.length, `${got.length} of ${PETS.length}`);
@@ -46,7 +46,7 @@ const chat = [
   { role: "tool", tool_call_id: "c1", content: PETS },
 ];
 
-// The wrapper hands on no options of a call, so the headers are the client's.
+// The wrapper does not pass options of a call on, so the headers are set on the client.
 const openai = new OpenAI({ baseURL: `${PROVIDER}/v1`, apiKey: "sk-test", maxRetries: 0, defaultHeaders: headers("ts-openai") });
 const completion = await withOpenAI(openai).chat.completions.create({ model: "gpt-5", messages: chat });
 assert.equal(completion.choices[0].message.content, SAID);

@@ -1,4 +1,4 @@
-//! What a reader gets to see of a document.
+//! The arms of the test: what a reader sees of a document.
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
@@ -52,22 +52,22 @@ pub const CODE_AWARE: &str = "code-aware";
 
 /// A document in an arm.
 pub struct Shown {
-    /// What stands where each output stood.
+    /// The text in place of each output.
     pub outputs: Vec<String>,
-    /// What was left out of it: address and original of each marker.
+    /// The parts that were left out: address and original of each marker.
     pub left_out: Vec<(String, String)>,
     /// Tokens of the outputs before and after.
     pub tokens: (u64, u64),
 }
 
 impl Shown {
-    /// Whether the reader is asked this: a question about a marker, where there is one.
+    /// Whether the reader gets this question: one about a marker needs a marker.
     pub fn asks(&self, question: &Question) -> bool {
         !question.of_marker || !self.left_out.is_empty()
     }
 }
 
-/// The document as a request of an agent forwards it.
+/// The document in the form in which an agent's request is forwarded.
 pub fn shown(document: &Document, arm: Arm) -> Result<Shown> {
     let mut messages = vec![json!({"role": "user", "content": "Have a look."})];
     for (at, output) in document.original.outputs().iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A document: what tools printed, and what is asked about it.
+//! A document: tool outputs, and questions about them.
 
 use headroom_compress::address;
 
@@ -11,9 +11,9 @@ pub struct Question {
     pub id: String,
     /// As the reader gets it.
     pub text: String,
-    /// How it is answered.
+    /// How the right answer is found.
     pub ask: Ask,
-    /// It is about a marker, so that it is asked only where something was left out.
+    /// Whether it is about a marker; it is asked only if something was left out.
     pub of_marker: bool,
 }
 
@@ -21,11 +21,11 @@ pub struct Question {
 pub struct Document {
     /// A file name without its ending.
     pub name: &'static str,
-    /// What figures are given by.
+    /// The kind, by which figures are grouped.
     pub kind: &'static str,
     /// What the tools printed.
     pub original: Original,
-    /// What is asked.
+    /// The questions.
     pub questions: Vec<Question>,
 }
 
@@ -47,7 +47,7 @@ impl Document {
         self
     }
 
-    /// With the question which call shows a line of the first output, for arms that leave something out.
+    /// With the question which call returns a line of the first output, for arms that leave something out.
     pub fn ask_for_line(self, number: usize) -> Self {
         let text = format!(
             "Which call of headroom_retrieve shows line {number} of the output (of output 1, where there are several) as the tool printed it? Answer as TASK.md says: retrieve HASH lines A-B."

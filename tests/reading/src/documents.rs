@@ -1,7 +1,7 @@
 //! The documents: outputs of every kind, with the forms that the engine has for them.
 //!
-//! They are made by the same numbers in every run. Values that questions are about stand in no pattern, so that none
-//! can be guessed from its neighbours.
+//! They are made from the same numbers in every run. Values that questions ask for follow no pattern, so that they
+//! cannot be guessed from their neighbours.
 
 mod code;
 mod data;

@@ -1,4 +1,4 @@
-//! Writes what a reader gets: documents, questions without keys, and what to do.
+//! Writes the folder for a reader: documents, questions without keys, and instructions.
 
 use std::fmt::Write as _;
 use std::fs;

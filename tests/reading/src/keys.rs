@@ -1,7 +1,7 @@
-//! The right answers, as they are committed: each with the address of the original it was read from.
+//! The committed right answers, each with the address of its original.
 //!
-//! The file is there to be refused: a key that was computed from a form, or by hand, differs from what the originals
-//! say, and so does the file of a set of documents that has changed since it was answered.
+//! The file is checked strictly: a key that comes from a form, or that was written by hand, differs from the
+//! originals and is refused, and so is the file after a change of the documents.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Recorded {
     pub original: String,
 }
 
-/// What the originals say.
+/// The right answers from the originals.
 pub fn of_originals(documents: &[Document]) -> Result<Vec<Recorded>> {
     let mut keys = Vec::new();
     for document in documents {

@@ -1,8 +1,9 @@
-//! What tools printed.
+//! Original tool outputs.
 
 use headroom_compress::address;
 
-/// Tool outputs as the tools printed them. Right answers are read from this type alone; what an arm shows is another.
+/// Tool outputs as the tools printed them. Right answers are read only from this type; the text of an arm has another
+/// type.
 pub struct Original(Vec<Output>);
 
 /// One of them.
@@ -44,12 +45,12 @@ impl Original {
         )
     }
 
-    /// In the order in which they came.
+    /// In their original order.
     pub fn outputs(&self) -> &[Output] {
         &self.0
     }
 
-    /// The content address of all of it, which a key carries.
+    /// The content address of all outputs, which a key includes.
     pub fn address(&self) -> String {
         address(&self.0.iter().map(|output| address(&output.text)).collect::<String>())
     }

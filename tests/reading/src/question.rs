@@ -24,7 +24,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// Whether an answer says the same.
+    /// Whether an answer is equivalent.
     pub fn is(&self, answer: &str) -> bool {
         match self {
             Self::Text(key) => plain(key) == plain(answer),
@@ -42,7 +42,7 @@ impl Key {
     }
 }
 
-/// What counts of an answer: no quotes, no capitals, no full stop, single blanks; numbers without separators, versions
+/// An answer in normal form: no quotes, no capitals, no full stop, single blanks; numbers without separators, versions
 /// without their `v`.
 fn plain(answer: &str) -> String {
     let words: Vec<&str> = answer.split_whitespace().collect();
@@ -64,22 +64,22 @@ type Find = Box<dyn Fn(&str) -> Result<Key>>;
 pub struct Ask {
     output: usize,
     find: Find,
-    /// The answer stands nowhere: it has to be counted or compared.
+    /// The answer is not in the text: it has to be counted or compared.
     pub derived: bool,
 }
 
 impl Ask {
-    /// By a function of the text of one output.
+    /// Finds the answer with a function of the text of one output.
     pub fn by(find: impl Fn(&str) -> Result<Key> + 'static) -> Self {
         Self { output: 0, find: Box::new(find), derived: false }
     }
 
-    /// Of another output than the first; the first is 0.
+    /// In another output than the first; the first is 0.
     pub fn of_output(self, output: usize) -> Self {
         Self { output, ..self }
     }
 
-    /// The answer is no part of the text.
+    /// The answer is not part of the text.
     pub fn derived(self) -> Self {
         Self { derived: true, ..self }
     }
@@ -91,7 +91,7 @@ impl Ask {
     }
 }
 
-/// The only line that holds all of these words.
+/// The only line that contains all of these words.
 fn only<'t>(text: &'t str, words: &[String]) -> Result<(usize, &'t str)> {
     let mut found = text.lines().enumerate().filter(|(_, line)| words.iter().all(|word| line.contains(word)));
     let first = found.next().with_context(|| format!("no line has {words:?}"))?;
@@ -112,7 +112,7 @@ pub fn field(words: &[&str], field: usize) -> Ask {
     })
 }
 
-/// A cell of the only line with these words, where a character parts the cells; the first is 0.
+/// A cell of the only line with these words, with cells separated by a character; the first is 0.
 pub fn cell(words: &[&str], separator: char, cell: usize) -> Ask {
     let words = owned(words);
     Ask::by(move |text| {
@@ -121,7 +121,7 @@ pub fn cell(words: &[&str], separator: char, cell: usize) -> Ask {
     })
 }
 
-/// What follows a mark in the only line with these words, up to one of the characters or the line's end.
+/// The text after a mark in the only line with these words, up to one of the characters or the line's end.
 pub fn after(words: &[&str], mark: &str, ends: &'static str) -> Ask {
     let (words, mark) = (owned(words), mark.to_owned());
     Ask::by(move |text| {
@@ -131,7 +131,7 @@ pub fn after(words: &[&str], mark: &str, ends: &'static str) -> Ask {
     })
 }
 
-/// What stands before a mark in the only line with these words.
+/// The text before a mark in the only line with these words.
 pub fn before(words: &[&str], mark: &str) -> Ask {
     let (words, mark) = (owned(words), mark.to_owned());
     Ask::by(move |text| {
@@ -155,7 +155,7 @@ pub fn line_number(words: &[&str]) -> Ask {
     Ask::by(move |text| Ok(Key::Text((only(text, &words)?.0 + 1).to_string()))).derived()
 }
 
-/// How many lines hold all of these words.
+/// The number of lines that contain all of these words.
 pub fn count(words: &[&str]) -> Ask {
     let words = owned(words);
     Ask::by(move |text| {
@@ -176,7 +176,7 @@ pub fn all(words: &[&str], cell: impl Fn(&str) -> Option<String> + 'static) -> A
     .derived()
 }
 
-/// Yes or no: whether any line holds all of these words.
+/// Yes or no: whether any line contains all of these words.
 pub fn whether(words: &[&str]) -> Ask {
     let words = owned(words);
     Ask::by(move |text| {
@@ -213,7 +213,7 @@ pub fn value(pointer: &str) -> Ask {
     })
 }
 
-/// A value of the only row of a list in a JSON document that has `key` = `is`. `list` is the list's place.
+/// A value of the only row of a list in a JSON document that has `key` = `is`. `list` is the list's position.
 pub fn row(list: &str, (key, is): (&str, &str), pointer: &str) -> Ask {
     let (list, key, is, pointer) = (list.to_owned(), key.to_owned(), is.to_owned(), pointer.to_owned());
     Ask::by(move |text| {
@@ -227,7 +227,7 @@ pub fn row(list: &str, (key, is): (&str, &str), pointer: &str) -> Ask {
     })
 }
 
-/// Asks of the text that stands as a string in a JSON document.
+/// Asks about a text that is a string in a JSON document.
 pub fn inside(pointer: &str, ask: Ask) -> Ask {
     let (pointer, derived) = (pointer.to_owned(), ask.derived);
     let inner = Ask::by(move |text| {

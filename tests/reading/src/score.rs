@@ -17,20 +17,20 @@ use crate::question::Key;
 pub struct Answer {
     /// The question's id.
     pub question: String,
-    /// What the reader saw.
+    /// The arm that the reader saw.
     pub arm: Arm,
-    /// What he said.
+    /// The reader's answer.
     pub answer: String,
-    /// Who he was: a model's name, or what kind of person.
+    /// The reader: a model's name, or a kind of person.
     pub reader: String,
 }
 
-/// What an answer is worth.
+/// The score of an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Worth {
-    /// As the original says.
+    /// Correct.
     Right,
-    /// He asks for what was left out, and gets what holds the answer.
+    /// The reader asks for what was left out, and gets a text with the answer.
     Asked,
     /// Anything else.
     Wrong,
@@ -42,7 +42,7 @@ pub fn read(text: &str) -> Result<Vec<Answer>> {
     lines.map(|line| serde_json::from_str(line).with_context(|| format!("not an answer: {line}"))).collect()
 }
 
-/// What an answer is worth, given what its arm shows.
+/// The score of an answer, given the text of its arm.
 pub fn worth(document: &Document, question: &Question, answer: &str, shown: &Shown) -> Result<Worth> {
     let key = question.ask.key(&document.original)?;
     if key.is(answer) {
@@ -54,7 +54,7 @@ pub fn worth(document: &Document, question: &Question, answer: &str, shown: &Sho
             let right = answer.contains(&**hash) && page.contains(&**line);
             return Ok(if right { Worth::Right } else { Worth::Wrong });
         }
-        // What has to be counted cannot be looked for; it needs all of the original.
+        // A count cannot be searched for; it needs the whole original.
         _ if question.ask.derived => page.len() == original.len() || page.len() * 2 > PAGE_BYTES,
         Key::Text(text) => page.contains(&**text),
         Key::Set(texts) => texts.iter().all(|text| page.contains(&**text)),
@@ -62,7 +62,8 @@ pub fn worth(document: &Document, question: &Question, answer: &str, shown: &Sho
     Ok(if holds { Worth::Asked } else { Worth::Wrong })
 }
 
-/// The original that `retrieve HASH lines A-B`, `… rows A-B`, `… words WORDS` or `retrieve HASH` asks for, and what it gives.
+/// The original that `retrieve HASH lines A-B`, `… rows A-B`, `… words WORDS` or `retrieve HASH` asks for, and the
+/// returned text.
 fn retrieved<'s>(answer: &str, shown: &'s Shown) -> Option<(&'s str, String)> {
     let rest = answer.trim().strip_prefix("retrieve ")?.trim_start();
     let (hash, part) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -82,7 +83,7 @@ fn retrieved<'s>(answer: &str, shown: &'s Shown) -> Option<(&'s str, String)> {
     Some((original, excerpt(original, None, part, PAGE_BYTES).text.into_owned()))
 }
 
-/// Counts of a kind in an arm, of one reader.
+/// Counts for a kind in an arm, for one reader.
 #[derive(Clone, Copy, Default)]
 struct Row {
     right: usize,
@@ -90,7 +91,7 @@ struct Row {
     wrong: usize,
 }
 
-/// The report over all answers, and how many faults of forms they show: wrong in an arm, right over the original.
+/// The report over all answers, and the number of faults of forms: wrong in an arm, right with the original.
 pub fn report(documents: &[Document], answers: &[Answer]) -> Result<(String, usize)> {
     let mut rows: BTreeMap<(Arm, &str), Row> = BTreeMap::new();
     let mut errors = Vec::new();

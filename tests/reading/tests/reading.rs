@@ -1,4 +1,5 @@
-//! The reading test itself is sound: its keys come from originals, its readers get no keys, its scorer tells right from wrong.
+//! The reading test itself is sound: its keys come from originals, its readers get no keys, its scorer distinguishes
+//! right from wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +10,7 @@ use headroom_reading::question::Key;
 use headroom_reading::score::{Answer, Worth};
 use headroom_reading::{documents, folder, keys, score};
 
-/// The document as a form shows it, as if a tool had printed that.
+/// The document in a form, as if a tool had printed that.
 fn of_form(document: Document, arm: Arm) -> Document {
     let mut outputs = shown(&document, arm).unwrap().outputs.into_iter();
     let mut next = || ("Bash", "{}", outputs.next().unwrap());
@@ -67,7 +68,7 @@ fn a_key_that_is_computed_from_a_form_is_refused() {
         }
     }
     assert!(refused > 50, "{refused}");
-    // Also one that claims to be of the original.
+    // Also a key that claims to come from the original.
     let mut keys = right;
     let key = keys.iter_mut().find(|key| key.question == "log-service/5").unwrap();
     key.key = Key::Text("0".to_owned());
@@ -188,7 +189,7 @@ fn readers_of_the_code_aware_arm_get_source_files_alone() {
     assert!(report.contains("a test answered 1 of") && !report.contains("wrong:"), "{report}");
 }
 
-/// Answers to questions that no longer exist say nothing about the forms.
+/// Answers to questions that no longer exist do not count for the forms.
 #[test]
 fn the_committed_answers_are_to_these_questions() {
     let documents = documents::all();

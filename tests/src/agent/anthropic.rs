@@ -1,4 +1,4 @@
-//! The agent's words with Anthropic Messages.
+//! The agent's requests with Anthropic Messages.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The agent's words with Gemini.
+//! The agent's requests with Gemini.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The agent's words with OpenAI Chat Completions.
+//! The agent's requests with OpenAI Chat Completions.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};

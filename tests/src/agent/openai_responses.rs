@@ -1,4 +1,4 @@
-//! The agent's words with OpenAI Responses.
+//! The agent's requests with OpenAI Responses.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub(super) fn assemble(events: &[Value]) -> Result<Value> {
     let last = events.last().context("a stream has events")?;
     anyhow::ensure!(last["type"] == "response.completed", "a stream ends with {last}");
     let mut response = last["response"].clone();
-    // Clients read items where they are done; the last event repeats them.
+    // Clients read items when they are complete; the last event repeats them.
     let done: Vec<&Value> = events
         .iter()
         .filter(|event| event["type"] == "response.output_item.done")

@@ -1,4 +1,4 @@
-//! What an agent's tools give: recorded outputs, and tables of which most is left out.
+//! The outputs of an agent's tools: recorded outputs, and tables whose forms leave most rows out.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -8,8 +8,8 @@ use crate::conversation::{fixtures, read_sets};
 /// Shorter outputs are seldom changed.
 const SHORTEST: usize = 400;
 
-/// Recorded outputs of some length, and after every second of them a table as a service lists its deployments.
-/// `seed`: where to begin, and what makes the tables different from others'.
+/// Recorded outputs of some length, and after every second one a service's table of deployments.
+/// `seed`: the start, and the value that makes the tables differ from others.
 pub fn recorded(seed: usize) -> Result<Vec<String>> {
     let sets = read_sets(&fixtures())?;
     let mut outputs: Vec<String> = sets
@@ -28,7 +28,7 @@ pub fn recorded(seed: usize) -> Result<Vec<String>> {
     Ok(mixed)
 }
 
-/// A list of deployments as a service gives it, of which one has failed.
+/// A service's list of deployments; one of them has failed.
 pub fn rows(count: usize, salt: usize) -> String {
     let rows: Vec<Value> = (0..count)
         .map(|n| {
@@ -39,8 +39,8 @@ pub fn rows(count: usize, salt: usize) -> String {
     json!(rows).to_string()
 }
 
-/// Source files of Go with their lines numbered, and behind each the types that it uses, of which nothing can go. After
-/// some files a conversation has passed 90,000 tokens.
+/// Source files of Go with their lines numbered, and after each the types that it uses, which cannot be shortened.
+/// After some files a conversation has passed 90,000 tokens.
 pub fn source_files(seed: usize, count: usize) -> Vec<String> {
     let pair = |at: usize| [numbered(&source_file(seed * 1_000 + at)), types(seed * 1_000 + at)];
     (0..count).flat_map(pair).collect()

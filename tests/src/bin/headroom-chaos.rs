@@ -5,10 +5,11 @@
 //! make chaos ARGS="--requests 20000"
 //! ```
 //!
-//! Agents hold conversations with models that think, in five formats, against a provider that checks what reasoning
-//! is bound to; beside them go single requests: short ones, long ones, passed and audited ones, other paths, broken
-//! bodies, refusals of the provider, and clients that leave. Meanwhile headroomd is killed, stopped, and left without
-//! disk, the filter is delivered anew, and Envoy is replaced by another and drained. Exits with 1 where one of the figures that have to be 0 is not.
+//! Agents hold conversations with thinking models, in five formats, against a provider that checks what reasoning is
+//! bound to. At the same time there are single requests: short ones, long ones, bypassed and audited ones, other paths,
+//! broken bodies, refusals of the provider, and clients that leave. During this headroomd is killed, stopped, and left
+//! without disk, the filter is delivered again, and Envoy is replaced and drained. Exits with 1 if a figure that must
+//! be 0 is not.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,31 +54,31 @@ struct Arguments {
     module: Option<PathBuf>,
 }
 
-/// Between two faults, and for how long one lasts.
+/// The time between two faults, and the duration of one.
 const CALM: Duration = Duration::from_millis(1500);
 const TROUBLE: Duration = Duration::from_millis(800);
-/// What the filter still has to report is there after so long without requests.
+/// After this time without requests the filter has reported everything.
 const REPORTED: Duration = Duration::from_millis(1_500);
 
 /// What all tasks share.
 struct Chaos {
     provider: Provider,
-    /// Where new requests go.
+    /// The address for new requests.
     envoy: Mutex<SocketAddr>,
     over: AtomicBool,
     sent: AtomicUsize,
-    /// Answered, with the status that was to be expected.
+    /// Requests answered with the expected status.
     answered: AtomicUsize,
-    /// Requests that have a record of their own: not those on other paths, and no questions about a request.
+    /// Requests that have a record: not those on other paths, and not token counts of a request.
     with_record: AtomicUsize,
     /// Requests that would have succeeded, and why each did not.
     failed: Mutex<Vec<String>>,
-    /// Clients that have left by themselves.
+    /// Clients that left on purpose.
     left: AtomicUsize,
     conversations: AtomicUsize,
     report: Mutex<Report>,
     exact: AtomicUsize,
-    /// Of short requests.
+    /// Times of short requests.
     latencies: Mutex<Vec<Duration>>,
 }
 
@@ -114,7 +115,7 @@ impl Chaos {
             };
             self.provider.follow(&name, plan);
             let mut given = outputs[number % outputs.len()].clone();
-            // Outputs that no conversation before it has had.
+            // Outputs that no earlier conversation had.
             given.insert(1, rows(220, 1_000_000 * (worker + 1) + number));
             let mut agent = Agent::new(format, &name, number % 2 == 0, given);
             agent.say("Which deployments failed, and why?");
@@ -208,7 +209,7 @@ impl Chaos {
     }
 }
 
-/// What single requests carry.
+/// The bodies of single requests.
 struct Bodies {
     short: Bytes,
     long: Bytes,
@@ -219,7 +220,7 @@ impl Bodies {
         Self { short: body(1, 60).into(), long: body(24, 1_500).into() }
     }
 
-    /// A request, the status that it is to be answered with, and whether its time counts.
+    /// A request, its expected status, and whether its time counts.
     fn call(&self, number: usize) -> (Call, u16, bool) {
         let messages = |body: &Bytes| Call::post("/v1/messages", body.clone());
         let answered = |status| {
@@ -291,10 +292,10 @@ impl Machines {
         })
     }
 
-    /// Puts the filter where Envoy looks. Each number makes another VM.
+    /// Delivers the filter to Envoy. Each number creates another VM.
     fn deliver(folder: &Path, module: &Path, number: u32) -> Result<()> {
         let filter = json!({"reversible": true, "control_plane": {"cluster": delivery::CLUSTER,
-            // Reports wait so long that a VM which goes has some to leave.
+            // Reports wait long enough that a VM that ends still has some.
             "report_interval_ms": if number.is_multiple_of(2) { 100 } else { 1_000 },
             "max_backoff_ms": 300}});
         delivery::deliver(folder, &delivery::resource(number, module, &delivery::as_text(&filter)))
@@ -350,7 +351,7 @@ impl Machines {
                     self.sidecar.empty_disk()?;
                     self.full_disks += 1;
                 }
-                // Each takes V8 seconds to start.
+                // Each start takes V8 several seconds.
                 _ if number % 16 == 3 => self.replace_envoy(chaos).await?,
                 _ if number % 16 == 11 => {
                     self.reloads += 1;
@@ -368,7 +369,7 @@ impl Machines {
         Ok(())
     }
 
-    /// New requests go to another Envoy; this one ends when it has answered all of its own.
+    /// Sends new requests to another Envoy; the old one ends after it has answered its requests.
     async fn replace_envoy(&mut self, chaos: &Chaos) -> Result<()> {
         self.look()?;
         let next = Self::envoy(&chaos.provider, &self.sidecar, &self.module, self.folder.path(), self.envoys)
@@ -470,7 +471,7 @@ async fn main() -> Result<ExitCode> {
     Ok(tell(&chaos, &machines, started.elapsed(), recorded, counted))
 }
 
-/// Prints the figures, and fails where one has to be 0 and is not.
+/// Prints the figures, and fails if one that must be 0 is not.
 fn tell(chaos: &Chaos, machines: &Machines, took: Duration, recorded: u64, counted: u64) -> ExitCode {
     let failed = chaos.failed.lock().expect("no panic while locked");
     let report = chaos.report.lock().expect("no panic while locked");
@@ -478,7 +479,7 @@ fn tell(chaos: &Chaos, machines: &Machines, took: Duration, recorded: u64, count
     let mismatches = report.refused.len() + report.dropped.len() + report.rewritten.len();
     let asked = report.retrievals.len();
     let unresolvable = asked.saturating_sub(chaos.exact.load(Ordering::Relaxed));
-    // Who left has a record where the filter has seen the request's headers.
+    // A client that left has a record if the filter has seen the request's headers.
     let expected = chaos.with_record.load(Ordering::Relaxed) as u64;
     let (lost, doubled) = (expected.max(recorded).saturating_sub(counted), counted.saturating_sub(recorded));
     let megabytes = |kilobytes: u64| format!("{} MB", kilobytes >> 10);

@@ -1,4 +1,4 @@
-//! Replays real conversations through the whole system and prints what it saved and what it cost.
+//! Replays real conversations through the whole system and prints the saving and the cost.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ async fn main() -> Result<()> {
 
     let requests: usize = rows.iter().map(|row| row.requests).sum();
     deadline::until("headroomd has counted every request", || async {
-        // Each was sent twice: through the filter and past it.
+        // Each was sent twice: with the filter and without it.
         (stack.sidecar.counted_requests().await.ok()? >= 2 * requests as u64).then_some(())
     })
     .await?;

@@ -1,4 +1,4 @@
-//! Holds long conversations with thinking models through the whole system while all sorts of things happen, and
+//! Holds long conversations with thinking models through the whole system during events of many kinds, and
 //! prints whether each stayed append-only, was answered, and got its originals.
 
 use std::process::ExitCode;

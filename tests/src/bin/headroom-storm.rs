@@ -1,12 +1,12 @@
-//! Opens and drops many HTTP, WebSocket and event-stream sessions through Envoy, and looks at what is left.
+//! Opens and drops many HTTP, WebSocket and event-stream sessions through Envoy, and checks what is left.
 //!
 //! ```text
 //! cargo run --release -p headroom-e2e --bin headroom-storm -- --json
 //! ```
 //!
-//! The storm rages twice. After each, Envoy and headroomd must be as quick as they are promised to be and
-//! hold no connection, listener, task or file of the sessions that are gone; the second must not have cost
-//! memory that the first had not. Exits with 1 and says what, when one of these does not hold.
+//! The storm runs twice. After each, Envoy and headroomd must be as fast as promised and have no
+//! connection, listener, task or file of the sessions that are gone; the second must not use more memory
+//! than the first. Exits with 1 and a message if one of these is not true.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -27,13 +27,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What `/livez` may take after a storm, as the sidecar promises.
+/// The promised limit of `/livez` after a storm.
 const LIVEZ_P99_MS: f64 = 50.0;
-/// How often it is asked after a storm.
+/// The number of calls after a storm.
 const LIVEZ_CALLS: usize = 300;
-/// Memory that the second storm may add: allocators give back late.
+/// Memory that the second storm may add: allocators release memory late.
 const MORE_KILOBYTES: u64 = 16 << 10;
-/// Files that may be open beside those of before, per session at once: Envoy keeps a connection to the
+/// Additional open files per concurrent session: Envoy keeps a connection to the
 /// provider and one to headroomd in its pools until they have been idle for a minute.
 const POOLED: usize = 2;
 
@@ -51,7 +51,7 @@ struct Arguments {
     json: bool,
 }
 
-/// What was found after a storm.
+/// The findings after a storm.
 #[derive(Clone, Debug, Serialize)]
 struct Aftermath {
     seconds: f64,
@@ -182,7 +182,7 @@ async fn storm(arguments: &Arguments, envoy: &Envoy, sidecar: &Sidecar) -> Resul
     }
     let seconds = begun.elapsed().as_secs_f64();
     let active = "http.headroom.downstream_rq_active";
-    // what is left when the deadline is over is a figure, not an error
+    // sessions left at the deadline are a figure, not an error
     let _ = until("nothing is under way any more", || async {
         let quiet = envoy.stat(active).await.ok()? == 0 && listeners(sidecar).await.ok()? == 0;
         quiet.then_some(())
@@ -235,7 +235,7 @@ async fn session(n: u64, address: SocketAddr) -> Result<()> {
         1 => stream.write_all((head + &body[..body.len() / 2]).as_bytes()).await?,
         // gone before the answer
         2 => stream.write_all((head + &body).as_bytes()).await?,
-        // a WebSocket that speaks and is dropped
+        // a WebSocket that sends a message and is dropped
         3 => {
             stream.write_all(upgrade.as_bytes()).await?;
             expect(&mut stream, b"HTTP/1.1 101").await?;
@@ -243,7 +243,7 @@ async fn session(n: u64, address: SocketAddr) -> Result<()> {
         }
         // a WebSocket that is dropped while it opens
         4 => stream.write_all(upgrade.as_bytes()).await?,
-        // a dashboard that is closed; more than there is room for are turned away, which is an answer too
+        // a dashboard that is closed; those beyond the limit are refused, which is an answer too
         _ => {
             stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
             expect(&mut stream, b"HTTP/1.1 ").await?;
@@ -252,7 +252,7 @@ async fn session(n: u64, address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Reads until the answer's first bytes are there, and compares them.
+/// Reads the answer's first bytes, and compares them.
 async fn expect(stream: &mut TcpStream, wanted: &[u8]) -> Result<()> {
     let mut found = vec![0; wanted.len()];
     tokio::time::timeout(Duration::from_secs(30), stream.read_exact(&mut found))

@@ -1,37 +1,37 @@
-//! What happens while conversations are held.
+//! The events during conversations.
 
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Format};
 
-/// What happens, of all that may.
+/// An event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// The agents talk to the provider itself: a fault is then the harness's own.
+    /// The agents talk directly to the provider: then a fault is the harness's own.
     WithoutHeadroom,
     /// Nothing.
     Nothing,
     /// headroomd is killed and stays dead.
     Killed,
-    /// headroomd is stopped for half of the rounds: it takes calls and answers none.
+    /// headroomd is stopped for half of the rounds: it accepts calls and answers none.
     Stopped,
-    /// headroomd is killed and started again, every third round.
+    /// headroomd is killed and restarted, every third round.
     Restarted,
     /// headroomd's disk is full for half of the rounds.
     DiskFull,
-    /// Envoy ends and is started again, every fourth round.
+    /// Envoy ends and is restarted, every fourth round.
     EnvoyRestarted,
     /// Two Envoys take the requests in turn.
     TwoEnvoys,
     /// The filter remembers no replacement.
     NoMemo,
-    /// The conversations are held at once, on a machine that has other things to do.
+    /// The conversations are held at the same time, on a busy machine.
     Crowd,
     /// The filter gets another configuration, and with it new VMs, every fourth round.
     Reloaded,
     /// The agents switch the model, and back.
     ModelSwitched,
-    /// The agents change what they say of `tool_choice`.
+    /// The agents change `tool_choice`.
     ToolChoice,
     /// The agents get another tool.
     ToolsAppended,
@@ -80,7 +80,7 @@ impl Event {
         }
     }
 
-    /// What the agent itself does before a round; the last is its last question.
+    /// The agent's own change before a round; the last round is its last question.
     pub(super) fn change(self, agent: &mut Agent, format: Format, round: usize, rounds: usize) {
         let settings = &mut agent.settings;
         match self {

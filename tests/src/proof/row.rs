@@ -1,24 +1,24 @@
-//! What has come of conversations.
+//! The results of conversations.
 
 use super::{Event, Held};
 use crate::Provider;
 use crate::agent::Format;
 use crate::provider::Report;
 
-/// What has come of the conversations of one format.
+/// The results of the conversations of one format.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What happened meanwhile.
+    /// The event during them.
     pub event: Event,
     /// The format.
     pub format: Format,
-    /// Answers came as streams.
+    /// Whether answers were streams.
     pub stream: bool,
     /// How many conversations.
     pub conversations: usize,
-    /// Those that were given up, and why.
+    /// The reasons of those that failed.
     pub failed: Vec<String>,
-    /// What the provider saw of all of them.
+    /// The provider's report about all of them.
     pub report: Report,
     /// Retrievals that were answered with the exact text.
     pub exact: usize,
@@ -50,7 +50,7 @@ impl Row {
         self.report.refused.len() + self.report.dropped.len()
     }
 
-    /// Whatever should not have happened, one sentence each.
+    /// Problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.failed.iter().map(|why| format!("failed: {why}")).collect();
         problems.extend(self.report.problems());
@@ -61,7 +61,8 @@ impl Row {
         if self.exact < asked {
             problems.push(format!("{} of {asked} retrievals were answered exactly", self.exact));
         }
-        // A client has the ids of its calls before the call of ours comes, or the format has no ids that last.
+        // The client already has the ids of its calls before our call comes, or the format has no permanent
+        // ids.
         let can_be_lost = self.stream || self.format == Format::Gemini;
         if self.report.asked_again > if can_be_lost { self.conversations } else { 0 } {
             problems.push(format!("{} retrievals had to be asked for again", self.report.asked_again));

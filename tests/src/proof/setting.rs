@@ -1,4 +1,4 @@
-//! Where conversations are held, and how trouble is made there.
+//! The processes for conversations, and how events are caused there.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::envoy::{Envoy, Neighbours, Options};
 use crate::sidecar::{Kind, Sidecar};
 use crate::{Provider, Stack, built};
 
-/// A provider, and what stands before it.
+/// A provider, and the processes before it.
 pub(super) struct Setting {
     event: Event,
     place: Place,
@@ -85,7 +85,7 @@ impl Setting {
         }
     }
 
-    /// Where the requests of a round go.
+    /// The address for the requests of a round.
     pub(super) fn listener(&self, round: usize) -> SocketAddr {
         match &self.place {
             Place::Alone(provider) => provider.address(),
@@ -95,7 +95,7 @@ impl Setting {
         }
     }
 
-    /// Makes the trouble that comes before a round.
+    /// Causes the event before a round.
     pub(super) async fn before(&mut self, round: usize, rounds: usize) -> Result<()> {
         let (first, last) = (rounds / 4, 3 * rounds / 4);
         match &mut self.place {
@@ -116,7 +116,7 @@ impl Setting {
             Place::Delivered { envoy, folder, versions, .. } if round % 4 == 3 => {
                 *versions += 1;
                 let mut config = plugin(CLUSTER, &self.more);
-                // Nothing of it reaches the provider.
+                // This setting does not affect the provider.
                 config["response_headers"] = (*versions % 2 == 0).into();
                 let updates = format!("extension_config_discovery.http_filter.{RESOURCE}.config_reload");
                 let before = envoy.stat(&updates).await?;
@@ -132,7 +132,7 @@ impl Setting {
         Ok(())
     }
 
-    /// That no VM was lost on the way.
+    /// Checks that no VM was lost.
     pub(super) async fn assert_no_trap(&self) -> Result<()> {
         let Place::Stack { stack, .. } = &self.place else { return Ok(()) };
         for outcome in ["success", "backoff", "failure"] {

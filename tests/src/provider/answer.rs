@@ -1,4 +1,4 @@
-//! Answers in the words of each API, as JSON and as server-sent events.
+//! Answers in the format of each API, as JSON and as server-sent events.
 
 pub(super) mod anthropic;
 pub(super) mod gemini;
@@ -45,7 +45,7 @@ pub(super) fn gemini_model(path: &str) -> Option<&str> {
     Some(rest.strip_prefix("/models/")?.split_once(':')?.0)
 }
 
-/// The answer to what is not a request to a model: token counts, lists of models, and the rest.
+/// The answer to a request that is not for a model: token counts, lists of models, and the rest.
 pub(super) fn beside(path: &str, body_bytes: usize) -> Value {
     let tokens = body_bytes / 4;
     if path.ends_with("/count_tokens") || path.ends_with("/input_tokens") {
@@ -67,12 +67,12 @@ pub(super) fn beside(path: &str, body_bytes: usize) -> Value {
     json!({"path": path, "received_bytes": body_bytes})
 }
 
-/// One thing that a model says, before it is put into an API's words.
+/// One part of a model's answer, before it is converted to an API's format.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
     /// Thinking, with the seal that binds it.
     Thinking { text: String, seal: String },
-    /// Thinking that nobody may read: the seal alone.
+    /// Redacted thinking: only the seal.
     Redacted { seal: String },
     /// Text.
     Text(String),
@@ -86,37 +86,38 @@ impl Part {
     }
 }
 
-/// One answer before it is put into an API's words.
+/// One answer, before it is converted to an API's format.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
-    /// The API to speak.
+    /// The API of the answer.
     pub(super) api: Api,
-    /// As the request named it.
+    /// The model's name in the request.
     pub(super) model: &'a str,
-    /// What the model says, in this order.
+    /// The parts of the answer, in order.
     pub(super) parts: Cow<'a, [Part]>,
-    /// The calls that earlier answers made, after which the ids of this one are numbered.
+    /// The number of calls in earlier answers; the ids of this answer continue from it.
     pub(super) calls_before: usize,
-    /// The answer's own id, where it is to be found again.
+    /// The answer's own id, if it must be found again.
     pub(super) response_id: Option<String>,
     /// The request's size, from which the usage figures follow: a token for every four bytes.
     pub(super) body_bytes: usize,
     /// What was read from the prompt cache.
     pub(super) cache_read_tokens: u64,
-    /// What a prompt cache says, in the place of the two above.
+    /// The usage from a prompt cache, in place of the two above.
     pub(super) cached: Option<prompt_cache::Usage>,
     /// OpenAI Chat sends usage in a stream only when asked to.
     pub(super) stream_usage: bool,
-    /// What the provider has left out of the request: `input_transformations`, where there is any.
+    /// The parts of the request that the provider dropped, for `input_transformations`.
     pub(super) transformations: Vec<Value>,
-    /// Gemini's answer stands one level down, as Code Assist has it.
+    /// Whether Gemini's answer is one level deeper, as in Code Assist.
     pub(super) is_nested: bool,
 }
 
 // Outside ASCII on purpose: pieces of a stream may end inside a character.
 const TEXT: &str = "Done: 3 files changed, nichts übrig. ✓";
 
-/// What a script makes the model say: Anthropic's says its text before the calls, the others either.
+/// The parts of a scripted answer: Anthropic's has its text before the calls, the others have one or
+/// the other.
 pub(super) fn scripted(api: Api, script: &Script, calls_before: usize) -> Vec<Part> {
     let prefix = if api == Api::Anthropic { "toolu" } else { "call" };
     let calls = script.tool_call.iter().chain(&script.more_calls).enumerate();
@@ -171,7 +172,7 @@ impl Answer<'_> {
         self.parts.iter().any(Part::is_call)
     }
 
-    /// All that it says to people.
+    /// All visible text.
     fn text(&self) -> String {
         let texts = self.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.as_str()),
@@ -211,7 +212,7 @@ impl Answer<'_> {
     }
 }
 
-/// A text in pieces as they come off a model, each with the space behind it.
+/// A text in pieces like those of a model, each with the space after it.
 fn words(text: &str) -> Vec<&str> {
     text.split_inclusive(' ').collect()
 }

@@ -1,9 +1,9 @@
-//! Reasoning that is bound to what stood before it, as providers do it since autumn 2026.
+//! Reasoning that is bound to the text before it, as providers do since autumn 2026.
 //!
 //! A [`Seal`] is what a provider puts into a thinking block's `signature`, a reasoning item's
-//! `encrypted_content` or a call's `thoughtSignature`. It holds hashes of the model, of the tools, of everything
-//! before, and of the seal before it, so that the provider needs no memory: each request is checked against
-//! itself. Tools that a client appends change nothing before them; neither does a request that lists none.
+//! `encrypted_content` or a call's `thoughtSignature`. It contains hashes of the model, of the tools, of
+//! everything before, and of the seal before it, so that the provider needs no memory: each request is checked
+//! against itself. Tools that a client appends do not break it; neither does a request without tools.
 
 pub(super) mod anthropic;
 pub(super) mod gemini;
@@ -14,18 +14,18 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// What reasoning is bound to.
+/// The data that reasoning is bound to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Seal {
-    /// Who made it.
+    /// The model that made it.
     model: [u8; 8],
-    /// What stood before it, without other reasoning.
+    /// The text before it, without other reasoning.
     prefix: [u8; 16],
-    /// How many tools there were.
+    /// The number of tools.
     tools: u16,
-    /// Which.
+    /// The tools.
     listed: [u8; 8],
-    /// The seal before it; zeros where it is the first.
+    /// The seal before it; zeros if it is the first.
     before: [u8; 8],
     /// The reasoning itself.
     own: [u8; 6],
@@ -34,9 +34,9 @@ struct Seal {
 /// Why reasoning is not given to the model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reason {
-    /// What stood before it has changed, or this provider has not made it.
+    /// The text before it has changed, or another provider made it.
     PrefixMismatch,
-    /// Another model has made it. That is no fault of anybody.
+    /// Another model made it. That is not a fault.
     ModelMismatch,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Reason {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Dropped {
     pub(super) reason: Reason,
-    /// Where it stands in the request: `messages.3.content.0`.
+    /// Its position in the request: `messages.3.content.0`.
     pub(super) path: String,
 }
 
@@ -101,13 +101,13 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Begins behind the instructions.
+    /// Starts after the instructions.
     fn new(model: &str, instructions: &Value, tools: Vec<Value>) -> Self {
         let hash = Sha256::new_with_prefix(instructions.to_string());
         Self { model: digest(model.as_bytes()), tools, hash, before: [0; 8] }
     }
 
-    /// Goes on behind a piece of the conversation.
+    /// Continues after a piece of the conversation.
     fn pass(&mut self, piece: &str) {
         self.hash.update(piece.len().to_be_bytes());
         self.hash.update(piece);
@@ -119,7 +119,7 @@ impl Walk {
         Some(digest(texts.as_bytes()))
     }
 
-    /// Makes the seal of reasoning that stands here.
+    /// Makes the seal for reasoning at this position.
     pub(super) fn seal(&mut self, own: &str) -> String {
         let tools = self.tools.len();
         let seal = Seal {
@@ -135,7 +135,7 @@ impl Walk {
         seal
     }
 
-    /// Checks a seal that stands here. The first that a request sends may have lost those before it.
+    /// Checks a seal at this position. Before the first seal of a request, earlier ones may be missing.
     fn check(&mut self, seal: &str, own: &str) -> Result<(), Reason> {
         let found = Seal::decode(seal).ok_or(Reason::PrefixMismatch)?;
         if found.model != self.model {
@@ -166,7 +166,7 @@ fn without(value: &Value, names: &[&str]) -> Value {
     }
 }
 
-/// A value without cache markers, and without the line of Claude Code's that changes with every request.
+/// A value without cache markers, and without Claude Code's line that changes with every request.
 pub(super) fn without_markers(value: &Value) -> Value {
     let mut value = without(value, &["cache_control"]);
     drop_billing(&mut value);
@@ -196,12 +196,12 @@ pub(super) fn tools(body: &Value) -> Vec<Value> {
     tools.map(|tool| without(&tool, &["cache_control"])).collect()
 }
 
-/// The elements of a list; none where there is none.
+/// The elements of a list; empty if it is not a list.
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// A name of letters and digits that follows from a text; of two texts, hardly the same.
+/// A name of letters and digits computed from a text; two texts rarely have the same.
 pub(super) fn name_of(text: &str) -> String {
     let bytes: [u8; 24] = digest(text.as_bytes());
     STANDARD.encode(bytes).replace(['+', '/', '='], "x")

@@ -1,4 +1,4 @@
-//! The conversations that the provider follows: it checks each request against itself and the one before.
+//! The conversations that the provider follows: it checks each request against itself and the previous one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::report::{Report, Retrieval};
 use super::transcript::{RETRIEVE, Transcript, is_ours};
 
-/// A conversation, or several under one name, and what is known of it.
+/// A conversation, or several under one name, and its known state.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     pub(super) plan: Plan,
@@ -21,42 +21,42 @@ pub(super) struct Followed {
     threads: HashMap<String, Thread>,
     /// The ids of all calls that the provider has made.
     issued: HashSet<String>,
-    /// What the model has asked our tool for in its last answer, and behind how many steps.
+    /// The model's calls of our tool in its last answer, and the number of steps before them.
     pending: (Vec<Value>, usize),
-    /// Of these, some stood behind calls of the client's tools.
+    /// Whether some of these came after calls of the client's tools.
     pending_behind: bool,
-    /// What it has to ask for once more.
+    /// The calls that it has to repeat.
     again: Vec<Value>,
-    /// OpenAI's stored responses: the conversation up to and with each.
+    /// OpenAI's stored responses: the conversation up to each, inclusive.
     stored: HashMap<String, Vec<Value>>,
     responses: usize,
 }
 
-/// What the provider was last sent of a conversation.
+/// The last requests of a conversation.
 #[derive(Debug, Default)]
 struct Thread {
-    /// The last request that the client has sent.
+    /// The last request from the client.
     asked: Messages,
     /// The last request, which may be one of the filter's own.
     last: Messages,
     last_is_continuation: bool,
-    /// Since the client has last sent one, the filter has answered a call of memory's tools.
+    /// Whether the filter has answered a call of memory's tools since the client's last request.
     remembered: bool,
-    /// The last answer called tools of the client's.
+    /// Whether the last answer called the client's tools.
     ended_with_calls: bool,
 }
 
-/// What a request must begin with if it goes on from this one.
+/// The required beginning of a request that continues this one.
 #[derive(Clone, Debug, Default)]
 struct Messages {
     system: Value,
     tools: Vec<Value>,
     messages: Vec<Value>,
-    /// The messages byte for byte; empty where the server has them.
+    /// The messages byte for byte; empty if the server has them.
     spelled: Vec<String>,
 }
 
-/// What a request is answered.
+/// The answer to a request.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// Status 400.
@@ -65,7 +65,7 @@ pub(super) enum Reply {
     Said {
         parts: Vec<Part>,
         transformations: Vec<Value>,
-        /// No other answer has it: Claude Code takes answers of one id for pieces of one answer.
+        /// A unique id: Claude Code treats answers with one id as pieces of one answer.
         id: String,
     },
 }
@@ -87,7 +87,7 @@ impl Followed {
         Self { plan, ..Self::default() }
     }
 
-    /// What has happened so far.
+    /// The report so far.
     pub(super) fn report(&self) -> Report {
         let mut report = self.report.clone();
         let pending = self.pending.0.iter().cloned();
@@ -165,14 +165,14 @@ impl Followed {
         Reply::Said { parts, transformations, id }
     }
 
-    /// The conversation before a request that goes on from a stored response.
+    /// The conversation before a request that continues a stored response.
     fn earlier(&self, body: &Value) -> Result<Vec<Value>, String> {
         let Some(id) = body["previous_response_id"].as_str() else { return Ok(Vec::new()) };
         let stored = self.stored.get(id).cloned();
         stored.ok_or_else(|| format!("Previous response with id '{id}' not found."))
     }
 
-    /// Keeps a response, if it is to be kept, and gives its id.
+    /// Stores a response if required, and returns its id.
     fn store(&mut self, api: Api, body: &Value, mut items: Vec<Value>, parts: &[Part]) -> String {
         self.responses += 1;
         let name = binding::name_of(&self.responses.to_string());
@@ -188,7 +188,7 @@ impl Followed {
         id
     }
 
-    /// Counts reasoning that the model is not given, and lists it for the answer.
+    /// Counts reasoning that the model does not get, and lists it for the answer.
     fn dropped(&mut self, dropped: &[Dropped], kind: &str) -> Vec<Value> {
         for it in dropped {
             match it.reason {
@@ -201,19 +201,19 @@ impl Followed {
         dropped.iter().map(|it| it.transformation(kind)).collect()
     }
 
-    /// Holds a request against the one before it, and gives its conversation; `None`: it belongs to none.
+    /// Compares a request with the previous one, and returns its conversation; `None`: it belongs to none.
     fn compare(&mut self, api: Api, now: &Messages, transcript: &Transcript) -> Option<String> {
         let first = now.messages.first()?.to_string();
         if transcript.tools.is_empty() && !self.threads.contains_key(&first) {
-            // An agent asks for a title, or whether it may ask.
+            // A request outside of the conversation: an agent asks for a title, or checks whether the API works.
             return None;
         }
         let thread = self.threads.entry(first.clone()).or_default();
         let is_continuation = transcript.is_continuation();
         if !thread.asked.messages.is_empty() {
             self.report.later_requests += 1;
-            // Nothing carries a hidden round where the turn ends without calls, in Gemini's format, or with what memory
-            // has said, which no request holds.
+            // A hidden round cannot be carried if the turn ends without calls, in Gemini's format, or with results of
+            // memory, which no request contains.
             let is_lost = thread.last_is_continuation
                 && !is_continuation
                 && (!thread.ended_with_calls || api == Api::Gemini || thread.remembered);
@@ -230,7 +230,7 @@ impl Followed {
         Some(first)
     }
 
-    /// What has become of the calls of our tool in the last answer.
+    /// The results of the calls of our tool in the last answer.
     fn retrieved(&mut self, transcript: &Transcript) {
         let (pending, behind) = std::mem::take(&mut self.pending);
         let is_behind = std::mem::take(&mut self.pending_behind);
@@ -291,7 +291,7 @@ impl Messages {
         }
     }
 
-    /// Where a later request does not go on from this one; `None`: it does.
+    /// Where a later request differs from this one; `None`: it continues this one.
     fn parts_from(&self, later: &Self) -> Option<String> {
         if self.system != later.system {
             return Some("the system prompt is another".to_owned());

@@ -1,4 +1,4 @@
-//! Answers with a content-encoding, as providers send them to clients that ask for one.
+//! Answers with a content-encoding, as providers send them if a client accepts one.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -11,7 +11,7 @@ use hyper::header::{ACCEPT_ENCODING, HeaderMap};
 
 /// Bytes that brotli works on at a time.
 const BUFFER: usize = 4096;
-/// Fast; how small the result is does not matter here.
+/// Fast; the size of the result does not matter here.
 const QUALITY: u32 = 2;
 /// Brotli's window, as a power of two.
 const WINDOW: u32 = 20;
@@ -26,7 +26,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The first that a request names of those that are known here.
+    /// The first known encoding that a request names.
     pub(super) fn asked_for(headers: &HeaderMap) -> Option<Self> {
         let named = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         named.flat_map(|value| value.split(',')).find_map(|name| match name.split(';').next()?.trim() {
@@ -36,7 +36,7 @@ impl Encoding {
         })
     }
 
-    /// As headers spell it.
+    /// Its name in headers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -61,7 +61,7 @@ impl Encoding {
         Ok(encoded.into())
     }
 
-    /// What was encoded.
+    /// Decodes.
     pub fn decode(self, encoded: &[u8]) -> io::Result<Vec<u8>> {
         let mut plain = Vec::new();
         match self {

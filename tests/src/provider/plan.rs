@@ -1,5 +1,5 @@
-//! How the model behaves in a whole conversation: what it says follows from a request, and from what it has asked for
-//! in vain.
+//! How the model behaves in a whole conversation: its answer depends on a request, and on its earlier calls without a
+//! result.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,28 +9,30 @@ use super::binding::name_of;
 use super::script::ToolCall;
 use super::transcript::{RETRIEVE, Transcript, is_memory};
 
-/// A model that calls the client's tools for some rounds, and then is done.
+/// A model that calls the client's tools for some rounds, and is then done.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
     /// How many rounds of calls of the client's tools it needs.
     pub rounds: usize,
-    /// What it calls, one after the other, and again from the first.
+    /// Its calls, one after the other, and then from the first again.
     pub calls: Vec<ToolCall>,
-    /// In each round that this divides it makes two calls at once; 0: never.
+    /// In each round whose number is divisible by this it makes two calls at once; 0: never.
     pub parallel_every: usize,
-    /// After so many rounds it ends its turn with a text, and the user has to ask again; 0: never.
+    /// After this many rounds it ends its turn with a text, and the user has to ask again; 0: never.
     pub text_every: usize,
-    /// Before each round that this divides it calls `headroom_retrieve`, where an output has a marker; 0: never.
+    /// Before each round whose number is divisible by this it calls `headroom_retrieve`, if an output has a marker; 0:
+    /// never.
     pub retrieve_every: usize,
-    /// How it does, one after the other, and again from the first.
+    /// The ways of these calls, one after the other, and then from the first again.
     pub ways: Vec<Way>,
-    /// In each round that this divides, and in which it retrieves nothing, it uses memory where the filter has added its
-    /// tools: in turn it searches first, saves beside its calls of the client's tools, and saves twice first; 0: never.
+    /// In each round whose number is divisible by this and without a retrieval, it uses memory, if the filter has added
+    /// its tools. In turn it searches first, saves together with calls of the client's tools, and saves twice first; 0:
+    /// never.
     pub remember_every: usize,
-    /// Cut streams into pieces of so many bytes, through the middle of events and characters.
+    /// Cut streams into pieces of this many bytes, through the middle of events and characters.
     pub piece_bytes: Option<usize>,
-    /// What it says at last.
+    /// Its last text.
     pub last: String,
 }
 
@@ -38,19 +40,19 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
-    /// Nothing else is said.
+    /// Only the call.
     Alone,
     /// After a text.
     AfterText,
     /// For some lines, rows or characters only.
     Range,
-    /// Twice at once.
+    /// Two calls at once.
     Twice,
-    /// Once more when it has the text.
+    /// Another call after it has the text.
     TwoRounds,
     /// In one answer with calls of the client's tools, before them.
     BeforeClients,
-    /// In one answer with calls of the client's tools, behind them.
+    /// In one answer with calls of the client's tools, after them.
     AfterClients,
 }
 
@@ -87,8 +89,8 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// What the model says to a request, without seals. `thinks`: it shows what it thinks. `again`: what it has to ask
-    /// our tool for once more, which is taken where it can.
+    /// The model's answer to a request, without seals. `thinks`: it shows its thinking. `again`: the calls of our tool
+    /// that it has to repeat; they are removed when it does.
     pub(super) fn parts(
         &self,
         api: Api,
@@ -182,7 +184,7 @@ impl Plan {
         }
         let markers = transcript.markers();
         let done = transcript.own_rounds();
-        // The newest, and an old one, in turn.
+        // The newest and an old one, in turn.
         let at = |back: usize| markers.iter().rev().nth(back % markers.len().max(1));
         let wanted: Vec<&String> = match way {
             Way::Twice => at(0).into_iter().chain(at(1).filter(|_| markers.len() > 1)).collect(),
@@ -207,12 +209,12 @@ impl Plan {
     }
 }
 
-/// What the model asks our tools for.
+/// The model's calls of our tools.
 #[derive(Default)]
 struct Retrieves {
     before: Vec<(String, Value)>,
     after: Vec<(String, Value)>,
-    /// No call of the client's tools is made beside.
+    /// Whether there is no call of the client's tools with it.
     is_alone: bool,
     has_text: bool,
 }
@@ -222,7 +224,7 @@ impl Retrieves {
         self.before.is_empty() && self.after.is_empty()
     }
 
-    /// Once more, by itself.
+    /// A repeated call, alone.
     fn again(arguments: Vec<Value>) -> Self {
         let before = arguments.into_iter().map(|arguments| (RETRIEVE.to_owned(), arguments)).collect();
         Self { before, is_alone: true, ..Self::default() }

@@ -1,4 +1,4 @@
-//! How far a conversation is, from a request alone.
+//! The progress of a conversation, from a single request.
 
 use std::borrow::Cow;
 
@@ -9,20 +9,20 @@ use super::script::Script;
 /// What decides which part of a script answers a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Progress {
-    /// So many requests of its name came before.
+    /// This many requests of its name came before.
     Turn(usize),
-    /// It has tools, and holds so many outputs of them.
+    /// It has tools, and contains this many outputs of them.
     Outputs(usize),
-    /// It has no tools: nothing that an agent's loop sends.
+    /// It has no tools, so it is not from an agent's loop.
     Aside,
 }
 
 impl Progress {
-    /// Reads a body of any API. One that is not understood has no tools.
+    /// Reads a body of any API. An unknown body counts as one without tools.
     pub(super) fn of(body: &[u8]) -> Self {
         let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
         if body["request"].is_object() {
-            // Code Assist's.
+            // The nesting of Code Assist.
             body = body["request"].take();
         }
         let tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
@@ -41,7 +41,7 @@ impl Progress {
         }
     }
 
-    /// The tool outputs in the request; 0 where nobody asked.
+    /// The tool outputs in the request; 0 if the script does not count them.
     pub(super) fn outputs(self) -> usize {
         match self {
             Self::Outputs(outputs) => outputs,

@@ -1,14 +1,14 @@
 //! A provider's prompt cache, by Anthropic's rules or by OpenAI's.
 //!
-//! Written from what the providers say of theirs, and from nothing of Headroom's: what Headroom says of a request is compared
-//! with it. A token is four bytes. Time is told by the caller.
+//! Written from the providers' documentation, independent of Headroom: the test compares Headroom's results with it. A
+//! token is four bytes. The caller passes the time.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Value, json};
 
-/// What a cache goes by.
+/// The rules of a cache.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rules {
     /// Breakpoints, each of which looks back over 20 blocks.
@@ -18,15 +18,15 @@ pub(crate) enum Rules {
     },
     /// The longest beginning that was seen before, in pieces of 128 tokens.
     OpenAi {
-        /// Seconds for which a beginning is kept.
+        /// Seconds for which a prefix is kept.
         lifetime: u64,
     },
 }
 
-/// What an answer says of its request's tokens. Nothing is part of anything else.
+/// The usage in an answer. The parts do not overlap.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Usage {
-    /// Neither read nor written.
+    /// Input that was neither read nor written.
     pub(crate) input: u64,
     /// Read from the cache.
     pub(crate) read: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Usage {
 /// The entries of a provider's cache.
 #[derive(Debug, Default)]
 pub(crate) struct PromptCache {
-    /// By digest of everything up to their end; for how long each lives, and until when.
+    /// By digest of everything up to their end; the lifetime of each, and its end.
     entries: HashMap<u64, (u64, u64)>,
 }
 
@@ -48,7 +48,7 @@ const PIECE_BYTES: usize = 128 * 4;
 const MINIMUM_OPENAI: u64 = 1_024;
 const BILLING: &str = "x-anthropic-billing-header";
 
-/// A block of a prompt: how many tokens, everything up to it, and for how long it is to be kept.
+/// A block of a prompt: its tokens, the digest up to it, and its lifetime.
 struct Block {
     tokens: u64,
     prefix: u64,
@@ -56,7 +56,7 @@ struct Block {
 }
 
 impl PromptCache {
-    /// Answers a request that comes at a second, whose cache is that of `whose`.
+    /// The usage of a request at a given second, in the cache of `whose`.
     pub(crate) fn answer(&mut self, rules: Rules, whose: &str, body: &Value, now: u64) -> Usage {
         self.entries.retain(|_, (_, until)| *until >= now);
         match rules {
@@ -80,7 +80,7 @@ impl PromptCache {
         let mut found = points.iter().rev().flat_map(|point| looked_at(*point));
         let hit = found.find(|at| self.entries.contains_key(&blocks[*at].prefix));
         let read = hit.map_or(0, up_to);
-        // Reading keeps an entry, and those that it is a part of.
+        // Reading renews an entry and its prefixes.
         for block in &blocks[..hit.map_or(0, |at| at + 1)] {
             if let Some((lifetime, until)) = self.entries.get_mut(&block.prefix) {
                 *until = now + *lifetime;

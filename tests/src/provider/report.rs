@@ -1,32 +1,32 @@
-//! What has happened in a conversation, as the provider saw it.
+//! The provider's report about a conversation.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::retrieval::is_exact;
 
-/// What has happened so far under one name.
+/// The report so far of one name.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {
-    /// Requests, those that the filter sends by itself included.
+    /// Requests, including the filter's own.
     pub requests: usize,
-    /// Those that were refused with status 400, and why.
+    /// The reasons of those that were refused with status 400.
     pub refused: Vec<String>,
-    /// Reasoning that was not given to the model because what stood before it had changed, one line each.
+    /// Reasoning that was not given to the model because the text before it had changed, one line each.
     pub dropped: Vec<String>,
     /// Reasoning that was not given to the model because another model had made it.
     pub of_other_models: usize,
-    /// Requests of which another came before in the same conversation.
+    /// Requests that had an earlier one in the same conversation.
     pub later_requests: usize,
-    /// Those of them that did not begin as the one before, and where they part.
+    /// Those of them that did not begin like the previous one, and where they differ.
     pub rewritten: Vec<String>,
-    /// Those of them that did, as values, but not byte for byte: cache markers that move do that too.
+    /// Those of them that did as values, but not byte for byte: moving cache markers also cause this.
     pub respelled: usize,
-    /// Ids of calls that this provider has never given away.
+    /// Ids of calls that this provider has not issued.
     pub foreign: Vec<String>,
-    /// What the model has asked `headroom_retrieve` for, and what it got.
+    /// The model's calls of `headroom_retrieve`, and their results.
     pub retrievals: Vec<Retrieval>,
-    /// What it has got from the filter's tools of memory.
+    /// The results of the filter's tools of memory.
     pub remembered: Vec<String>,
     /// Calls of it behind calls of the client's tools that the next request did not have, so that the model had to ask
     /// once more.
@@ -38,12 +38,12 @@ pub struct Report {
 pub struct Retrieval {
     /// The call's arguments.
     pub arguments: Value,
-    /// What it was answered; `None`: it never was.
+    /// Its result; `None`: there was none.
     pub text: Option<String>,
 }
 
 impl Report {
-    /// Whatever should not have happened, one sentence each.
+    /// Problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let lists = [("refused", &self.refused), ("dropped", &self.dropped)];
         let more = [("rewritten", &self.rewritten), ("an unknown id", &self.foreign)];
@@ -54,7 +54,7 @@ impl Report {
             .collect()
     }
 
-    /// How many retrievals were answered with the exact original, or the exact range of it that was asked for.
+    /// The number of retrievals with the exact original, or the exact requested range, as their result.
     pub fn exact(&self, originals: &[String]) -> usize {
         self.retrievals.iter().filter(|retrieval| retrieval.is_exact(originals)).count()
     }
@@ -76,7 +76,7 @@ impl Report {
 }
 
 impl Retrieval {
-    /// Whether what came is what was asked for, of one of these originals.
+    /// Whether the result is the requested part of one of these originals.
     pub fn is_exact(&self, originals: &[String]) -> bool {
         let hash = self.arguments["hash"].as_str().unwrap_or_default();
         let original = originals.iter().find(|original| headroom_compress::address(original) == hash);

@@ -1,12 +1,12 @@
-//! Whether a text is the part of an original that was asked for.
+//! Whether a text is the requested part of an original.
 
 use serde_json::Value;
 
-/// Our own remark on what else there is, in brackets on the last line.
+/// The filter's remark about the rest, in brackets on the last line.
 const REMARK: &str = "[headroom";
 
-/// Whether `got` is the original, or the range of it that was asked for: lines, rows of an array, or characters
-/// of a text of one line. Of a long one it may be the first page, with a remark on what is missing.
+/// Whether `got` is the original, or the requested range of it: lines, rows of an array, or characters
+/// of a text of one line. For a long one it may be the first page, with a remark about the rest.
 pub(super) fn is_exact(original: &str, range: &str, got: &str) -> bool {
     if range.is_empty() && got == original {
         return true;
@@ -20,7 +20,7 @@ pub(super) fn is_exact(original: &str, range: &str, got: &str) -> bool {
     is_range(original, range, text)
 }
 
-/// A text and the remark behind it; `None` where there is none.
+/// A text and the remark after it; `None` if there is none.
 fn without_remark(text: &str) -> Option<(&str, &str)> {
     let at = text.rfind(REMARK)?;
     let remark = &text[at..];
@@ -37,12 +37,13 @@ fn is_range(original: &str, range: &str, text: &str) -> bool {
         return trimmed == lines.trim_end_matches('\n');
     }
     match serde_json::from_str(original) {
-        // Rows count from 0, as the forms number them.
+        // Rows count from 0, as in the forms.
         Ok(Value::Array(rows)) => {
             let wanted = rows.iter().skip(from).take(take);
             rows_of(trimmed).is_some_and(|rows| rows.iter().eq(wanted))
         }
-        // Which list a document is about is the engine's to say: here, that it is a part of the document.
+        // The engine decides which list of a document is meant; this only checks that it is a part of the
+        // document.
         Ok(Value::Object(_)) => !trimmed.is_empty() && original.contains(trimmed),
         _ => {
             let characters: String = original.chars().skip(skip).take(take).collect();

@@ -1,4 +1,4 @@
-//! What the provider is asked to do with one request.
+//! The script for the provider's answer to one request.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,7 +9,7 @@ pub const SCRIPT_HEADER: &str = "x-script";
 /// The request header that names a request: only named requests are recorded.
 pub const NAME_HEADER: &str = "x-test-name";
 
-/// What to answer. The default is a short text, as JSON or as a stream as the request asks.
+/// What to answer. The default is a short text, as JSON or as a stream depending on the request.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
@@ -21,11 +21,12 @@ pub struct Script {
     pub more_calls: Vec<ToolCall>,
     /// Answer with this status and the API's own error body.
     pub status: Option<u16>,
-    /// With a status: how many seconds later to come back, in `Retry-After`.
+    /// With a status: after how many seconds to retry, in `Retry-After`.
     pub retry_after: Option<u32>,
-    /// Answer the first so many requests of this name with status 503.
+    /// Answer this many first requests of this name with status 503.
     pub fail_first: usize,
-    /// Before each event of a stream but the first, wait for [`Provider::release`](super::Provider::release).
+    /// Before each event of a stream except the first, wait for
+    /// [`Provider::release`](super::Provider::release).
     pub gate: bool,
     /// Never answer.
     pub silent: bool,
@@ -33,19 +34,19 @@ pub struct Script {
     pub reset: bool,
     /// Compress the answer as `accept-encoding` asks for: the first that it names of gzip and brotli.
     pub encode: bool,
-    /// Break the connection after so many events of a stream.
+    /// Break the connection after this many events of a stream.
     pub break_after: Option<usize>,
-    /// Cut the answer into pieces of so many bytes, through the middle of events and characters.
+    /// Cut the answer into pieces of this many bytes, through the middle of events and characters.
     pub piece_bytes: Option<usize>,
-    /// What the usage says was read from the prompt cache.
+    /// Tokens read from the prompt cache, in the usage.
     pub cache_read_tokens: u64,
     /// Answer with the usage of a prompt cache that is kept for the name, by the API's own rules.
     pub prompt_cache: bool,
     /// What to do with the second request of this name, the third, and so on; the last of them also with
     /// those that follow. Empty: as with the first.
     pub then: Vec<Script>,
-    /// Count by the tool outputs in a request, not by the requests before it: what stands first in `then`
-    /// answers a request with one output. Agents send requests beside their loop, for a title or a
+    /// Count by the tool outputs in a request, not by the requests before it: the first entry of `then`
+    /// answers a request with one output. Agents send requests outside of their loop, for a title or a
     /// summary; those have no tools, and get a short text.
     pub by_outputs: bool,
 }
@@ -60,7 +61,7 @@ pub struct ToolCall {
 }
 
 impl Script {
-    /// What to do with a request before which so many of its name came.
+    /// The script for a request after this many earlier ones of its name.
     pub(super) fn turn(&self, earlier: usize) -> &Self {
         match earlier {
             0 => self,

@@ -5,24 +5,24 @@ use serde_json::Value;
 use super::answer::Api;
 use super::binding::tools;
 
-/// What a request shows of the conversation.
+/// The conversation, as far as a request contains it.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
     pub(super) steps: Vec<Step>,
-    /// The names of the tools that it lists.
+    /// The names of the listed tools.
     pub(super) tools: Vec<String>,
-    /// It lets the model call no tool.
+    /// Whether it forbids calls of tools.
     pub(super) forbids_calls: bool,
 }
 
 /// A step of a conversation.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The user says something.
+    /// A message of the user.
     Asked,
-    /// The model answers.
+    /// An answer of the model.
     Said(Vec<Call>),
-    /// Tools answer.
+    /// Results of tools.
     Results(Vec<ToolResult>),
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Call {
     pub(super) arguments: Value,
 }
 
-/// What a tool gave.
+/// The result of a tool.
 #[derive(Clone, Debug)]
 pub(super) struct ToolResult {
     /// With Gemini the tool's name.
@@ -43,26 +43,27 @@ pub(super) struct ToolResult {
     pub(super) text: String,
 }
 
-/// The tool that gives back what is left out.
+/// The tool that returns what was left out.
 pub(super) const RETRIEVE: &str = "headroom_retrieve";
 
-/// Whether a tool is one that the filter adds. An MCP client's has a prefix, and is the client's.
+/// Whether a tool is one that the filter adds. The tool of an MCP client has a prefix, and counts
+/// as the client's.
 pub(super) fn is_ours(name: &str) -> bool {
     name == RETRIEVE || is_memory(name)
 }
 
-/// Whether it is one of memory.
+/// Whether it is a tool of memory.
 pub(super) fn is_memory(name: &str) -> bool {
     name.starts_with("memory_")
 }
 
 impl Step {
-    /// The model calls only the filter's own tools.
+    /// Whether the model calls only the filter's own tools.
     fn calls_only_ours(&self) -> bool {
         matches!(self, Self::Said(calls) if !calls.is_empty() && calls.iter().all(|call| is_ours(&call.name)))
     }
 
-    /// The model calls a tool of the client's.
+    /// Whether the model calls one of the client's tools.
     fn calls_clients(&self) -> bool {
         matches!(self, Self::Said(calls) if calls.iter().any(|call| !is_ours(&call.name)))
     }
@@ -90,12 +91,12 @@ impl Transcript {
         read
     }
 
-    /// How often the model has called tools of the client's.
+    /// How often the model has called the client's tools.
     pub(super) fn rounds(&self) -> usize {
         self.steps.iter().filter(|step| step.calls_clients()).count()
     }
 
-    /// The same since the user has last said something.
+    /// The same since the user's last message.
     pub(super) fn rounds_since_asked(&self) -> usize {
         let since = self.steps.iter().rev().take_while(|step| !matches!(step, Step::Asked));
         since.filter(|step| step.calls_clients()).count()
@@ -122,7 +123,7 @@ impl Transcript {
         self.answered(from, |name| name == RETRIEVE)
     }
 
-    /// What the tools of memory have given in the request's last step.
+    /// The results of the tools of memory in the request's last step.
     pub(super) fn remembered(&self) -> Vec<String> {
         let found = self.answered(self.last_answer(), is_memory);
         found.into_iter().filter_map(|(_, text)| text.map(str::to_owned)).collect()
@@ -137,7 +138,7 @@ impl Transcript {
                 }
                 Step::Results(results) => {
                     for result in results {
-                        // Gemini's have no ids: the first that is not answered.
+                        // Gemini's calls have no ids: the first one without a result.
                         let call = found.iter_mut().find(|(call, got)| {
                             let is_its = if call.id.is_empty() { &call.name } else { &call.id };
                             got.is_none() && *is_its == result.id
@@ -153,7 +154,7 @@ impl Transcript {
         found
     }
 
-    /// What a provider refuses: a call without its result, or a result without its call.
+    /// The errors that a provider refuses: a call without its result, or a result without its call.
     pub(super) fn unpaired(&self) -> Option<String> {
         let mut open: Vec<&str> = Vec::new();
         for step in &self.steps {
@@ -181,13 +182,13 @@ impl Transcript {
         open.first().map(|id| format!("the call {id} has no result"))
     }
 
-    /// Where the model's last answer stands; the end where there is none.
+    /// The index of the model's last answer; the end if there is none.
     pub(super) fn last_answer(&self) -> usize {
         let is_said = |step: &Step| matches!(step, Step::Said(_));
         self.steps.iter().rposition(is_said).unwrap_or(self.steps.len())
     }
 
-    /// The request goes on with results of our tools alone: the filter has sent it.
+    /// Whether the request ends with results of only our tools: then the filter has sent it.
     pub(super) fn is_continuation(&self) -> bool {
         match self.steps.as_slice() {
             [.., said, Step::Results(_)] => said.calls_only_ours(),
@@ -203,7 +204,7 @@ impl Transcript {
         let mut hashes = Vec::new();
         for step in &self.steps {
             let Step::Results(results) = step else { continue };
-            // A text that our own tool gave is an original: what it says of hashes is content.
+            // A result of our own tool is an original: hashes in it are content.
             for result in results.iter().filter(|result| !ours.contains(&result.text.as_str())) {
                 for (at, _) in result.text.match_indices(MARK) {
                     let hash = result.text.get(at + MARK.len()..at + MARK.len() + LENGTH);
@@ -215,7 +216,7 @@ impl Transcript {
         hashes
     }
 
-    /// Adds to the model's answer, which may come in pieces.
+    /// Adds calls to the model's answer, which may be in pieces.
     fn say(&mut self, calls: Vec<Call>) {
         match self.steps.last_mut() {
             Some(Step::Said(said)) => said.extend(calls),

@@ -1,4 +1,5 @@
-//! Agents whose model speaks another format: behind `headroomctl up --backend litellm`, where LiteLLM's proxy translates.
+//! Agents with a model that uses another format: behind `headroomctl up --backend litellm`, where LiteLLM's proxy
+//! translates.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{ANSWER, Agent, Setting, claude_code, codex, log, pets, run, said, script_of, workplace};
 
-/// LiteLLM imports for half a minute where others use the processors too.
+/// LiteLLM's imports take half a minute on a busy machine.
 const READY: Duration = Duration::from_secs(240);
 
 /// A running `headroomctl up`.
@@ -31,7 +32,7 @@ impl Up {
     /// With the LiteLLM of this interpreter, and its configuration.
     async fn start(python: PathBuf, configuration: &serde_json::Value) -> Result<Self> {
         let workspace = tempfile::tempdir()?;
-        // A virtual environment that was moved has programs that name the place of before.
+        // The programs of a moved virtual environment contain the old path.
         let litellm = workspace.path().join("litellm");
         let code = "import sys; from litellm import run_server; sys.exit(run_server())";
         std::fs::write(&litellm, format!("#!/bin/sh\nexec {} -c '{code}' \"$@\"\n", python.display()))?;
@@ -83,7 +84,7 @@ fn running(mark: &str) -> Vec<u32> {
     .collect()
 }
 
-/// Has an agent run its loop with a model at this target, which speaks `api`.
+/// Lets an agent run its loop with a model at this target, which uses `api`.
 async fn drive(
     target: &str,
     base: &str,
@@ -98,7 +99,7 @@ async fn drive(
     let home = tempfile::tempdir()?;
     let work = workplace(home.path())?;
 
-    // What the model does depends on the agent's tools, which depend on its folder only.
+    // What the model does depends on the agent's tools, which depend only on its folder.
     let calls = agent_calls(&work);
     let headers = json!({NAME_HEADER: "translated", SCRIPT_HEADER: script_of(&calls(target)).header()});
     let parameters = json!({

@@ -35,7 +35,7 @@ async fn drive_long(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result
     let to = if is_alone { stack.provider.address() } else { stack.envoy.listener() };
     let url = format!("http://{}", port.address());
     let mut agent = agent(&Setting { url: &url, home: home.path(), work: &work })?;
-    // A list of which most is left out, so that there is something to ask for.
+    // A list that loses most of its rows, so that there is something to retrieve.
     let arguments = agent.calls[0].arguments.to_string().replace("pets.json", "deployments.json");
     agent.calls[2] = ToolCall { arguments: serde_json::from_str(&arguments)?, ..agent.calls[0].clone() };
     let plan = Plan {
@@ -79,7 +79,7 @@ async fn drive_long(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result
 async fn claude_code_holds_a_long_conversation_with_retrievals() -> Result<()> {
     drive_long(|setting| {
         let mut agent = claude_code(setting)?;
-        // So that it asks for thinking, whatever it thinks of the model.
+        // Makes it ask for thinking with any model.
         agent.environment.push(("MAX_THINKING_TOKENS", "4096".into()));
         Ok(agent)
     })

@@ -25,19 +25,19 @@ use headroom_e2e::websocket::WebSocketProvider;
 use headroom_e2e::{Script, Stack, built, node, say, skip};
 use serde_json::{Value, json};
 
-/// What the model says at last, and the agent is expected to print.
+/// The model's last text, which the agent must print.
 const ANSWER: &str = "The third error names disk sdc.";
 
 /// How long an agent may take in all, in seconds. A limit against hanging: each needs a few seconds.
 const PATIENCE: &str = "300";
 
-/// Where an agent finds the model, and its own files.
+/// The places of the model and of an agent's own files.
 struct Setting<'a> {
     /// `http://…` without a path.
     url: &'a str,
-    /// Its HOME, for this run alone.
+    /// Its HOME, only for this run.
     home: &'a Path,
-    /// Where it works: a folder with `pets.json` and `build.log`.
+    /// Its working folder, with `pets.json` and `build.log`.
     work: &'a Path,
 }
 
@@ -45,11 +45,11 @@ struct Setting<'a> {
 struct Agent {
     /// Its name here.
     name: &'static str,
-    /// The API that it speaks.
+    /// Its API.
     api: Api,
     /// Its program in `node_modules/.bin`.
     program: &'static str,
-    /// What follows: how not to ask anybody anything, and a prompt.
+    /// Its arguments: options against questions to the user, and a prompt.
     arguments: Vec<String>,
     /// Its environment, besides PATH and HOME.
     environment: Vec<(&'static str, String)>,
@@ -89,7 +89,7 @@ fn log() -> String {
     log
 }
 
-/// Runs an agent against the scripted provider and holds what it sent against what arrived.
+/// Runs an agent against the scripted provider and compares its requests with those that arrived.
 async fn drive(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result<()> {
     let found = tokio::task::spawn_blocking(|| node::with("agents")).await?;
     let Some(installed) = skip::unless("agents from npm", found)? else { return Ok(()) };
@@ -125,7 +125,7 @@ fn plugin() -> Value {
         "control_plane": {"cluster": "headroom", "report_interval_ms": 50}})
 }
 
-/// A folder with what there is to read.
+/// A folder with the files to read.
 fn workplace(home: &Path) -> Result<PathBuf> {
     let work = home.join("work");
     fs::create_dir(&work)?;
@@ -173,7 +173,7 @@ struct Pair {
     arrived: Bytes,
 }
 
-/// Checks each request and gives how many belong to the loop.
+/// Checks each request and returns how many belong to the loop.
 fn held_against(agent: &Agent, stack: &Stack, relay: &Relay) -> Result<usize> {
     let mut pairs = Vec::new();
     for (number, sent) in relay.sent().into_iter().enumerate() {
@@ -201,8 +201,8 @@ fn held_against(agent: &Agent, stack: &Stack, relay: &Relay) -> Result<usize> {
     }
     for two in pairs.windows(2) {
         let [one, next] = two else { continue };
-        // What an agent repeats byte for byte leaves as the same bytes (I3): where its own requests part,
-        // those that arrive part no earlier, but for what the shorter outputs before have saved.
+        // Bytes that an agent repeats are forwarded as the same bytes (I3): forwarded requests differ no
+        // earlier than the agent's own requests, except for the saving in the outputs before.
         let saved = escaped(agent.api, &one.sent)?.saturating_sub(escaped(agent.api, &one.arrived)?);
         ensure!(
             common(&one.arrived, &next.arrived) + saved >= common(&one.sent, &next.sent),
@@ -220,7 +220,7 @@ fn held_against(agent: &Agent, stack: &Stack, relay: &Relay) -> Result<usize> {
     say(&format!("{}: {} requests with outputs, characters {}", agent.name, pairs.len(), lengths.join(", ")));
     let [pets, log, read, ..] = arrived.as_slice() else { panic!("three outputs, not {}", arrived.len()) };
     for n in 0..40 {
-        // What an output shows, another of the same text may refer to.
+        // An output may refer to an earlier one with the same text.
         let is_shown = read.contains(&format!("Rex {n}")) || read.contains("same as");
         ensure!(pets.contains(&format!("Rex {n}")) && is_shown, "Rex {n} is gone:\n{pets}\n{read}");
     }
@@ -254,7 +254,7 @@ fn without_retrieve_tool(api: Api, body: &[u8]) -> Result<Value> {
     Ok(value)
 }
 
-/// The length of all tool outputs as they stand in a body.
+/// The length of all tool outputs as spelled in a body.
 fn escaped(api: Api, body: &[u8]) -> Result<usize> {
     Ok(output_texts(api, body)?.iter().map(|text| json!(text).to_string().len()).sum())
 }
@@ -264,7 +264,7 @@ fn common(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
-/// Codex with a provider of its own, over HTTP or, as it does with OpenAI's, in a WebSocket session.
+/// Codex with its own provider, over HTTP or, as it does with OpenAI's, in a WebSocket session.
 fn codex(setting: &Setting<'_>, websockets: bool) -> Result<Agent> {
     let folder = setting.home.join(".codex");
     fs::create_dir(&folder)?;
@@ -299,7 +299,7 @@ supports_websockets = {websockets}
     })
 }
 
-/// What Codex is told to run.
+/// The commands for Codex.
 const CODEX_CALLS: [&str; 3] = ["cat pets.json", "cat build.log", "cat -n pets.json"];
 
 fn codex_call(command: &str) -> ToolCall {
@@ -434,7 +434,7 @@ fn claude_code(setting: &Setting<'_>) -> Result<Agent> {
         environment: vec![
             ("ANTHROPIC_API_KEY", "dummy".into()),
             ("ANTHROPIC_BASE_URL", setting.url.into()),
-            // It refuses to run without asking as root, unless told that it is locked in.
+            // As root it refuses to run without questions unless it believes that it is in a sandbox.
             ("IS_SANDBOX", "1".into()),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
         ],

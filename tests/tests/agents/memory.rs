@@ -1,4 +1,4 @@
-//! What Claude Code keeps in memory, Codex reads back: with the tools that the filter adds, and over MCP.
+//! Codex reads a fact that Claude Code has saved: with the tools that the filter adds, and over MCP.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Agent, Setting, call, claude_code, codex, run, said};
 
 const FACT: &str = "The API server listens on port 8787";
-/// What the model says at last.
+/// The model's last text.
 const DONE: &str = "Looked after.";
 
 fn saves(tool: &str) -> ToolCall {
@@ -26,7 +26,7 @@ fn searches(tool: &str) -> ToolCall {
     call(tool, json!({"query": "Which port does the API server listen on?"}))
 }
 
-/// Runs an agent whose model makes one call, and gives all requests that arrived.
+/// Runs an agent whose model makes one call, and returns all requests that arrived.
 async fn converse(
     stack: &Stack,
     installed: &Path,
@@ -54,7 +54,7 @@ fn read(requests: &[Recorded], text: &str) -> bool {
     requests.iter().any(|request| String::from_utf8_lossy(&request.body).contains(text))
 }
 
-/// The one fact that headroomd keeps for the folder.
+/// The only fact that headroomd has for the folder.
 async fn kept(stack: &Stack, work: &Path) -> Result<Value> {
     let asked = json!({"project": work.canonicalize()?}).to_string();
     let call = Call::post("/v1/memory/list", asked);

@@ -1,5 +1,5 @@
-//! What somebody could try against Envoy with the filter, on loopback and bounded: to go round a budget, to read what
-//! another tenant has left, to reach the provider with our own headers, to have others wait, to take the memory.
+//! Attacks on Envoy with the filter, on loopback and bounded: to bypass a budget, to read another tenant's data, to
+//! send our own headers to the provider, to delay other clients, to use up memory.
 
 mod peer;
 
@@ -28,7 +28,7 @@ fn options(more: &Value) -> Options {
     Options { filter: Some(filter), ..Options::default() }
 }
 
-/// A request of which the engine leaves something out.
+/// A request with outputs that the engine shortens lossily.
 fn body(rows: usize, salt: usize) -> Vec<u8> {
     let rows = headroom_e2e::agent::rows(rows, salt);
     json!({"model": "claude-sonnet-4-5", "max_tokens": 10,
@@ -93,7 +93,7 @@ async fn a_key_over_its_budget_gets_round_it_in_no_way() -> Result<()> {
             "/v1/anything/else",
         ] {
             let status = send(path, headers).await?;
-            // An encoded slash and capitals are no path of a provider's here.
+            // An encoded slash and capitals do not match a path of a provider.
             let is_nobodys = ["/v1%2F", "/V1/"].iter().any(|start| path.starts_with(start));
             assert!(status == 429 || is_nobodys && status == 404, "{path} {headers:?}: {status}");
         }

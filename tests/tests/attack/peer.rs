@@ -1,4 +1,4 @@
-//! Tenants by their certificates: `tenant_from: peer` behind a listener that asks for one.
+//! Tenants by their certificates: `tenant_from: peer` behind a listener that requires one.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Somebody who signs certificates.
+/// A certificate authority.
 struct Authority {
     pem: String,
     der: CertificateDer<'static>,
@@ -52,7 +52,7 @@ impl Authority {
     }
 }
 
-/// The listener of `headroomctl up`, with TLS in front of it that lets nobody in without a certificate.
+/// The listener of `headroomctl up`, with TLS that requires a client certificate.
 fn configuration(folder: &Path, provider: SocketAddr, sidecar: &Sidecar, module: &Path) -> Result<String> {
     let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
     bootstrap.listen = Endpoint::loopback(0);
@@ -158,7 +158,7 @@ async fn a_tenant_is_who_its_certificate_says() -> Result<()> {
     for said in [None, Some("ann.example"), Some("By=x;URI=ann.example;DNS=ann.example")] {
         assert_eq!(retrieve(Some(&bob), said).await?, 404, "{said:?}");
     }
-    // Another one signs for the same name; and there is somebody without a certificate.
+    // A certificate with the same name from another authority, and a client without a certificate.
     let forged = Authority::new("clients")?.identity("ann.example")?;
     for nobody in [Some(&forged), None] {
         assert!(retrieve(nobody, Some("ann.example")).await.is_err(), "Envoy lets nobody in");

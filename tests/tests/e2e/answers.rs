@@ -1,4 +1,4 @@
-//! The way back, and requests that do not come to a good end.
+//! Answers, and requests that fail.
 
 use anyhow::Result;
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! What a provider was sent for a conversation is only ever extended (I3), and the model gets back what was left out
-//! (I5), whatever happens meanwhile. `headroom-proof` prints the same at length.
+//! A provider's conversation is only ever extended (I3), and the model can retrieve what was left out (I5), during
+//! every event. `headroom-proof` prints the same in detail.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use headroom_compress::Api;
@@ -18,7 +18,7 @@ use crate::stacks::{MODES, Mode, assert_no_trap};
 /// Holds conversations in which the model retrieves in every second round, in all formats.
 async fn holds(event: Event) -> Result<()> {
     let rows = held(event, &Conversations::default()).await?;
-    // Where the server has the conversation nothing is left out, so there is nothing to ask for.
+    // If the server has the conversation, nothing is left out, so there is nothing to retrieve.
     for row in rows.iter().filter(|row| row.format != Format::StoredResponses) {
         let asked = row.report.retrievals.len();
         ensure!(asked >= Way::ALL.len(), "{:?}, stream: {}: {asked} retrievals", row.format, row.stream);
@@ -59,7 +59,7 @@ async fn conversations_with_retrievals_in_every_second_round_are_append_only() -
 async fn conversations_about_source_files_are_append_only_while_the_filter_presses_harder() -> Result<()> {
     let rows = held(Event::Nothing, &Conversations { sources: true, ..Conversations::default() }).await?;
     for row in rows.iter().filter(|row| row.format != Format::StoredResponses) {
-        // What is left out of a file can be had back, so there is something to ask for.
+        // Parts of a file are left out, so there is something to retrieve.
         ensure!(row.report.retrievals.len() >= 3, "{row:?}");
     }
     Ok(())
@@ -131,8 +131,8 @@ async fn conversations_are_append_only_when_the_last_request_has_no_tools() -> R
     holds(Event::LastWithoutTools).await
 }
 
-/// What putting Headroom in front of a running conversation does: it changes the prefix once, and the filter asks
-/// again in the way that lets the request through. The client sees one answer, as if it had been the first.
+/// The effect of Headroom in front of a running conversation: it changes the prefix once, and the filter sends
+/// the request again in a way that succeeds. The client sees only that answer.
 #[tokio::test]
 async fn a_conversation_that_began_without_headroom_goes_on_behind_it() -> Result<()> {
     for mode in MODES {
@@ -141,7 +141,7 @@ async fn a_conversation_that_began_without_headroom_goes_on_behind_it() -> Resul
             let name = format!("began without {mode:?} {stream}");
             stack.provider.follow(&name, Plan::default());
             let mut agent = Agent::new(Format::Messages, &name, stream, recorded(1)?);
-            // Another conversation for the filter, which remembers those that have needed it.
+            // A new conversation for the filter, which remembers the ones that needed recovery.
             agent.say(&format!("Which deployments failed? {name}"));
             agent.rounds(stack.provider.address(), 4).await?;
             let without = stack.provider.requests(&name).len();
@@ -179,7 +179,7 @@ async fn a_conversation_that_began_without_headroom_goes_on_behind_it() -> Resul
     Ok(())
 }
 
-/// A refusal that the second request meets as well is the provider's own, byte for byte.
+/// If the second request is refused too, the client gets the provider's refusal, byte for byte.
 #[tokio::test]
 async fn a_refusal_that_is_not_about_the_prefix_reaches_the_client_as_it_came() -> Result<()> {
     let script = Script { status: Some(400), ..Script::default() }.header();
@@ -205,8 +205,8 @@ async fn a_refusal_that_is_not_about_the_prefix_reaches_the_client_as_it_came() 
     Ok(())
 }
 
-/// The one next to the client decides: its tool, its forms and its traces are those of the conversation. Where it
-/// changes nothing, the traces of the one behind it pass through it, and either puts their rounds back.
+/// The instance next to the client decides: the conversation has its tool, its forms and its traces. If it
+/// changes nothing, the traces of the second instance pass through it, and either instance restores their rounds.
 #[tokio::test]
 async fn two_headrooms_in_a_row_keep_a_conversation_append_only() -> Result<()> {
     let stack = Stack::start(reversible(Mode::Strip), Kind::Real).await?;

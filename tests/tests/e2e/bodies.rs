@@ -1,4 +1,4 @@
-//! Request bodies, and what the engine makes of them without Envoy.
+//! Request bodies, and the engine's results for them without Envoy.
 
 use headroom_compress::{Api, Config, Memo, Request, compress};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ pub(crate) fn pretty_pets(count: usize) -> String {
 }
 
 /// An Anthropic request around one tool output. Spacing, escapes and number spelling are unusual on
-/// purpose: whatever is not the output has to arrive as it is.
+/// purpose: everything except the output must arrive unchanged.
 pub(crate) fn anthropic(output: &str) -> Vec<u8> {
     format!(
         r#"{{ "model":"claude-sonnet-4-5","max_tokens" : 1.024e3,
@@ -46,7 +46,7 @@ pub(crate) fn compressed(api: Api, body: &[u8]) -> Vec<u8> {
     compress(body, &Request::new(api), &config, &mut Memo::new(16 << 20)).body.into_owned()
 }
 
-/// The same, where the test is about a body that gets shorter.
+/// The same, for tests of a body that gets shorter.
 pub(crate) fn shortened(api: Api, body: &[u8]) -> Vec<u8> {
     let result = compressed(api, body);
     assert!(result.len() < body.len(), "the engine shortens this body");

@@ -1,5 +1,5 @@
-//! What is changed for the provider's prompt cache alone: breakpoints for clients that set none, and lines of a system
-//! prompt that move to its end. Neither rewrites a conversation (I3).
+//! Changes that are made only for the provider's prompt cache: breakpoints for clients that set none, and lines of a
+//! system prompt that move to its end. Neither rewrites a conversation (I3).
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_e2e::Stack;
@@ -71,7 +71,7 @@ async fn a_client_with_a_breakpoint_of_its_own_gets_none() -> Result<()> {
     let (_, requests) =
         stack.exchange("own", Protocol::Http1, Call::post("/v1/messages", own.clone())).await?;
     assert_eq!(requests[0].body, own);
-    // Nor does a question for a count.
+    // A request for a token count is not changed either.
     let plain = asked(json!({"type": "text", "text": "Look."}));
     let call = Call::post("/v1/messages/count_tokens", plain.clone());
     let (_, requests) = stack.exchange("count", Protocol::Http1, call).await?;

@@ -1,5 +1,5 @@
-//! What `docs/operations.md` says of a canary and of alerts, run: its routes and its configuration in
-//! `envoy/production.yaml`, and the metrics that `envoy/alerts.yaml` names.
+//! Runs the examples for a canary and for alerts in `docs/operations.md`: the routes and the configuration
+//! in `envoy/production.yaml`, and the metrics in `envoy/alerts.yaml`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::bodies::{anthropic, chat, pretty_pets, shortened};
 use crate::production::Production;
 use crate::stacks::forwarded;
 
-/// The blocks of a language in the section, without what a list indents them by.
+/// The blocks of a language in the section, without the indentation of a list.
 fn blocks(section: &str, language: &str) -> Vec<String> {
     let fence = format!("  ```{language}\n");
     let blocks = section.split(&fence).skip(1).filter_map(|rest| rest.split("  ```").next());
@@ -52,7 +52,7 @@ async fn a_canary_by_client_or_by_conversation_compresses_its_requests_and_audit
         ("nobody", "/v1/chat/completions", &openai, ("x-n", "1"), false),
         ("session", "/v1/messages", &claude, ("x-claude-code-session-id", "2f0c"), true),
         ("other session", "/v1/messages", &claude, ("x-claude-code-session-id", "9f0c"), false),
-        // Nothing of the team's goes to another provider than before.
+        // The team's requests still go to the same provider.
         ("team's claude", "/v1/messages", &claude, ("x-headroom-team", "research"), false),
     ] {
         for turn in ["", " again"] {
@@ -96,7 +96,7 @@ async fn every_metric_that_an_alert_names_is_there() -> Result<()> {
             let declared = format!("# TYPE {name} ");
             of_sidecar.contains(&declared) || of_envoy.contains(&declared)
         };
-        // A vector of counters is shown with its first error alone.
+        // A vector of counters appears only after its first error.
         let missing: Vec<_> = named.iter().filter(|name| !shown(name)).collect();
         (missing.is_empty() || missing == [&"headroom_store_errors_total"]).then_some(())
     })

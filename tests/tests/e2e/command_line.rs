@@ -1,4 +1,4 @@
-//! `headroomctl compress` gives what the filter forwards.
+//! `headroomctl compress` gives the same bytes as the filter.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -42,7 +42,7 @@ async fn the_command_line_compresses_recorded_requests_as_the_filter_does() -> R
     Ok(())
 }
 
-/// What `headroomctl compress` makes of lines.
+/// The output of `headroomctl compress` for lines.
 pub(crate) async fn run(lines: Vec<u8>, arguments: &[&str]) -> Result<Vec<u8>> {
     let mut command = Command::new(built::headroomctl().await?);
     command.arg("compress").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -1,4 +1,4 @@
-//! A client that has its messages shortened by `/v1/compress` and then sends them through Envoy.
+//! A client that shortens its messages with `/v1/compress` and then sends them through Envoy.
 
 use anyhow::Result;
 use headroom_e2e::Stack;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::stacks::{Mode, assert_no_trap, options};
 
-/// An output that shares no line with those of other turns: what they share would be shortened in the data plane alone,
-/// and rightly counted there.
+/// An output that shares no line with those of other turns: shared lines would be shortened only in the data plane, and
+/// would correctly be counted there.
 fn pets(turn: usize) -> String {
     let kind = ["dog", "cat", "owl"].get(turn).unwrap_or(&"fox");
     let pet = |n: usize| {
@@ -21,7 +21,7 @@ fn pets(turn: usize) -> String {
     serde_json::to_string_pretty(&pets).expect("plain data")
 }
 
-/// The figures, once so many requests are counted.
+/// The figures, after this many requests are counted.
 async fn counted(stack: &Stack, requests: u64) -> Result<Value> {
     until("the requests are counted", || async {
         let stats = stack.sidecar.stats().await.ok()?;
@@ -30,7 +30,7 @@ async fn counted(stack: &Stack, requests: u64) -> Result<Value> {
     .await
 }
 
-/// Conversations that grow by a tool output in each turn: what the client gets back from one turn is what it sends in the next.
+/// Conversations that grow by a tool output in each turn: the client sends the result of one turn in the next.
 #[tokio::test]
 async fn a_saving_that_compress_has_counted_is_not_counted_again_in_the_data_plane() -> Result<()> {
     for mode in [Value::Null, json!("ccr")] {
@@ -80,7 +80,7 @@ async fn a_saving_that_compress_has_counted_is_not_counted_again_in_the_data_pla
                 assert_eq!(after.pointer(figure), before.pointer(figure), "{figure}: {mode} {turn}");
             }
             assert_eq!(after["requests"]["by_api"], json!({"compress": turn + 1, "openai_chat": turn + 1}));
-            // The client keeps what it was given.
+            // The client keeps the returned messages.
             messages = told["messages"].as_array().cloned().unwrap_or_default();
         }
         assert_no_trap(&stack).await?;

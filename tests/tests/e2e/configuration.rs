@@ -62,7 +62,7 @@ async fn a_configuration_that_is_no_object_passes_every_request() -> Result<()> 
 
 #[tokio::test]
 async fn hold_mode_where_envoy_does_not_allow_it_still_forwards() -> Result<()> {
-    // Envoy then asks for the body only after the headers have gone on: a filter that insists hangs.
+    // Envoy then delivers the body only after the headers continue: a filter that holds them would hang.
     let options = Options { filter: Some(json!({"body_mode": "hold"})), hold: false, ..Options::default() };
     let stack = Stack::start(options, Kind::Down).await?;
     let body = anthropic(&pretty_pets(30));
@@ -74,7 +74,7 @@ async fn hold_mode_where_envoy_does_not_allow_it_still_forwards() -> Result<()> 
 
 #[tokio::test]
 async fn a_cluster_whose_name_is_valid_protobuf_does_not_end_envoy() -> Result<()> {
-    // Envoy takes such a name for an empty GrpcService and aborts, were it sent as it is.
+    // Envoy would read such a name as an empty GrpcService and abort.
     let filter =
         json!({"control_plane": {"cluster": "headroom-cp", "report_interval_ms": 50, "max_backoff_ms": 50}});
     let stack = start(filter, Kind::Down).await?;

@@ -1,5 +1,5 @@
-//! Requests of GitHub Copilot's clients through the real Envoy: known by their headers, routed to a cluster of their own
-//! and labelled; a request that the filter makes itself does not count as one of the user's.
+//! Requests of GitHub Copilot's clients through the real Envoy: recognized by their headers, routed to their own
+//! cluster and labelled. A request of the filter itself does not count as one of the user's.
 
 use anyhow::Result;
 use headroom_compress::{Api, Config, Memo, Request, compress};
@@ -33,7 +33,7 @@ fn call(api: Api, body: Vec<u8>) -> Call {
     EDITOR.iter().fold(Call::post(path(api), body), |call, (name, value)| call.header(name, value))
 }
 
-/// Those of the formats that Copilot speaks.
+/// The formats that Copilot supports.
 fn formats() -> impl Iterator<Item = Api> {
     APIS.into_iter().filter(|api| *api != Api::GeminiGenerateContent)
 }

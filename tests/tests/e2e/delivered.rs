@@ -49,7 +49,7 @@ impl Mesh {
         Ok(Self { envoy, sidecar, provider, folder })
     }
 
-    /// Sends one request and asserts that it came to the provider compressed.
+    /// Sends one request and asserts that it arrived at the provider compressed.
     async fn assert_compresses(&self, name: &str, pets: usize) -> Result<()> {
         let body = anthropic(&pretty_pets(pets));
         let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, name);
@@ -74,7 +74,7 @@ fn as_bytes(config: &Value) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": value})
 }
 
-/// As hand-written configurations and EnvoyFilters carry it. Envoy hands it over as protobuf.
+/// The form in hand-written configurations and EnvoyFilters. Envoy passes it on as protobuf.
 fn as_struct(config: &Value) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": config})
 }
@@ -116,7 +116,7 @@ async fn what_is_no_configuration_is_counted_and_requests_pass() -> Result<()> {
     assert_eq!(answer.status, 200);
     assert_eq!(forwarded(&mesh.provider, "no configuration").body, body);
 
-    // The next delivery puts it right.
+    // The next delivery repairs it.
     let module = built::filter_module().await?;
     deliver(mesh.folder.path(), &resource(2, &module, &as_text(&plugin_config())))?;
     until("Envoy takes the text", || async {
@@ -126,7 +126,7 @@ async fn what_is_no_configuration_is_counted_and_requests_pass() -> Result<()> {
     mesh.assert_compresses("text", 31).await
 }
 
-/// A filter that is well until a request has the header `x-trap`. Ours has no way to trap that is known.
+/// A filter that works until a request has the header `x-trap`. There is no known way to make ours trap.
 const TRAPS: &str = r#"(module
     (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
@@ -158,7 +158,7 @@ async fn a_trap_costs_its_own_request_and_the_next_ones_until_envoy_has_a_new_vm
     let call = || Call::post("/v1/messages", anthropic(&pretty_pets(3))).header(NAME_HEADER, "trap");
     assert_eq!(send(call()).await?, 200);
     assert_eq!(send(call().header("x-trap", "1")).await?, 503);
-    // The other worker has a VM of its own and goes on; requests to this one make Envoy try again.
+    // The other worker has its own VM and continues; requests to this one make Envoy start it again.
     let reloads = format!("wasm.{RESOURCE}.vm_reload_success");
     until("Envoy has a new VM", || async {
         send(call()).await.ok()?;
@@ -180,7 +180,7 @@ fn another(module: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What the clients of a reload count.
+/// Counts of the clients during a reload.
 #[derive(Default)]
 struct Load {
     stop: AtomicBool,
@@ -188,7 +188,7 @@ struct Load {
     by_the_new_one: AtomicUsize,
 }
 
-/// Sends one request after the other until told to stop, and between them takes turns of conversations with models
+/// Sends one request after the other until it is stopped, and between them takes turns of conversations with models
 /// that think; the number of those sent.
 async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>, thinking: Arc<Thinking>) -> Result<usize> {
     let mut connection = Connection::open(envoy, Protocol::Http1).await?;
@@ -209,10 +209,10 @@ async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>, thinking: Arc
     Ok(sent)
 }
 
-/// With another module the VMs are others; with another configuration alone they stay. Nothing of what the old ones have not
-/// told is told by themselves: their next report is due in an hour.
+/// Another module creates new VMs; another configuration alone keeps them. The old VMs do not deliver their remaining
+/// reports themselves: their next report is due in an hour.
 async fn reload_loses_nothing(has_new_module: bool) -> Result<()> {
-    // Reports are an hour apart, and the queue has room for all that is asked until the new module is compiled.
+    // Reports are an hour apart, and the queue has room for all requests until the new module is compiled.
     let slow = json!({"control_plane": {"cluster": CLUSTER, "report_interval_ms": 3_600_000,
         "queue_records": 1 << 16, "queue_bytes": 8 << 20}});
     let mesh = Mesh::start(|module| resource(1, module, &as_text(&slow))).await?;

@@ -1,4 +1,4 @@
-//! The demo, on the fixtures: what it promises in its table holds.
+//! The demo, on the fixtures: the claims of its table are true.
 
 use anyhow::Result;
 use headroom_compress::Config;

@@ -21,7 +21,7 @@ async fn start(accept_encoding: &str) -> Result<Stack> {
     Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await
 }
 
-/// A call of a client that takes an encoding, to a provider that has it.
+/// A call of a client that accepts an encoding, to a provider that supports it.
 fn call(body: Vec<u8>, encoding: Encoding) -> Call {
     let script = Script { encode: true, ..Script::default() };
     let accepts = format!("{}, deflate;q=0.5", encoding.name());
@@ -30,13 +30,13 @@ fn call(body: Vec<u8>, encoding: Encoding) -> Call {
         .header("accept-encoding", &accepts)
 }
 
-/// What the provider answers to the forwarded request where nobody asks for an encoding.
+/// What the provider answers to the forwarded request if no encoding is requested.
 async fn plain(stack: &Stack, body: &[u8]) -> Result<Answer> {
     let call = Call::post("/v1/messages", shortened(Api::AnthropicMessages, body));
     Connection::open(stack.provider.address(), Protocol::Http1).await?.send(call).await
 }
 
-/// Sends each kind of request once, checks what the client gets, and gives what the feed says of them.
+/// Sends each kind of request once, checks what the client gets, and returns their entries in the feed.
 async fn exchanged(
     accept_encoding: &str,
     check: impl Fn(Encoding, &Answer, &Answer) -> Result<()>,

@@ -1,4 +1,4 @@
-//! An Envoy that ends: what was drained is all there, and what was not is counted.
+//! An Envoy that ends: drained records all arrive, and the others are counted.
 
 use anyhow::{Context as _, Result};
 use headroom_e2e::Stack;
@@ -39,7 +39,7 @@ async fn open(stack: &Stack, count: usize) -> Result<Vec<Streamed>> {
     Ok(answers)
 }
 
-/// Requests that are answered at once, on many connections, so that both workers have some.
+/// Requests that are answered at once, on many connections, so that both workers get some.
 async fn answered(stack: &Stack, count: usize) -> Result<()> {
     for _ in 0..count {
         let answer = stack.connect(Protocol::Http1).await?.send(Call::post("/v1/messages", BODY)).await?;
@@ -48,7 +48,7 @@ async fn answered(stack: &Stack, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// What headroomd says is lost once it takes all VMs for gone, each of which is a minute after its last report.
+/// The lost records that headroomd reports after it considers all VMs gone: a minute after their last report.
 async fn lost(stack: &Stack, least: usize) -> Result<u64> {
     let look = || async { report(stack, "lost_records").await.filter(|lost| *lost >= least as u64) };
     match until("records are lost", look).await {
@@ -90,8 +90,8 @@ async fn what_a_terminated_envoy_has_not_told_is_in_its_log_and_what_it_has_anno
         .lines()
         .filter_map(|line| line.split_once("a VM ends with ")?.1.split_once(' ')?.0.parse().ok())
         .collect();
-    // Every request has its record by then, those that are open as well: they end with Envoy. A report may have arrived whose
-    // answer had not.
+    // By then every request has its record, the open ones too: they end with Envoy. A report may have arrived without a
+    // received response.
     assert!(counted + untold.iter().sum::<u64>() >= (OPEN + BURST) as u64, "{counted} are counted\n{log}");
     assert!(counted <= BURST as u64);
     let lost = lost(&stack, OPEN).await?;

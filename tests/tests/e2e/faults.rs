@@ -1,5 +1,5 @@
 //! A sidecar that is down, wrong, late, killed or out of disk harms no request and changes no form: the request
-//! carries what is left out, and the store gets copies when it can.
+//! contains what is left out, and the store gets copies when it can.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::reversible::{ROWS, body, engine, large_bodies, markers, reversible, r
 use crate::stacks::{Mode, assert_no_trap, forwarded};
 use crate::thinking::Thinking;
 
-/// With this sidecar every request leaves as it does with any other.
+/// With this sidecar every request is forwarded as with any other.
 async fn changes_nothing(kind: Kind) -> Result<()> {
     let stack = Stack::start(reversible(Mode::Strip), kind).await?;
     for number in 0..8 {
@@ -62,8 +62,8 @@ async fn with_a_sidecar_that_stores_nothing_forms_are_the_same() -> Result<()> {
 /// The name of all requests of a [`Load`].
 const LOAD: &str = "load";
 
-/// Clients with conversations that grow, each output new, so that stored and new originals come together. Between
-/// these requests they hold conversations with models that think.
+/// Clients with growing conversations, each output new, so that stored and new originals are mixed. Between these
+/// requests they hold conversations with thinking models.
 struct Load {
     envoy: SocketAddr,
     thinking: Thinking,
@@ -102,7 +102,7 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until so many more requests are sent, and models have thought meanwhile.
+    /// Waits until this many more requests are sent, some of them to thinking models.
     async fn more(&self, requests: usize) -> Result<()> {
         let (target, turns) = (self.sent.load(Ordering::Relaxed) + requests, self.thinking.turns());
         until("requests are sent", || async {
@@ -112,7 +112,7 @@ impl Load {
     }
 }
 
-/// Sends requests from several clients while `faults` happen, and looks up every marker that has left.
+/// Sends requests from several clients while `faults` happen, and looks up every forwarded marker.
 async fn under_load(
     what: &str,
     faults: impl AsyncFnOnce(&mut Sidecar, &Load, &Envoy) -> Result<()>,
@@ -148,7 +148,7 @@ async fn under_load(
     );
     headroom_e2e::say(&report);
     assert_eq!((failed, arrived.len()), (0, sent), "{report}");
-    // Each request leaves something out of every output, whatever the sidecar does.
+    // Each request leaves something out of every output, in every state of the sidecar.
     for body in forms {
         let outputs = String::from_utf8_lossy(&body).matches("\"tool_result\"").count();
         assert_eq!(self::markers(&body).len(), outputs, "{report}");

@@ -1,5 +1,5 @@
-//! Every wire format on the paths of everybody who speaks it: compressed as the engine says, and what only
-//! looks like it passes.
+//! Every wire format on the paths of all its providers: compressed like in the engine; bodies that only
+//! look like a format pass unchanged.
 
 use anyhow::Result;
 use headroom_compress::{Api, Config, Memo, Request, compress};
@@ -10,10 +10,10 @@ use crate::bodies::{anthropic, chat, pretty_pets};
 use crate::stacks::{MAX_BODY_BYTES, MODES, assert_no_trap, forwarded, shared};
 use crate::unread::passes;
 
-/// Which makes the shared stacks' routes send any path to the provider.
+/// This header makes the shared stacks' routes send any path to the provider.
 const ROUTED: (&str, &str) = ("anthropic-version", "2023-06-01");
 
-/// A request of the format around one tool output, in a spelling that nobody would choose.
+/// A request of the format around one tool output, in an unusual spelling.
 fn body(api: Api, output: &str) -> Vec<u8> {
     let output = Value::from(output);
     let body = match api {
@@ -61,7 +61,7 @@ fn body(api: Api, output: &str) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// What the engine makes of it, knowing the model that the path names.
+/// The engine's result for it, with the model from the path.
 fn shortened(api: Api, model: Option<&str>, body: &[u8]) -> Vec<u8> {
     let config = Config { max_body_bytes: MAX_BODY_BYTES, ..Config::default() };
     let request = Request { model, ..Request::new(api) };
@@ -197,7 +197,7 @@ async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
 #[tokio::test]
 async fn a_body_of_another_format_than_the_paths_passes() -> Result<()> {
     for (path, api) in [
-        // Another family's body behind a name that does not tell.
+        // Another family's body with a name that does not reveal the family.
         ("/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aprovisioned-model%2Fq9/invoke", Api::OpenAiChat),
         ("/model/m/converse", Api::GeminiGenerateContent),
         ("/model/m/converse-stream", Api::AnthropicMessages),

@@ -18,7 +18,7 @@ use crate::stacks::{MAX_BODY_BYTES, MODES, Mode, assert_no_trap, decompressing, 
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
-/// Asserts what the mode promises about the length of a rewritten body.
+/// Asserts the mode's rule for the length of a rewritten body.
 fn assert_length(mode: Mode, got: &Recorded) {
     let length = got.headers.get("content-length").map(|value| value.to_str().unwrap_or_default().to_owned());
     match mode {

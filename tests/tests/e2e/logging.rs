@@ -1,4 +1,4 @@
-//! What requests and answers say, in the feed: where filter and sidecar both are told to, and nowhere else.
+//! Texts of requests and answers in the feed: only if both filter and sidecar have it switched on.
 
 use anyhow::Result;
 use headroom_e2e::Stack;

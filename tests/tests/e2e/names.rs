@@ -1,4 +1,4 @@
-//! Under which names the listener answers: no web page may make its own name point here (DNS rebinding).
+//! The host names that the listener accepts: no web page may make its own name point here (DNS rebinding).
 
 use anyhow::Result;
 use headroom_compress::Api;
@@ -59,7 +59,7 @@ async fn another_name_than_ours_gets_neither_a_provider_nor_the_sidecar() -> Res
         assert_eq!(answer.status, 200, "{own}");
         assert_eq!(forwarded(&stack.provider, own).body, shortened(Api::AnthropicMessages, &body), "{own}");
     }
-    // Nothing of the foreign ones is in the figures either: the filter has not seen them.
+    // The figures do not contain the foreign requests either: the filter has not seen them.
     headroom_e2e::deadline::until("the requests are counted", || async {
         (stack.sidecar.stats().await.ok()?["requests"]["total"] == 9).then_some(())
     })

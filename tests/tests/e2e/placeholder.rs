@@ -1,5 +1,5 @@
 //! Clients that run `headroom_retrieve` themselves, while headroomd is down: their MCP server answers with a
-//! placeholder, and the filter puts the original in its place on the way up, in every request.
+//! placeholder, and the filter replaces it with the original in every request.
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_compress::address;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::reversible::{ROWS, reversible, rows};
 use crate::stacks::{MODES, assert_no_trap};
 
-/// The tool as clients name it that have it from an MCP server.
+/// The tool's name in clients that have it from an MCP server.
 const TOOL: &str = "mcp__headroom__headroom_retrieve";
 
 /// The results in a request, in order.
@@ -78,7 +78,7 @@ async fn the_original_takes_the_place_of_the_placeholder_in_this_and_every_later
                             ensure!(*result != original, "{name}: the output has been left as it was");
                             continue;
                         }
-                        // The tool has given the same before, and the engine says so.
+                        // The tool has returned the same text before, and the engine refers to it.
                         2 if at > 4 => "[same output as read_file notes.md above]",
                         1 => page.as_str(),
                         2 => seen.as_str(),

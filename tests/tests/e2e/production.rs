@@ -1,4 +1,4 @@
-//! `envoy/production.yaml`, run: only addresses are this machine's, and the provider speaks plain HTTP.
+//! Runs `envoy/production.yaml`: only the addresses are changed, and the provider speaks plain HTTP.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ impl Production {
         Self::start_with(&[]).await
     }
 
-    /// Starts it with the second text of each pair in the place of the first.
+    /// Starts it with the first text of each pair replaced by the second.
     pub(crate) async fn start_with(changes: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let provider = Provider::start(0).await?;
@@ -59,7 +59,7 @@ impl Production {
         connection.send(call.header(NAME_HEADER, name)).await
     }
 
-    /// The lines of the access log, as far as they are written.
+    /// The lines of the access log, written so far.
     fn access_log(&self) -> Result<Vec<Value>> {
         let log = fs::read_to_string(self.folder.path().join("envoy.log"))?;
         Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
@@ -208,13 +208,13 @@ async fn the_production_configuration_gives_two_pages_of_the_admin_interface_and
     Ok(())
 }
 
-/// Names of metrics in what Prometheus or Grafana is told to ask for.
+/// Names of metrics in the queries of Prometheus or Grafana.
 fn asked_for(text: &str) -> BTreeSet<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split(|c: char| !is_name(c)).filter(|word| word.starts_with("headroom_")).collect()
 }
 
-/// Names of metrics in what Prometheus reads.
+/// Names of metrics in the output for Prometheus.
 fn printed(text: &str) -> BTreeSet<&str> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split(['{', ' ']).next()).collect()
@@ -286,7 +286,7 @@ async fn the_production_configuration_waits_as_long_as_the_provider_says_before_
     let body = anthropic(&pretty_pets(41));
     for status in [429, 529] {
         let name = format!("refused with {status}");
-        // longer than the pause of its own would be, which is at most half a second
+        // longer than its own pause, which is at most half a second
         let refusal = Script { status: Some(status), retry_after: Some(1), ..Script::default() };
         let script = Script { then: vec![Script::default()], ..refusal };
         let call = Call::post("/v1/messages", body.clone()).header(SCRIPT_HEADER, &script.header());
@@ -325,7 +325,7 @@ async fn the_production_configuration_gives_the_model_what_was_left_out() -> Res
     assert_eq!(sent.status, 200);
     let hashes = markers(&forwarded(&production.provider, "left out").body);
     let [hash] = &hashes[..] else { panic!("one marker was expected: {hashes:?}") };
-    // No copy of it goes anywhere unless the operator wants that (I9).
+    // No copy of it is sent anywhere unless the operator wants that (I9).
     assert_eq!(production.sidecar.original(hash).await?, None);
 
     let told = Script { text: Some("One of them.".to_owned()), ..Script::default() };

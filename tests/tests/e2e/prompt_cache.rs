@@ -1,5 +1,5 @@
-//! Why requests miss the provider's cache, told by headroomd from what the filter records: through Envoy, to a provider
-//! that keeps a cache by its API's own rules.
+//! Why requests miss the provider's prompt cache: headroomd's reasons, from the filter's records. The requests go
+//! through Envoy to a provider with a cache by its API's own rules.
 
 use anyhow::{Result, ensure};
 use headroom_e2e::client::{Call, Protocol};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::stacks::{Mode, options};
 
-/// A system prompt of some 2,000 tokens, whose second line this is.
+/// A system prompt of some 2,000 tokens, with this second line.
 fn system(line: &str) -> String {
     format!(
         "You look after deployments.\n{line}\n{}",
@@ -53,7 +53,7 @@ async fn told(path: &str, history: Vec<(Value, Option<&str>)>) -> Result<()> {
         let call = call.header("x-headroom-stack", "agent");
         let (answer, _) = stack.exchange("cached", Protocol::Http1, call).await?;
         ensure!(answer.status == 200, "request {number}: {}", answer.status);
-        // Reports of several workers may overtake each other.
+        // Reports of several workers may arrive out of order.
         until("headroomd has counted the request", || async {
             (stack.sidecar.counted_requests().await.ok()? == number as u64 + 1).then_some(())
         })

@@ -1,4 +1,4 @@
-//! One record per request, whatever becomes of it; and what a budget does that is used up.
+//! One record per request, whatever its outcome; and the effect of a used-up budget.
 //!
 //! `REQUESTS=10000 cargo test -p headroom-e2e --test e2e recorded` sends more of them.
 
@@ -21,11 +21,11 @@ use crate::reversible::large_bodies;
 use crate::stacks::{Mode, assert_no_trap, options};
 use crate::thinking::Thinking;
 
-/// Requests when nothing else is said.
+/// The default number of requests.
 const REQUESTS: usize = 1_000;
 /// Clients at the same time.
 const CLIENTS: usize = 16;
-/// Seconds until Envoy answers in the place of a provider that does not; none of the others takes so long.
+/// Seconds until Envoy answers in place of a silent provider; no other answer takes as long.
 const ROUTE_TIMEOUT: u32 = 2;
 /// Kinds of requests in the mix, each as often as the others.
 const KINDS: usize = 16;
@@ -34,7 +34,7 @@ fn streaming(body: Vec<u8>) -> Vec<u8> {
     String::from_utf8(body).expect("text").replacen("\"model\"", "\"stream\":true,\"model\"", 1).into_bytes()
 }
 
-/// Sends one request of the mix. Errors are part of it: some are there to be broken off.
+/// Sends one request of the mix. Errors are part of it: some requests are meant to be broken off.
 async fn send(stack: &Stack, thinking: &Thinking, number: usize) -> Result<()> {
     let name = format!("mixed {number}");
     let good = anthropic(&pretty_pets(5 + number % 20));
@@ -58,7 +58,7 @@ async fn send(stack: &Stack, thinking: &Thinking, number: usize) -> Result<()> {
             messages(streaming(good)).header(SCRIPT_HEADER, &broken)
         }
         11 => {
-            // Envoy answers 504 in the provider's place.
+            // Envoy answers 504 in place of the provider.
             let silent = script(Script { silent: true, ..Script::default() });
             expected = Some(504);
             messages(good).header(SCRIPT_HEADER, &silent)
@@ -124,7 +124,7 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
                 if number >= requests {
                     return;
                 }
-                // An answer that breaks off is an error for the client, and a record all the same.
+                // An answer that breaks off is an error for the client, and still has a record.
                 let sent = send(&stack, &thinking, number).await;
                 assert!(sent.is_ok() || number % KINDS == 10, "request {number}: {sent:?}");
             }

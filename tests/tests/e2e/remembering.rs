@@ -1,5 +1,5 @@
-//! Tools of memory that the filter adds: what one agent's model saves, another's finds, in every format; no prefix
-//! ever changes; and without headroomd the model is told so.
+//! Tools of memory that the filter adds: one agent's model finds what another's has saved, in every format; no
+//! prefix ever changes; and without headroomd the model gets an error.
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_compress::Api;
@@ -32,7 +32,7 @@ fn says(text: &str) -> Script {
     Script { text: Some(text.to_owned()), ..Script::default() }
 }
 
-/// The answer of a model that calls this tool first, and what it was given.
+/// The answer of a model that calls this tool first, and the tool's result.
 async fn asks(stack: &Stack, name: &str, api: Api, stream: bool, call: ToolCall) -> Result<(String, String)> {
     let script = Script {
         tool_call: Some(call),
@@ -164,7 +164,7 @@ async fn without_headroomd_the_model_is_told_so_and_the_request_succeeds() -> Re
     assert_no_trap(&stack).await
 }
 
-/// Conversations in which the model uses memory in every round, but in every fourth, in which it retrieves.
+/// Conversations in which the model uses memory in every round except every fourth, in which it retrieves.
 async fn held(event: Event) -> Result<Vec<Row>> {
     let conversations = Conversations {
         remember_every: 1,
@@ -175,7 +175,7 @@ async fn held(event: Event) -> Result<Vec<Row>> {
     let rows = hold(event, &conversations).await?;
     let problems: Vec<String> = rows.iter().flat_map(Row::problems).collect();
     ensure!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
-    // Where the server has the conversation nothing is added.
+    // If the server has the conversation, nothing is added.
     for row in rows.iter().filter(|row| row.format != Format::StoredResponses) {
         let (remembered, retrieved) = (row.report.remembered.len(), row.report.retrievals.len());
         ensure!(remembered >= 4 && retrieved >= 3, "{:?}, stream: {}: {row:?}", row.format, row.stream);

@@ -19,7 +19,7 @@ use crate::postgres::Postgres;
 use crate::reversible::{ROWS, body, markers, rows};
 use crate::thinking::Thinking;
 
-/// The replicas behind one name, as a Service or a load balancer has them; a dead one is found at once.
+/// The replicas behind one name, like behind a Service or a load balancer; a dead one is detected at once.
 fn cluster(replicas: &[Sidecar]) -> Value {
     let endpoint = |replica: &Sidecar| {
         let address = json!({"address": "127.0.0.1", "port_value": replica.grpc().port()});
@@ -63,7 +63,7 @@ async fn envoy(provider: SocketAddr, replicas: &[Sidecar], folder: &Path) -> Res
     Envoy::start(&options, neighbours, Path::new(""), folder).await
 }
 
-/// How many records this process, and not its fellow, has taken.
+/// The number of records that this process, and not the other one, has received.
 async fn taken(replica: &Sidecar) -> Result<u64> {
     let mut connection = Connection::open(replica.http(), Protocol::Http1).await?;
     let metrics = connection.send(Call::get("/metrics")).await?.text();
@@ -71,7 +71,7 @@ async fn taken(replica: &Sidecar) -> Result<u64> {
     count.context("headroom_requests_total was expected")?.parse().context("a whole number was expected")
 }
 
-/// What clients know of what they have sent.
+/// Counts of the clients' requests.
 #[derive(Default)]
 struct Load {
     stop: AtomicBool,
@@ -80,7 +80,7 @@ struct Load {
 }
 
 impl Load {
-    /// Sends one request after the other, each with a new output, until told to stop; between them, turns of
+    /// Sends one request after the other, each with a new output, until it is stopped; between them, turns of
     /// conversations with models that think.
     async fn client(&self, envoy: SocketAddr, thinking: &Thinking, number: usize) -> Result<()> {
         let mut connection = Connection::open(envoy, Protocol::Http1).await?;

@@ -1,4 +1,5 @@
-//! Lossy forms through the real Envoy: they depend on the request alone, and the model gets back what they leave out.
+//! Lossy forms through the real Envoy: they depend only on the request, and the model can retrieve what they leave
+//! out.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::stacks::{MAX_BODY_BYTES, MODES, Mode, assert_no_trap, forwarded, opti
 pub(crate) const APIS: [Api; 4] =
     [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
 const MODEL: &str = "gpt-4.1";
-/// Rows of an output of which most are left out.
+/// Rows of an output; most of them are left out.
 pub(crate) const ROWS: usize = 300;
 
 pub(crate) fn reversible(mode: Mode) -> Options {
@@ -70,7 +71,7 @@ pub(crate) fn path(api: Api, stream: bool) -> String {
     }
 }
 
-/// A request whose tools have given these outputs.
+/// A request with these tool outputs.
 pub(crate) fn body(api: Api, stream: bool, outputs: &[String]) -> Vec<u8> {
     let user = "Which deployments failed?";
     let body = match api {

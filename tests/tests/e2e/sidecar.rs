@@ -1,4 +1,4 @@
-//! The sidecar: what the filter reports to it, and that no state of it makes a request fail (I1).
+//! The sidecar: the filter's reports to it; no state of it makes a request fail (I1).
 
 use anyhow::Result;
 use headroom_compress::{Api, Config, Memo, Request, compress};
@@ -27,7 +27,7 @@ async fn exchange(stack: &Stack, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Requests go on as with a good sidecar, while `reported` says that the bad one was tried.
+/// Requests continue as with a good sidecar, and the counters show that the bad one was called.
 async fn serves_beside(kind: Kind) -> Result<()> {
     let stack = Stack::start(Options { workers: 2, ..options(Mode::Strip) }, kind).await?;
     for number in 0..REQUESTS {
@@ -35,7 +35,7 @@ async fn serves_beside(kind: Kind) -> Result<()> {
     }
     until("the filter has tried to report", || async {
         let failed = stack.envoy.stat("wasmcustom.headroom.reports_failed").await.ok()?;
-        // Whoever gets no answer at all has not failed before the deadline of a report.
+        // A report without any answer fails only after its deadline.
         let tried = if kind == Kind::Silent { stack.sidecar.calls() > 0 } else { failed > 1 };
         tried.then_some(())
     })

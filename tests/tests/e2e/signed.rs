@@ -1,4 +1,4 @@
-//! `envoy/bedrock.yaml`, run: what Envoy signs is what Headroom has made of the body, and nothing changes it
+//! Runs `envoy/bedrock.yaml`: Envoy signs the body after Headroom's changes, and nothing changes it
 //! afterwards. Only addresses and keys are this test's.
 
 use std::fs;
@@ -32,7 +32,7 @@ struct Signing {
 }
 
 impl Signing {
-    /// With rules beside the shipped plugin configuration.
+    /// With rules in addition to the shipped plugin configuration.
     async fn start(rules: Value) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let provider = Provider::start(0).await?;
@@ -86,8 +86,8 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
     Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().to_vec()
 }
 
-/// Asserts that a request as it arrived has the signature that Bedrock would compute of it: Signature
-/// Version 4 of the AWS General Reference, written after its description.
+/// Asserts that a received request has the signature that Bedrock would compute for it: Signature Version 4
+/// of the AWS General Reference, written from its description.
 fn assert_signed(request: &Recorded) {
     let header = |name: &str| request.headers[name].to_str().expect("a text").to_owned();
     let body = hex(&Sha256::digest(&request.body));
@@ -138,7 +138,7 @@ async fn the_signature_is_of_the_compressed_body() -> Result<()> {
         let expected =
             compress(&body, &request, &Config::default(), &mut Memo::new(1 << 20)).body.into_owned();
         assert!(expected.len() < body.len());
-        // What a client signs by itself is of its own body, and must not be what arrives.
+        // A client's own signature is for its own body, and must not arrive.
         let call = Call::post(path, body)
             .header("authorization", "AWS4-HMAC-SHA256 Credential=OTHER/x, SignedHeaders=host, Signature=00")
             .header("x-amz-content-sha256", "00")

@@ -1,5 +1,5 @@
-//! Bodies that take long are worked on in slices: that Envoy lets a body be replaced and a request go on in a tick,
-//! with the stream's context, and that nobody waits for them.
+//! Bodies that take long are processed in slices: Envoy lets the filter replace a body and continue a request in a
+//! tick, with the stream's context, and other requests do not wait.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn options(mode: Mode, upstream: Protocol) -> Options {
     Options { filter: Some(filter), hold: mode == Mode::Hold, upstream, ..Options::default() }
 }
 
-/// A request with so many outputs of about 100 kB that no other has.
+/// A request with this many unique outputs of about 100 kB.
 fn long(outputs: usize, salt: usize) -> Vec<u8> {
     let turns = (0..outputs).flat_map(|turn| {
         let id = format!("toolu_{turn}");
@@ -102,7 +102,7 @@ async fn short_requests_pass_long_ones_on_the_way_and_who_leaves_gives_way() -> 
             anyhow::Ok((answer.status, started.elapsed()))
         });
     }
-    // One that goes away while it is in work, or waits.
+    // A client that leaves while its request is in work, or waits.
     let to = stack.envoy.listener();
     let leaving = tokio::spawn(async move {
         let call = Call::post("/v1/messages", long(60, 20));

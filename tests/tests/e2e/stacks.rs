@@ -1,4 +1,4 @@
-//! The stacks that several tests share: a start costs V8 a compilation of the module.
+//! The stacks that several tests share: each start makes V8 compile the module.
 
 use anyhow::Result;
 use headroom_e2e::client::Protocol;
@@ -74,8 +74,8 @@ pub(crate) async fn decompressing(mode: Mode) -> Result<&'static Stack> {
     cell.get_or_try_init(|| Stack::start(options, Kind::Down)).await
 }
 
-/// Asserts that exactly one request of this name came to the provider, whole and without a header of
-/// Headroom's, and gives it.
+/// Asserts that exactly one request of this name reached the provider, complete and without Headroom's
+/// headers, and returns it.
 pub(crate) fn forwarded(provider: &Provider, name: &str) -> headroom_e2e::provider::Recorded {
     let mut requests = provider.requests(name);
     assert_eq!(requests.len(), 1, "requests of the name {name} at the provider");
@@ -87,7 +87,7 @@ pub(crate) fn forwarded(provider: &Provider, name: &str) -> headroom_e2e::provid
     request
 }
 
-/// Asserts that no VM was lost on the way.
+/// Asserts that no VM was lost.
 pub(crate) async fn assert_no_trap(stack: &Stack) -> Result<()> {
     for outcome in ["success", "backoff", "failure"] {
         assert_eq!(

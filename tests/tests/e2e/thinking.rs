@@ -1,5 +1,5 @@
-//! Conversations with models that think, held beside the load of other tests. The provider checks that everything
-//! that their reasoning is bound to stays as it was, and the model asks for what is left out.
+//! Conversations with thinking models, held during the load of other tests. The provider checks that everything
+//! that their reasoning is bound to stays the same, and the model retrieves what is left out.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use headroom_e2e::provider::{Plan, Way};
 
 /// Rounds of tool calls in a conversation; the model retrieves after every second.
 const ROUNDS: usize = 8;
-/// What a conversation has at least of retrievals.
+/// The minimum number of retrievals in a conversation.
 const RETRIEVALS: usize = 3;
-/// Of so many requests of a client's load, one is a turn of a conversation: such a turn costs a test several times
-/// as much as another request.
+/// In a client's load, one of this many requests is a turn of a conversation: such a turn takes a test several
+/// times as long as another request.
 const TURN_EVERY: usize = 5;
 /// The formats in which models think, and whether answers come as streams: one conversation each, in turn.
 const KINDS: [(Format, bool); 6] = [
@@ -28,26 +28,26 @@ const KINDS: [(Format, bool); 6] = [
     (Format::Gemini, true),
 ];
 
-/// Conversations of which any number of clients take turns.
+/// Conversations shared by any number of clients.
 #[derive(Debug)]
 pub(crate) struct Thinking {
     provider: Provider,
-    /// Those that nobody is taking a turn of.
+    /// The conversations without a turn in progress.
     waiting: Mutex<VecDeque<Conversation>>,
     begun: AtomicUsize,
     turns: AtomicUsize,
     tally: Mutex<Tally>,
 }
 
-/// What has come of conversations that are over.
+/// The results of finished conversations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) conversations: usize,
-    /// Those of the clients. The filter has sent more, to answer retrievals.
+    /// The clients' requests. The filter sends more, to answer retrievals.
     pub(crate) requests: usize,
     /// Retrievals, each answered with the exact text.
     pub(crate) retrievals: usize,
-    /// As the answers say it.
+    /// From the answers.
     pub(crate) tokens_saved: i64,
 }
 
@@ -71,7 +71,7 @@ impl Thinking {
     }
 
     /// Takes one turn, which is one request of a client: of the conversation that has waited longest, or the first
-    /// of a new one. A conversation that is over is checked.
+    /// turn of a new one. A finished conversation is checked.
     pub(crate) async fn turn(&self, to: SocketAddr) -> Result<()> {
         let waiting = lock(&self.waiting).pop_front();
         let mut conversation = match waiting {
@@ -89,7 +89,7 @@ impl Thinking {
         Ok(())
     }
 
-    /// Takes a turn where it is time for one: `number` counts the requests of a client.
+    /// Takes a turn if one is due: `number` counts the requests of a client.
     pub(crate) async fn turn_beside(&self, number: usize, to: SocketAddr) -> Result<()> {
         if number.is_multiple_of(TURN_EVERY) { self.turn(to).await } else { Ok(()) }
     }
@@ -99,7 +99,7 @@ impl Thinking {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Holds the conversations that have begun to their ends, and gives what has come of all.
+    /// Finishes all conversations, and returns their results.
     pub(crate) async fn end(&self, to: SocketAddr) -> Result<Tally> {
         while !lock(&self.waiting).is_empty() {
             self.turn(to).await?;
@@ -132,7 +132,7 @@ impl Thinking {
 }
 
 impl Conversation {
-    /// Whether it is over.
+    /// Takes a turn. Returns whether the conversation is over.
     async fn turn(&mut self, to: SocketAddr) -> Result<bool> {
         let turn = self.agent.turn(to).await?;
         self.tally.requests += 1;
@@ -148,7 +148,7 @@ impl Conversation {
         Ok(false)
     }
 
-    /// That nothing was refused, dropped or rewritten, and that each retrieval got the exact text.
+    /// Checks that nothing was refused, dropped or rewritten, and that each retrieval got the exact text.
     fn check(mut self, provider: &Provider) -> Result<Tally> {
         let report = provider.report(&self.name);
         let problems = report.problems();
@@ -163,7 +163,7 @@ impl Conversation {
         ensure!(report.later_requests >= ROUNDS, "{}: {report:?}", self.name);
         let arrived = provider.take(&self.name).len();
         ensure!(arrived == report.requests, "{}: {arrived} of {} were checked", self.name, report.requests);
-        // What only a round of the filter's own can have answered.
+        // Only the filter's own rounds can explain more requests.
         ensure!(arrived > self.tally.requests, "{}: the filter has sent nothing by itself", self.name);
         self.tally.conversations = 1;
         self.tally.retrievals = asked;
@@ -179,7 +179,7 @@ impl Tally {
         self.tokens_saved += more.tokens_saved;
     }
 
-    /// For the line that a test prints.
+    /// The result as a line for a test's output.
     pub(crate) fn line(&self) -> String {
         let Self { conversations, requests, retrievals, .. } = self;
         format!(

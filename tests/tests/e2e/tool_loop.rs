@@ -24,7 +24,7 @@ fn says(text: &str) -> Script {
     Script { text: Some(text.to_owned()), ..Script::default() }
 }
 
-/// Sends a request with one original and lets the provider answer by `script`, which is given its hash.
+/// Sends a request with one original and lets the provider answer by `script`, which gets its hash.
 async fn asked(
     stack: &Stack,
     name: &str,
@@ -53,7 +53,7 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-/// Asserts that an answer has the form of its API from its beginning to its end.
+/// Asserts that an answer is complete in the form of its API.
 fn assert_whole(api: Api, stream: bool, answer: &Answer) {
     let text = answer.text();
     if !stream {
@@ -117,8 +117,8 @@ async fn a_turn_with_calls_of_both_kinds_ends_consistently() -> Result<()> {
     let stack = shared().await?;
     for api in APIS {
         for stream in [false, true] {
-            // Ours first: the turn ends with the client's, whose id carries the trace. Gemini has no ids that last: the
-            // turn goes on without the client's.
+            // Ours first: the turn ends with the client's call, whose id contains the trace. Gemini has no permanent
+            // ids: the turn continues without the client's call.
             let name = format!("mixed ours {api:?} {stream}");
             let script = |hash: &str| Script {
                 tool_call: Some(ours(hash)),
@@ -134,7 +134,7 @@ async fn a_turn_with_calls_of_both_kinds_ends_consistently() -> Result<()> {
             assert_eq!(text.contains("\"list\""), !gemini, "{name}: {text}");
             assert_eq!(text.contains("_hr1_"), !gemini, "{name}: {text}");
             assert!(!text.contains("headroom_retrieve"), "{name}: {text}");
-            // The client's first: they stand, and ours is taken out.
+            // The client's first: they stay, and ours is removed.
             let name = format!("mixed client's {api:?} {stream}");
             let script = |hash: &str| Script {
                 tool_call: Some(clients()),
@@ -216,7 +216,7 @@ async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() ->
     let hash = asked.first().context("an output of which rows are left out")?;
     let original = originals.iter().find(|it| headroom_compress::address(it) == *hash);
     let original = original.context("it is one of these")?;
-    // Both once before, since copies on their way to the store take room as well.
+    // Both are sent once before, because copies that wait for the store take room too.
     let (_, requests) =
         stack.exchange("copies", Protocol::Http1, Call::post("/v1/messages", holding.clone())).await?;
     let held = lossy(&requests[0].body, &others);

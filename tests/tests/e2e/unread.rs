@@ -1,4 +1,4 @@
-//! What Headroom does not read arrives byte for byte (I1).
+//! Bodies that Headroom does not read arrive byte for byte (I1).
 
 use std::io::Write as _;
 
@@ -12,8 +12,8 @@ use headroom_e2e::provider::NAME_HEADER;
 use crate::bodies::{anthropic, pretty_pets};
 use crate::stacks::{MAX_BODY_BYTES, MODES, assert_no_trap, decompressing, forwarded, shared};
 
-/// Sends a body in both modes and asserts that it arrives as it is; `keeps_length` where the decision
-/// falls before the length is taken off.
+/// Sends a body in both modes and asserts that it arrives unchanged; `keeps_length` if the decision
+/// is made before the length is removed.
 pub(crate) async fn passes(name: &str, keeps_length: bool, make: impl Fn() -> (Call, Vec<u8>)) -> Result<()> {
     for mode in MODES {
         let stack = shared(mode, Protocol::Http1).await?;
@@ -92,7 +92,7 @@ async fn a_body_known_to_be_over_the_cap_passes_with_its_length() -> Result<()> 
 }
 
 async fn a_body_that_turns_out_to_be_over_the_cap_passes() -> Result<()> {
-    // Twelve times the cap and more than Envoy holds for a filter that waits: it has to be let go.
+    // Twelve times the cap and more than Envoy holds for a filter that waits: it must be released.
     let mut body = anthropic(&pretty_pets(30));
     body.resize(12 * MAX_BODY_BYTES, b' ');
     let frames: Vec<Bytes> = body.chunks(10_000).map(Bytes::copy_from_slice).collect();
@@ -111,7 +111,7 @@ async fn a_body_that_turns_out_to_be_over_the_cap_passes() -> Result<()> {
 }
 
 async fn a_small_gzip_body_that_unpacks_to_more_than_the_cap_passes() -> Result<()> {
-    // Envoy's decompressor stops at a hundredfold, so the body is one that packs less well.
+    // Envoy's decompressor stops at a ratio of 100, so this body compresses less well.
     let body = anthropic(&pretty_pets(8000));
     assert!(body.len() > 2 * MAX_BODY_BYTES, "{}", body.len());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -1,5 +1,5 @@
-//! WebSocket sessions through the real Envoy: both directions whole, requests compressed and recorded one by one,
-//! sessions shown while they are open, causes told.
+//! WebSocket sessions through the real Envoy: both directions are complete, requests are compressed and recorded
+//! individually, open sessions are listed, and causes are reported.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -62,7 +62,7 @@ impl Stack {
         Ok(serde_json::from_str(&self.sidecar_get("/debug/ws-sessions").await?)?)
     }
 
-    /// The only session, once it has ended.
+    /// The only session, after it has ended.
     async fn ended(&self) -> Result<Value> {
         Ok(self.all_ended(1).await?.remove(0))
     }
@@ -77,7 +77,7 @@ impl Stack {
         .await
     }
 
-    /// The last `count` records, the oldest first, once there are so many.
+    /// The last `count` records, oldest first, when there are enough.
     async fn records(&self, count: usize) -> Result<Vec<Value>> {
         until("the requests are in the feed", || async {
             let feed = self.sidecar_get("/transformations/feed?limit=100").await.ok()?;
@@ -90,7 +90,7 @@ impl Stack {
     }
 }
 
-/// A session without a library between the test and the bytes.
+/// A session without a library, so that the test controls the bytes.
 async fn open_raw(envoy: &Envoy) -> Result<TcpStream> {
     let mut raw = TcpStream::connect(envoy.listener()).await?;
     raw.write_all(
@@ -107,7 +107,7 @@ async fn next(socket: &mut Socket) -> Result<Message> {
     within("a message", socket.next()).await?.context("the session is open")?.context("a message")
 }
 
-/// Reads up to the end of a response, and gives its last event.
+/// Reads up to the end of a response, and returns its last event.
 async fn response(socket: &mut Socket) -> Result<Value> {
     loop {
         let event: Value = serde_json::from_str(next(socket).await?.to_text()?)?;
@@ -128,7 +128,7 @@ fn create(output: &str) -> String {
     )
 }
 
-/// What the engine makes of such a request where nothing may be left out.
+/// The engine's result for such a request if nothing may be left out.
 fn compressed(text: &str) -> String {
     let request = Request::new(Api::OpenAiResponses);
     let outcome = compress(text.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));

@@ -1,5 +1,5 @@
-//! The provider that checks what thinking is bound to: an agent alone with it is never at fault, and each way in
-//! which a conversation can be changed is noticed.
+//! The provider that checks what thinking is bound to: an agent without a proxy never causes a fault, and every
+//! kind of change to a conversation is detected.
 
 use anyhow::{Context as _, Result};
 use headroom_e2e::Provider;
@@ -22,14 +22,14 @@ async fn alone(format: Format, name: &str, stream: bool) -> Result<(Provider, Ag
     Ok((provider, agent))
 }
 
-/// A conversation of some rounds of [`Format::Messages`], and the provider that it is with.
+/// A conversation of some rounds of [`Format::Messages`], and its provider.
 async fn begun(rounds: usize) -> Result<(Provider, Agent)> {
     let (provider, mut agent) = alone(Format::Messages, "begun", false).await?;
     agent.rounds(provider.address(), rounds).await?;
     Ok((provider, agent))
 }
 
-/// Asks once more, and says why the request is refused; `None`: it is not.
+/// Asks again, and returns the reason of a refusal; `None`: it is not refused.
 async fn refused(provider: &Provider, agent: &mut Agent) -> Result<Option<String>> {
     let answer = agent.ask(provider.address()).await?;
     let body: Value = serde_json::from_slice(&answer.body)?;
@@ -41,7 +41,7 @@ async fn refused(provider: &Provider, agent: &mut Agent) -> Result<Option<String
     Ok(body["error"]["message"].as_str().map(str::to_owned))
 }
 
-/// Where in the conversation the thinking blocks stand.
+/// The positions of the thinking blocks in the conversation.
 fn thinking(agent: &Agent) -> Vec<(usize, usize)> {
     let blocks = |content: &Value| content.as_array().cloned().unwrap_or_default();
     let is_thinking = |block: &Value| block["type"].as_str().is_some_and(|kind| kind.contains("thinking"));
@@ -124,7 +124,7 @@ async fn a_changed_prefix_is_refused_in_the_documented_words() -> Result<()> {
     Ok(())
 }
 
-/// A change of a conversation whose thinking stands at these places.
+/// A change of a conversation with thinking at these positions.
 type Change = fn(&mut Agent, &[(usize, usize)]) -> Result<()>;
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn with_drop_block_the_request_goes_through_and_the_answer_lists_what_was_
         assert_eq!(first["path"], "messages.3.content.0");
         let report = provider.report("drops");
         assert_eq!((report.refused.len(), report.dropped.len()), (0, later), "{report:?}");
-        // What is new is bound to the conversation as it is now.
+        // New thinking is bound to the current conversation.
         let before = agent.history().len();
         agent.rounds(provider.address(), 2).await?;
         assert!(agent.history().len() > before);
@@ -213,7 +213,7 @@ async fn cache_markers_and_the_billing_line_bind_nothing() -> Result<()> {
     assert_eq!(report.problems(), Vec::<String>::new());
     assert!(report.respelled > 0, "{report:?}");
 
-    // Each request of this agent has another such line before its system prompt.
+    // Each request of this agent has a different billing line before its system prompt.
     let provider = Provider::start(0).await?;
     provider.follow("billed", plan());
     let mut history = vec![json!({"role": "user", "content": "Which deployments failed?"})];
@@ -302,7 +302,7 @@ async fn a_chat_that_does_not_begin_as_before_is_counted() -> Result<()> {
     Ok(())
 }
 
-/// Whoever answers the calls of our tool in these tests: this agent has it as a tool of its own, by that name.
+/// Without the filter, the agent itself has our tool, under the same name.
 #[tokio::test]
 async fn the_model_asks_for_originals_by_their_markers_and_what_it_gets_is_held_against_them() -> Result<()> {
     let original = rows(60, 1);

@@ -1,4 +1,5 @@
-//! What the other tests rest on: an Envoy without the filter changes nothing, and the harness sees it.
+//! The basis of the other tests: an Envoy without the filter changes nothing, and the harness detects
+//! changes.
 
 mod bound;
 

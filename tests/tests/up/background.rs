@@ -1,5 +1,5 @@
-//! Headroom in the background: `up --detach`, `status`, `logs`, `restart`, `down`, and the configuration file that they
-//! all read.
+//! Headroom in the background: `up --detach`, `status`, `logs`, `restart`, `down`, and the configuration file that all
+//! of them read.
 
 use std::fs;
 use std::path::Path;
@@ -77,7 +77,7 @@ impl Home {
 }
 
 impl Drop for Home {
-    /// What a failing test leaves in the background ends with it.
+    /// Ends processes that a failing test leaves in the background.
     fn drop(&mut self) {
         let said = fs::read(self.workspace().join("run/up.json")).unwrap_or_default();
         let said: Value = serde_json::from_slice(&said).unwrap_or_default();
@@ -186,7 +186,7 @@ async fn one_in_a_terminal_is_stopped_from_another_and_a_killed_one_counts_as_st
     })
     .await?;
     tokio::time::timeout(Duration::from_secs(60), async {
-        // Its children end by themselves, and then the ports are free.
+        // Its children end on their own, and then the ports are free.
         while home.run(&["up", "--detach"]).await?.status.code() != Some(0) {}
         anyhow::Ok(())
     })
@@ -272,7 +272,7 @@ async fn a_service_is_written_for_systemd_and_removed() -> Result<()> {
     assert!(fs::read_to_string(&file)?.contains("headroomctl up --port 9000\n"));
     let refused = run(&["service", "install", "--", "--prot"]).await?;
     assert_eq!(refused.status.code(), Some(2));
-    // No session of systemd here: what it says is told, and the unit is gone all the same.
+    // There is no systemd session here: its error is shown, and the unit is removed anyway.
     run(&["service", "uninstall"]).await?;
     assert!(!file.exists());
     Ok(())

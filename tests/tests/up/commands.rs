@@ -1,4 +1,4 @@
-//! The commands that look at a running Headroom, against `headroomctl up`.
+//! The commands that inspect a running Headroom, against `headroomctl up`.
 
 use std::process::Output;
 

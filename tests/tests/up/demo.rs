@@ -1,4 +1,4 @@
-//! `headroomctl demo`, as a newcomer runs it.
+//! `headroomctl demo`, as a new user runs it.
 
 use std::process::Output;
 
@@ -7,7 +7,7 @@ use headroom_e2e::{built, envoy};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// The demo, with a folder for temporary files of its own and a user's settings that it has to leave alone.
+/// The demo, with a separate folder for temporary files, and a user's settings that it must not use.
 async fn demo(arguments: &[&str], temporary: &TempDir, home: &TempDir) -> Result<Output> {
     let mut command = Command::new(built::headroomctl().await?);
     command.arg("demo").args(arguments).env("TMPDIR", temporary.path()).env("HOME", home.path());
@@ -57,7 +57,7 @@ async fn the_demo_goes_through_envoy_shows_what_it_saves_and_leaves_nothing() ->
 #[tokio::test]
 async fn without_envoy_the_demo_says_what_is_missing_and_runs_the_engine() -> Result<()> {
     let (temporary, home) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    // Beside no module and no Envoy.
+    // In a folder without a module and an Envoy.
     let folder = tempfile::tempdir()?;
     let program = folder.path().join("headroomctl");
     std::fs::copy(built::headroomctl().await?, &program)?;

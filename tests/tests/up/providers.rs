@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Up, command};
 
-/// The header that says which answer is wanted, and under which the request is kept.
+/// The header that selects the answer, and the name that the request is recorded under.
 const ROW: &str = "x-row";
 
 /// A request as it arrived.
@@ -27,10 +27,10 @@ struct Arrived {
     body: String,
 }
 
-/// What a row is answered with.
+/// The answer to a row.
 #[derive(Clone, Debug)]
 struct Shape {
-    /// What follows `HTTP/1.1 `, up to the body's length.
+    /// The text after `HTTP/1.1 `, up to the body's length.
     head: String,
     body: String,
 }
@@ -45,14 +45,14 @@ impl Shape {
     }
 }
 
-/// All providers in one.
+/// One server for all providers.
 struct Everyone {
     address: SocketAddr,
     arrived: Arc<Mutex<BTreeMap<String, Vec<Arrived>>>>,
 }
 
 impl Everyone {
-    /// Answers a row's requests as `answers` says, which is told how many came before.
+    /// Answers a row's requests with `answers`, which gets the number of earlier ones.
     async fn start(answers: impl Fn(&str, usize, &Arrived) -> Shape + Send + Sync + 'static) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let everyone = Self { address: listener.local_addr()?, arrived: Arc::default() };
@@ -102,7 +102,7 @@ impl Everyone {
         format!("http://{}/{path}", self.address).trim_end_matches('/').to_owned()
     }
 
-    /// A providers.toml that leads rows of the table here, with the paths that they have.
+    /// A providers.toml that leads rows of the table here, with their own paths.
     fn table(&self, rows: &[(&str, &Row)], more: &str) -> String {
         let mut text = String::new();
         for (name, row) in rows {
@@ -267,7 +267,7 @@ async fn providers_of_every_row_get_whole_paths_their_own_host_and_a_shorter_bod
     Ok(())
 }
 
-/// What a provider has of its own on the wire: the request as its clients send it, and an answer of its shape.
+/// A provider's special wire format: the request of its clients, and an answer in its format.
 struct Quirk {
     provider: &'static str,
     path: &'static str,
@@ -286,7 +286,7 @@ fn quirk(
     Quirk { provider, path, body, arrives, answer }
 }
 
-/// Chunks as OpenAI's stream has them, each with more in it.
+/// Chunks of OpenAI's stream, each with additional fields.
 fn chunks(extras: &[Value]) -> Shape {
     let mut text = String::new();
     for extra in extras {
@@ -577,7 +577,7 @@ async fn providers_with_shapes_of_their_own_are_compressed_and_their_answers_arr
     let mut found: Vec<&str> = records.iter().filter_map(|record| record["provider"].as_str()).collect();
     found.sort_unstable();
     ensure!(found == expected, "under other names: {found:?}");
-    // What each answer says of its usage was read, in whatever place it stood.
+    // The usage of each answer was read, wherever it is in the answer.
     for record in &records {
         ensure!(record["usage"]["input_tokens"] == 1234, "{record}");
     }
@@ -688,7 +688,7 @@ async fn providers_that_are_the_backend_get_what_names_nobody_and_prices_and_bud
     .await
 }
 
-/// A request with a tool and an output of which most is left out.
+/// A request with a tool and an output that is mostly left out.
 fn asking() -> Value {
     let rows: Vec<Value> = (0..400)
         .map(|n| {
@@ -703,7 +703,7 @@ fn asking() -> Value {
     body
 }
 
-/// The hash that a shortened output names.
+/// The hash in a shortened output.
 fn hash(body: &str) -> Option<&str> {
     body.split("hash=").nth(1)?.get(..24)
 }

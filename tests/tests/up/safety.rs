@@ -1,4 +1,5 @@
-//! What `headroomctl up` does when its sidecar dies, and what other users, web pages and other machines get of it.
+//! How `headroomctl up` handles the death of its sidecar, and what other users, web pages and other machines can
+//! access.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -260,7 +261,7 @@ async fn beyond_loopback_the_sidecar_answers_for_a_token_only() -> Result<()> {
     assert_eq!(up.get("/stats", Some(&token)).await?.status, 200);
     assert_eq!(up.send(messages_call("pointed").header("host", "evil.example")).await?.status, 403);
     assert!(provider.requests("pointed").is_empty());
-    // The filter shows the token too: its reports arrive. Commands on this machine find it.
+    // The filter also sends the token: its reports arrive. Commands on this machine find it.
     until("the request is counted", || async {
         let stats: Value = serde_json::from_str(&up.run(&["stats", "--json"]).await.ok()?).ok()?;
         (stats["requests"]["total"] == 1).then_some(())
@@ -352,7 +353,7 @@ async fn what_make_installs_finds_everything_by_itself() -> Result<()> {
     let installed = prefix.path().join("bin/headroomctl");
     assert!(said.contains(&installed.display().to_string()), "{said}");
     assert!(said.contains("PATH"), "this prefix is not on it: {said}");
-    // No variable and no option says where anything is.
+    // No variable and no option sets a path.
     let mut bootstrap = Command::new(&installed);
     bootstrap.arg("bootstrap").env_clear().env("HOME", prefix.path()).env("PATH", "/usr/bin:/bin");
     bootstrap.args(providers("http://127.0.0.1:9"));

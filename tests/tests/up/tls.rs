@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// A server with a certificate for some names, signed by a root of its own.
+/// A server with a certificate for some names, signed by its own root.
 pub(crate) struct Server {
     root: String,
     port: u16,
@@ -24,7 +24,7 @@ impl Server {
         let root_key = KeyPair::generate()?;
         let mut root = CertificateParams::new(Vec::new())?;
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Roots of one name are one root to whoever looks them up by it.
+        // Roots with the same name count as one when they are looked up by name.
         root.distinguished_name.push(DnType::CommonName, format!("root of {}", names.join(", ")));
         let root_pem = root.self_signed(&root_key)?.pem();
         let key = KeyPair::generate()?;
@@ -56,7 +56,7 @@ impl Server {
         self.port
     }
 
-    /// How many requests have come through a handshake.
+    /// The number of requests after a complete handshake.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
@@ -65,7 +65,7 @@ impl Server {
 async fn answer(acceptor: TlsAcceptor, stream: TcpStream, requests: Arc<AtomicUsize>) -> Result<()> {
     let mut stream = acceptor.accept(stream).await?;
     let mut request = Vec::new();
-    // The bodies here are so short that they come with the head or are not waited for.
+    // The bodies here are short: they arrive with the head, or are not needed.
     while !request.windows(4).any(|window| window == b"\r\n\r\n") {
         if stream.read_buf(&mut request).await? == 0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `/stats-cache`: what the providers' prompt caches read, what they could have read, and what was lost to which cause.
+//! `/stats-cache`: what the providers' prompt caches read, what they could have read, and the causes of the losses.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ pub struct Cache {
     pub generated_at: String,
     /// The first moment that counts.
     pub since: String,
-    /// The moment that counts no more.
+    /// The first moment after the range.
     pub until: String,
-    /// What the figures are of; everything where there is none.
+    /// The part of the traffic that the figures cover; all of it if absent.
     pub scope: Option<super::HistoryScope>,
     /// Sums over the range.
     pub totals: CacheTotals,
@@ -38,7 +38,7 @@ pub struct Cache {
 pub struct CacheSummary {
     /// The first moment that counts.
     pub since: String,
-    /// The moment that counts no more.
+    /// The first moment after the range.
     pub until: String,
     /// Sums over the range.
     pub totals: CacheTotals,
@@ -62,7 +62,7 @@ pub struct CacheTotals {
     pub read_tokens: i64,
     /// Tokens that were written to it.
     pub written_tokens: i64,
-    /// Of `written_tokens` those that an earlier request had written before.
+    /// The part of `written_tokens` that an earlier request had written before.
     pub rewritten_tokens: i64,
     /// Input tokens outside the cache.
     pub uncached_tokens: i64,
@@ -70,7 +70,7 @@ pub struct CacheTotals {
     pub output_tokens: i64,
 }
 
-/// Dollars. Requests without a price, and those of a subscription, have no part in it.
+/// Dollars. Requests without a price, and those of a subscription, are not included.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct CacheBill {
@@ -116,13 +116,13 @@ pub struct CacheLoss {
 pub struct CacheCause {
     /// As in [`CacheLoss`].
     pub reason: String,
-    /// Model, stack or project that it is about, as the sentence names it.
+    /// Model, stack or project, as the sentence names it.
     pub stack: String,
     /// What happened, in a sentence with its figures.
     pub what: String,
     /// What to do about it, in a sentence.
     pub advice: String,
-    /// Requests that it hit.
+    /// Requests that it affected.
     pub requests: i64,
     /// What it cost; absent where no request has a price.
     pub lost_usd: Option<f64>,
@@ -152,7 +152,7 @@ pub struct CacheHour {
     pub totals: CacheTotals,
     /// What the hour's requests cost.
     pub total_usd: f64,
-    /// What was lost because tokens were not read that could have been.
+    /// The cost of tokens that could have been read and were not.
     pub lost_usd: f64,
 }
 
@@ -168,19 +168,19 @@ pub struct CacheGroup {
     pub totals: CacheTotals,
     /// What they cost; absent where no request has a price.
     pub total_usd: Option<f64>,
-    /// What was lost because tokens were not read that could have been.
+    /// The cost of tokens that could have been read and were not.
     pub lost_usd: Option<f64>,
     /// The reason that lost most; empty where nothing was lost.
     pub worst_reason: String,
 }
 
-/// A line of a system prompt that is not the same in every request. Its text is known to nobody here.
+/// A line of a system prompt that differs between requests. headroomd does not know its text.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct VolatileLine {
     /// The stack that sends the prompt.
     pub stack: String,
-    /// 16 hexadecimal digits: the digest of the prompt's first line that is not blank, which tells prompts apart.
+    /// 16 hexadecimal digits: the digest of the prompt's first line that is not blank, to distinguish prompts.
     pub prompt: String,
     /// The line, from 1.
     pub line: u32,
@@ -188,6 +188,6 @@ pub struct VolatileLine {
     pub classes: Vec<String>,
     /// Requests in which it had changed.
     pub requests: i64,
-    /// What that cost; absent where no request has a price.
+    /// The cost of that; absent where no request has a price.
     pub lost_usd: Option<f64>,
 }

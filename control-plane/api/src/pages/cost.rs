@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Cost {
-    /// What everything would have cost.
+    /// What everything would have cost without Headroom.
     pub without_headroom_usd: f64,
     /// What it cost.
     pub with_headroom_usd: f64,
-    /// What forms, the provider's cache and answers that were given again saved.
+    /// What forms, the provider's cache and repeated answers saved.
     pub total_saved_usd: f64,
     /// Headroom's share of the first.
     pub savings_pct: f64,
@@ -18,7 +18,7 @@ pub struct Cost {
     pub breakdown: CostBreakdown,
     /// Requests whose model has no known price.
     pub unpriced_requests: i64,
-    /// Requests that have no price.
+    /// Requests that a subscription pays for.
     pub subscription_requests: i64,
 }
 

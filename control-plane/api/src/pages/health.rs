@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The answer of the three; `/livez` has the least. Who shows no token sees the status alone.
+/// The answer of the three; `/livez` has the least. Without a token a caller sees only the status.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Health {
-    /// The name under which upstream answered; scripts look for it.
+    /// The name that upstream gives; scripts look for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// `healthy`, `degraded` or `unhealthy`.
@@ -34,18 +34,18 @@ pub struct Health {
     /// Each part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<BTreeMap<String, Check>>,
-    /// How much the filter does at a time.
+    /// How many bodies the filter processes at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// What is switched on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<Config>,
-    /// What `HEADROOM_DEPLOYMENT_*` say.
+    /// The values of `HEADROOM_DEPLOYMENT_*`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<BTreeMap<String, Option<String>>>,
 }
 
-/// How one part is.
+/// The state of one part.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Check {
@@ -67,7 +67,7 @@ pub struct Check {
 pub struct MemoryCheck {
     /// Where facts are kept.
     pub backend: Option<String>,
-    /// Whether that is there.
+    /// Whether that is available.
     pub initialized: bool,
     /// What finds facts by meaning.
     pub embedder: Option<String>,
@@ -75,21 +75,21 @@ pub struct MemoryCheck {
     pub embedder_status: Option<String>,
 }
 
-/// How much the filter does at a time.
+/// How many bodies the filter processes at a time.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Runtime {
-    /// Bodies in work in each worker of Envoy.
+    /// Bodies that each worker of Envoy processes at a time.
     pub anthropic_pre_upstream: Option<PreUpstream>,
 }
 
-/// How many bodies a worker may have in work.
+/// How many bodies a worker may process at a time.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct PreUpstream {
-    /// Whether there is a bound.
+    /// Whether there is a limit.
     pub enabled: bool,
-    /// The bound.
+    /// The limit.
     pub resolved_concurrency: u32,
     /// Who has set it.
     pub source: String,
@@ -109,9 +109,9 @@ pub struct Config {
     pub rate_limit: bool,
     /// Whether there is a memory.
     pub memory: bool,
-    /// Whether traffic is learnt from.
+    /// Whether the learner is on.
     pub learn: bool,
-    /// Whether there is a graph of code.
+    /// Whether there is a code graph.
     pub code_graph: bool,
     /// `sqlite` or `postgresql`.
     pub store: String,

@@ -18,17 +18,17 @@ pub struct StatsHistory {
     pub storage_path: String,
     /// Everything that was counted or imported.
     pub lifetime: Lifetime,
-    /// Since work was last taken up.
+    /// Since the current display session began.
     pub display_session: DisplaySession,
     /// When that ends.
     pub display_session_policy: DisplaySessionPolicy,
-    /// What the series are of; everything where there is none.
+    /// The part of the traffic that the series cover; all of it if absent.
     pub scope: Option<HistoryScope>,
     /// The totals at points in time.
     pub history: Vec<HistoryPoint>,
     /// What was added, by hour, day, week and month.
     pub series: BTreeMap<String, Vec<SeriesPoint>>,
-    /// In which formats it can be had.
+    /// Its formats.
     pub exports: Exports,
     /// How much is kept and shown.
     pub retention: Retention,
@@ -43,7 +43,7 @@ pub struct StatsHistory {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct HistoryScope {
-    /// By what it is told apart.
+    /// The attribute that selects it.
     pub by: String,
     /// Which part it is.
     pub value: String,
@@ -67,7 +67,7 @@ pub struct HistoryPoint {
     pub total_input_cost_usd: f64,
 }
 
-/// One bucket of a series: what was added in it, and what had been reached by its end.
+/// One bucket of a series: what was added in it, and the totals at its end.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct SeriesPoint {
@@ -83,21 +83,21 @@ pub struct SeriesPoint {
     pub compression_savings_usd_delta: f64,
     /// At the price that it would have had.
     pub compression_savings_cache_adjusted_usd_delta: f64,
-    /// Each output counted in the request that brought it.
+    /// Each output counted once, in its first request.
     pub unique_tokens_saved: i64,
     /// The same in dollars.
     pub unique_savings_cache_adjusted_usd_delta: f64,
-    /// Reached by its end.
+    /// Total at its end.
     pub total_tokens_saved: i64,
-    /// Reached by its end.
+    /// Total at its end.
     pub compression_savings_usd: f64,
     /// Tokens as they were forwarded.
     pub total_input_tokens_delta: i64,
-    /// Reached by its end.
+    /// Total at its end.
     pub total_input_tokens: i64,
     /// What these cost.
     pub total_input_cost_usd_delta: f64,
-    /// Reached by its end.
+    /// Total at its end.
     pub total_input_cost_usd: f64,
 }
 
@@ -119,7 +119,7 @@ pub struct HistorySummary {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Breakdown {
-    /// By what.
+    /// The attribute.
     pub by: String,
     /// Per value.
     pub values: BTreeMap<String, BreakdownSums>,

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is to go: one of the first four.
+/// What to delete: one of the first four.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PurgeRequest {
     /// Everything.
     pub all: bool,
-    /// What is one tenant's.
+    /// Everything of one tenant.
     pub tenant: Option<String>,
-    /// What is older.
+    /// Everything older than this.
     pub older_than_seconds: Option<u32>,
-    /// Answers that would be given again, and nothing else. An older headroomd knows no such key.
+    /// Only stored answers. An older headroomd does not know this key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub answers: bool,
     /// Nothing is deleted, only counted.
@@ -33,15 +33,15 @@ pub struct Purged {
     pub originals: u64,
     /// Bytes that these took.
     pub bytes: i64,
-    /// Versions of facts in memory. By age only those go that have ended.
+    /// Versions of facts in memory. A purge by age deletes only those that have ended.
     pub facts: u64,
-    /// Calls from which the learner has learned.
+    /// Calls that the learner has stored.
     pub sightings: u64,
     /// Requests whose messages were held.
     pub messages: usize,
     /// WebSocket sessions that had ended and were in memory.
     pub sessions: usize,
-    /// Answers that would have been given again; they are in memory.
+    /// Stored answers; they are in memory.
     pub answers: u64,
     /// Bytes that these took.
     pub answer_bytes: u64,

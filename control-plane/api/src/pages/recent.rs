@@ -1,4 +1,5 @@
-//! `/stats-conversations` and `/stats-recent`: what the requests that the store keeps one by one say.
+//! `/stats-conversations` and `/stats-recent`: pages about the newest requests, which the store keeps
+//! individually.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Reach {
-    /// Requests that were looked at.
+    /// Requests that the page covers.
     pub requests: i64,
-    /// As many as are kept.
+    /// The maximum number that is kept.
     pub most: i64,
-    /// When the oldest of them began; empty where there is none.
+    /// When the oldest of them began; empty if there is none.
     pub oldest: String,
 }
 
@@ -54,11 +55,11 @@ pub struct Conversations {
     pub generated_at: String,
     /// How far back it looks.
     pub reach: Reach,
-    /// Conversations that are meant.
+    /// Conversations that match.
     pub total: usize,
-    /// Requests that belong to no conversation that could be told.
+    /// Requests without a known conversation.
     pub requests_of_none: i64,
-    /// Those that are shown: the ones with the newest requests, newest first.
+    /// The matching conversations that are shown: the ones with the newest requests, newest first.
     pub conversations: Vec<Conversation>,
 }
 
@@ -68,7 +69,7 @@ pub struct Conversations {
 pub struct Conversation {
     /// Its id.
     pub conversation_id: String,
-    /// When the first of its requests began that is still kept.
+    /// When its first request began, among those that are still kept.
     pub started: String,
     /// When the last of them ended.
     pub last: String,
@@ -88,7 +89,7 @@ pub struct Conversation {
     pub retrievals: i64,
     /// HTTP status of the newest answer.
     pub status: u32,
-    /// What went wrong in it.
+    /// Its class of error.
     pub error_class: String,
     /// Sums over its requests.
     #[serde(flatten)]
@@ -103,7 +104,7 @@ pub struct Recent {
     pub generated_at: String,
     /// How far back it looks.
     pub reach: Reach,
-    /// Sums over the requests that are meant.
+    /// Sums over the requests that match.
     pub totals: RecentSums,
     /// The same by the value of each attribute, the most requests first.
     pub groups: Vec<RecentGroup>,
@@ -124,7 +125,7 @@ pub struct RecentGroup {
     pub sums: RecentSums,
 }
 
-/// Outputs of one tool that were left as they were for one reason, each counted in the request that brought it.
+/// Outputs of one tool that were left as they were for one reason, each counted in its first request.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Missed {

@@ -1,4 +1,4 @@
-//! `/stats` and `/transformations/feed`: what was counted, and the newest requests.
+//! `/stats` and `/transformations/feed`: counters, and the newest requests.
 
 use std::collections::BTreeMap;
 
@@ -29,17 +29,17 @@ pub struct Stats {
     pub blocks: Option<Blocks>,
     /// From a request's headers to the end of its answer.
     pub latency: Option<Timing>,
-    /// All that the filter held requests.
+    /// The time for which the filter held requests.
     pub overhead: Option<Overhead>,
     /// Until providers began to answer.
     pub ttfb: Option<Timing>,
     /// Each stage of a request's walk.
     pub pipeline_timing: BTreeMap<String, StageTiming>,
-    /// Times, and tokens saved until then.
+    /// Times, each with the tokens saved until then.
     pub savings_history: Vec<(String, i64)>,
     /// The last hour by the minute; a minute in which nothing began is left out.
     pub activity: Vec<Minute>,
-    /// What was saved since work was last taken up.
+    /// What was saved in the current display session.
     pub display_session: Option<DisplaySession>,
     /// The same and the lifetime, under upstream's names.
     pub persistent_savings: Option<PersistentSavings>,
@@ -47,23 +47,23 @@ pub struct Stats {
     pub prefix_cache: Option<PrefixCache>,
     /// What could have been read from these caches over the last seven days, and what was lost.
     pub prompt_cache: Option<super::CacheSummary>,
-    /// What requests that were only measured would have saved.
+    /// What audited requests would have saved.
     pub audit: Option<Audit>,
-    /// Whether conversations stayed what the model's reasoning is bound to.
+    /// Whether providers could use the reasoning in conversations.
     pub reasoning: Option<Reasoning>,
-    /// Answers that were given again.
+    /// Answers that were repeated from the cache of answers.
     pub answers: Option<AnswerSums>,
     /// Dollars.
     pub cost: Option<Cost>,
-    /// Requests that nobody pays for one by one.
+    /// Requests that a subscription pays for.
     pub subscriptions: Option<Subscriptions>,
-    /// The newest request of `headroomctl doctor`, which is in none of the figures.
+    /// The newest request of `headroomctl doctor`, which the figures leave out.
     pub probe: Option<Probe>,
-    /// What filters and the ledger say of themselves.
+    /// What filters and the ledger report about themselves.
     pub reports: Option<Reports>,
     /// The newest requests, newest first.
     pub recent_requests: Vec<Request>,
-    /// Whether requests show what they and their answers say.
+    /// Whether requests include their text and that of their answers.
     pub log_full_messages: bool,
     /// Originals, under upstream's names.
     pub compression: Option<Compression>,
@@ -81,7 +81,7 @@ pub struct Savings {
     pub total_tokens: i64,
     /// Who saved them.
     pub by_layer: SavingsLayers,
-    /// The same savings counted in every way that is honest by itself.
+    /// The same savings, counted in different ways.
     pub side_by_side: Option<SideBySide>,
 }
 
@@ -93,7 +93,7 @@ pub struct SavingsLayers {
     pub compression: SavingsLayer,
     /// The provider's cache.
     pub prefix_cache: SavingsLayer,
-    /// Answers that were given again: nothing was asked of a provider.
+    /// Repeated answers, without a request to a provider.
     pub answers: SavingsLayer,
 }
 
@@ -111,11 +111,11 @@ pub struct SavingsLayer {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct SideBySide {
-    /// Summed over requests: an output in a history is left out of every one of them.
+    /// Summed over requests: a saving on an output counts in every request that contains it.
     pub per_request: PerRequest,
-    /// Each output counted once per conversation: in the request that brought it.
+    /// Each output counted once per conversation: in its first request.
     pub unique: Unique,
-    /// Requests of which nobody counted what JSON minification would have left.
+    /// Requests without a count for JSON minification.
     pub requests_without_json_baseline: i64,
 }
 
@@ -343,59 +343,59 @@ pub struct Audit {
     pub would_have_saved_percent: f64,
 }
 
-/// Blocks of reasoning that providers did not use because something before them had changed.
+/// Blocks of reasoning that providers ignored because something before them had changed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Reasoning {
     /// In the store's lifetime.
     pub totals: Option<ReasoningSums>,
-    /// Since work was last taken up.
+    /// In the current display session.
     pub display_session: ReasoningSums,
     /// Per provider.
     pub by_provider: BTreeMap<String, ReasoningSums>,
 }
 
-/// Sums over what became of reasoning.
+/// Sums over requests with reasoning.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ReasoningSums {
     /// Blocks not used.
     pub prefix_mismatches: i64,
-    /// Of these, where Headroom had changed something.
+    /// Those where Headroom had changed something.
     pub by_headroom: i64,
-    /// Where the client had.
+    /// Those where the client had.
     pub by_client: i64,
-    /// Where nobody can tell.
+    /// Those with an unknown cause.
     pub unseen: i64,
-    /// Requests that were refused and sent once more.
+    /// Requests that were refused and sent again.
     pub recovered_requests: i64,
     /// Rounds of Headroom's own tools that clients have not seen.
     pub hidden_rounds: i64,
-    /// Such rounds that were put back.
+    /// Such rounds that were restored.
     pub restored_rounds: i64,
 }
 
-/// Answers that were given again. Sums are those of the store, sizes those of the process that answers.
+/// Answers repeated from the cache. Sums come from the store, sizes from the process that responds.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct AnswerSums {
-    /// Requests that got an answer which was kept.
+    /// Requests that got a stored answer.
     pub found: i64,
-    /// Of these, where it was that of a similar question.
+    /// Those that got the answer to a similar question.
     pub similar: i64,
-    /// Requests for which one was asked for, and there was none.
+    /// Requests whose lookup found none.
     pub missed: i64,
-    /// Answers that were handed over, to be given again.
+    /// Answers that were stored.
     pub kept: i64,
-    /// The share of requests that got one of those for which one was asked for, in percent.
+    /// The share of lookups that found one, in percent.
     pub hit_rate: f64,
-    /// Input that providers were not asked to read, as they had counted it the first time.
+    /// Input tokens that were not sent, as the provider counted them the first time.
     pub input_tokens: i64,
-    /// Output that they did not write again.
+    /// Output tokens that were not generated again.
     pub output_tokens: i64,
     /// What both had cost the first time.
     pub saved_usd: f64,
-    /// Answers that are kept at the moment.
+    /// Answers in the cache now.
     pub entries: usize,
     /// Bytes that these take.
     pub bytes: usize,
@@ -411,7 +411,7 @@ pub struct Subscriptions {
     pub requests: i64,
     /// What was saved in them.
     pub tokens_saved: i64,
-    /// The allowances that answers told of, newest first.
+    /// The allowances that answers reported, newest first.
     pub accounts: Vec<Allowance>,
 }
 
@@ -423,7 +423,7 @@ pub struct Allowance {
     pub provider: String,
     /// A hash of the account's id, or of the credential.
     pub account: String,
-    /// When the last answer told of it.
+    /// When an answer last reported it.
     pub seen_at: String,
     /// Its windows.
     pub windows: Vec<AllowanceWindow>,
@@ -445,9 +445,9 @@ pub struct AllowanceWindow {
     pub minutes: Option<u32>,
     /// How much of it is used.
     pub used_percent: f64,
-    /// When it begins anew.
+    /// When it resets.
     pub resets_at: Option<String>,
-    /// Whether it has: what is known is of the window before.
+    /// Whether it has reset since: the figures are those of the previous window.
     pub has_begun_anew: bool,
     /// What the provider calls its state.
     pub status: Option<String>,
@@ -461,7 +461,7 @@ pub struct Probe {
     pub request_id: String,
     /// When its record came, in milliseconds since 1970.
     pub at_ms: i64,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: String,
     /// HTTP status of the answer.
     pub status: u32,
@@ -471,7 +471,7 @@ pub struct Probe {
     pub tokens_after: u64,
 }
 
-/// What filters and the ledger say of themselves.
+/// What filters and the ledger report about themselves.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Reports {
@@ -485,17 +485,17 @@ pub struct Reports {
     pub config_errors: i64,
     /// Copies of originals that queues of filters have dropped.
     pub dropped_originals: i64,
-    /// Requests that have begun in VMs that are at work, and whose records have not come.
+    /// Requests that have begun in running VMs and whose records have not arrived.
     pub open_records: i64,
-    /// Records that VMs have announced which have gone silent since, and that have not come.
+    /// Records that VMs announced and did not deliver before they went silent.
     pub lost_records: i64,
     /// The longest time between two reports of a VM, in milliseconds.
     pub report_interval_ms: i64,
-    /// Records that came again, since this process started.
+    /// Records received more than once, since this process started.
     pub duplicate_records: u64,
     /// Reports that found the queue full.
     pub turned_away: u64,
-    /// Groups of reports that the store did not take.
+    /// Groups of reports that the store did not accept.
     pub failures: u64,
     /// Reports that wait.
     pub waiting: usize,
@@ -519,9 +519,9 @@ pub struct Request {
     pub stack: String,
     /// The project.
     pub project: String,
-    /// Whose it is.
+    /// The tenant.
     pub tenant: String,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: String,
     /// HTTP status of the answer.
     pub status: u32,
@@ -553,7 +553,7 @@ pub struct Request {
     pub error_class: String,
     /// The model that answered.
     pub answered_model: String,
-    /// What became of its reasoning.
+    /// Its reasoning.
     pub reasoning: RequestReasoning,
     /// How long each stage took.
     pub stages_ms: BTreeMap<String, f64>,
@@ -577,15 +577,15 @@ pub struct Request {
     pub blocks_left_out: u32,
     /// Whether it was made with a subscription.
     pub subscription: bool,
-    /// What the cache of answers had for it; none where it was not asked.
+    /// What the cache of answers had for it; absent if there was no lookup.
     pub answer_lookup: Option<String>,
-    /// How old the answer was that was given again.
+    /// Age of the repeated answer.
     pub answer_age_seconds: Option<u64>,
-    /// What it would have come to, where it was only simulated.
+    /// What would have been forwarded, if it was only simulated.
     pub plan: Option<Plan>,
     /// Breakpoints of the provider's cache that Headroom has set.
     pub added_breakpoints: u32,
-    /// Lines of the system prompt that Headroom has moved, or taken blanks from.
+    /// Lines of the system prompt that Headroom has moved or stripped of blanks.
     pub aligned_lines: u32,
     /// Why it read less from the provider's cache than it could have; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -593,7 +593,7 @@ pub struct Request {
     /// More of the reason: which line, which message, after how long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_detail: Option<String>,
-    /// Tokens that it could have read from the cache; absent where nobody can tell.
+    /// Tokens that it could have read from the cache; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_readable_tokens: Option<i64>,
     /// What it cost more than if it had read them; absent where it has no price.
@@ -602,7 +602,7 @@ pub struct Request {
     /// The forms in it, in `/transformations/feed` alone, under upstream's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transforms_applied: Option<Vec<String>>,
-    /// What it and its answer say.
+    /// The text of the request and its answer.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub messages: Option<RequestMessages>,
 }
@@ -615,7 +615,7 @@ pub struct JsonBaseline {
     pub tool_outputs_before: i64,
     /// As minification would leave them.
     pub tool_outputs_after: i64,
-    /// Whether somebody has counted that.
+    /// Whether the filter has counted that.
     pub counted: bool,
 }
 
@@ -647,11 +647,11 @@ pub struct RequestUsage {
     pub cache_write_1h_tokens: u64,
     /// The answer.
     pub output_tokens: u64,
-    /// Of the answer, what was only thought.
+    /// The part of the answer that is reasoning.
     pub reasoning_tokens: u64,
 }
 
-/// What became of the reasoning that a request sent back.
+/// The reasoning that a request sent back.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct RequestReasoning {
@@ -661,17 +661,17 @@ pub struct RequestReasoning {
     pub seen_by: Option<String>,
     /// Who had changed something.
     pub changed_by: Option<String>,
-    /// Whether it was sent once more.
+    /// Whether it was sent again.
     pub recovered: bool,
     /// The version of the forms.
     pub forms_version: u32,
     /// Rounds that the client has not seen.
     pub hidden_rounds: u32,
-    /// Rounds that were put back.
+    /// Rounds that were restored.
     pub restored_rounds: u32,
 }
 
-/// What a request would have come to.
+/// What a simulated request would have become.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Plan {
@@ -748,12 +748,12 @@ pub struct LoggedBlock {
 pub struct Feed {
     /// The newest requests, newest first.
     pub transformations: Vec<Request>,
-    /// Whether they show what they and their answers say.
+    /// Whether they include their text and that of their answers.
     pub log_full_messages: bool,
-    /// Where there are more: what to ask for as `before`.
+    /// If there are more: the value of `before` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
-    /// How far it was looked.
+    /// How far back the page looks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
 }

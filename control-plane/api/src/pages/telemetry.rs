@@ -1,4 +1,4 @@
-//! `/telemetry`: whether the beacon is on, and all that it would send.
+//! `/telemetry`: whether the beacon is on, and everything that it would send.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::stats::StageTiming;
 pub struct Telemetry {
     /// Whether it is on.
     pub enabled: bool,
-    /// Where it reports to, without what may be a key.
+    /// Where it reports to, without anything that may be a key.
     pub endpoint: Option<String>,
     /// Why it is off although it was switched on.
     pub problem: Option<String>,

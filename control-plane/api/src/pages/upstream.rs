@@ -1,4 +1,4 @@
-//! What pages have because those of upstream, the Python product, have it: its readers find their figures here.
+//! Fields that exist because upstream's pages have them, so that their readers find them here.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Summary {
     pub primary_model: Option<String>,
     /// What was saved.
     pub compression: CompressionSummary,
-    /// How many were left alone, by reason.
+    /// How many were not compressed, by reason.
     pub uncompressed_requests: BTreeMap<String, i64>,
     /// Dollars.
     pub cost: Cost,
@@ -52,7 +52,7 @@ pub struct Lifetime {
     pub total_input_cost_usd: f64,
 }
 
-/// What was saved since work was last taken up.
+/// The current display session: what was saved since the last long pause.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct DisplaySession {
@@ -72,7 +72,7 @@ pub struct DisplaySession {
     pub savings_percent: f64,
     /// When it began.
     pub started_at: Option<String>,
-    /// When something came last.
+    /// When the last request arrived.
     pub last_activity_at: Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub struct DisplaySession {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct DisplaySessionPolicy {
-    /// Minutes in which nothing comes.
+    /// Minutes without a request.
     pub rollover_inactivity_minutes: i64,
 }
 
@@ -92,7 +92,7 @@ pub struct PersistentSavings {
     pub storage_path: String,
     /// Everything that was counted or imported.
     pub lifetime: Lifetime,
-    /// Since work was last taken up.
+    /// The current display session.
     pub display_session: DisplaySession,
     /// When that ends.
     pub display_session_policy: DisplaySessionPolicy,
@@ -110,21 +110,21 @@ pub struct Compression {
     pub ccr_max_bytes: i64,
     /// Tokens of their texts.
     pub original_tokens_cached: i64,
-    /// Tokens of what stands in their places.
+    /// Tokens of their replacements.
     pub compressed_tokens_cached: i64,
     /// How often they were read.
     pub ccr_retrievals: i64,
 }
 
-/// In which formats the history can be had.
+/// The formats of the history.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Exports {
-    /// The one that is given when none is asked for.
+    /// The default.
     pub default_format: String,
     /// All.
     pub available_formats: Vec<String>,
-    /// Of what.
+    /// The series.
     pub available_series: Vec<String>,
 }
 
@@ -146,19 +146,19 @@ pub struct Retention {
 pub struct SubscriptionWindow {
     /// Its windows.
     pub latest: Option<LatestWindows>,
-    /// Never known here.
+    /// Always unknown.
     pub window_tokens: Option<i64>,
-    /// What passed here.
+    /// What passed through Headroom.
     pub contribution: Contribution,
-    /// Nobody is polled here, so there are none.
+    /// Always empty: Headroom does not poll.
     pub discrepancies: Vec<String>,
-    /// As well.
+    /// Always 0, for the same reason.
     pub poll_count: i64,
-    /// As well.
+    /// Always 0, for the same reason.
     pub poll_errors: i64,
-    /// As well.
+    /// Always empty, for the same reason.
     pub last_error: Option<String>,
-    /// When an answer told of it.
+    /// When an answer last reported it.
     pub last_active_at: String,
 }
 
@@ -176,15 +176,15 @@ pub struct LatestWindows {
     /// Of a week, for Sonnet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seven_day_sonnet: Option<SubscriptionWindowUse>,
-    /// Never known here.
+    /// Always unknown.
     pub extra_usage: ExtraUsage,
-    /// When an answer told of them.
+    /// When an answer last reported them.
     pub polled_at: String,
-    /// Never shown here.
+    /// Never shown.
     pub token_prefix: String,
 }
 
-/// How much of a window is used. Upstream knows its tokens, which no header tells.
+/// How much of a window is used. Upstream knows its tokens; no response header contains them.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct SubscriptionWindowUse {
@@ -194,13 +194,13 @@ pub struct SubscriptionWindowUse {
     pub limit: i64,
     /// The share that is used.
     pub utilization_pct: f64,
-    /// When it begins anew.
+    /// When it resets.
     pub resets_at: Option<String>,
     /// How long that is from now.
     pub seconds_to_reset: Option<f64>,
 }
 
-/// Credits beyond the allowance, which no header tells of.
+/// Credits beyond the allowance, which no response header reports.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct ExtraUsage {
@@ -214,7 +214,7 @@ pub struct ExtraUsage {
     pub utilization_pct: Option<f64>,
 }
 
-/// What passed here since the shortest window began.
+/// What passed through Headroom since the shortest window began.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Contribution {
@@ -266,7 +266,7 @@ pub struct CodexRateLimits {
     pub credits: Option<f64>,
     /// Not known.
     pub promo_message: Option<String>,
-    /// When an answer told of it, in seconds since 1970.
+    /// When an answer last reported it, in seconds since 1970.
     pub captured_at: f64,
 }
 
@@ -280,7 +280,7 @@ pub struct CodexWindow {
     pub window_minutes: Option<u32>,
     /// The same for people.
     pub window_label: String,
-    /// When it begins anew, in seconds since 1970.
+    /// When it resets, in seconds since 1970.
     pub resets_at: Option<i64>,
     /// How long that is from now.
     pub seconds_until_reset: Option<i64>,

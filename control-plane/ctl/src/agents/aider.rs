@@ -14,7 +14,7 @@ const ANTHROPIC: &str = "ANTHROPIC_API_BASE";
 
 /// A file of settings for models, in the home folder, the repository and the working folder.
 const MODELS: &str = ".aider.model.settings.yml";
-/// The option and the key of another one.
+/// The option, and the key, that name another such file.
 const OTHER_MODELS: &str = "model-settings-file";
 /// The name of the settings that are for every model.
 const EVERY_MODEL: &str = "aider/extra_params";
@@ -23,7 +23,7 @@ const EVERY_MODEL: &str = "aider/extra_params";
 pub(super) struct Aider;
 
 impl Aider {
-    /// The folders that Aider reads files from.
+    /// The folders where Aider looks for files.
     fn folders(at: &Setting<'_>) -> Vec<PathBuf> {
         let root = at.folder.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned);
         [Some(at.home.clone()), root, Some(at.folder.clone())].into_iter().flatten().collect()

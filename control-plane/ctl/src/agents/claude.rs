@@ -15,7 +15,7 @@ use crate::edits::{Change, Format, Plan, value_at};
 const URL: &str = "ANTHROPIC_BASE_URL";
 const HEADERS: &str = "ANTHROPIC_CUSTOM_HEADERS";
 
-/// Variables with which Claude Code speaks to clouds whose addresses Headroom is not told.
+/// Variables that make Claude Code use clouds, whose requests do not pass through Headroom.
 const CLOUDS: [(&str, &str); 3] = [
     ("CLAUDE_CODE_USE_BEDROCK", "Amazon Bedrock"),
     ("CLAUDE_CODE_USE_VERTEX", "Vertex AI"),
@@ -30,7 +30,7 @@ impl Claude {
         at.folder_of("CLAUDE_CONFIG_DIR", ".claude")
     }
 
-    /// The files whose `env` beats the shell's variables, the strongest first.
+    /// The files whose `env` overrides the shell's variables, the strongest first.
     fn settings(at: &Setting<'_>) -> [PathBuf; 3] {
         [
             at.folder.join(".claude/settings.local.json"),
@@ -57,7 +57,7 @@ impl Claude {
             .collect()
     }
 
-    /// Settings on the command line beat every file but the administrator's.
+    /// Settings on the command line override every file except the administrator's.
     fn on_command_line(
         launch: &mut Launch,
         arguments: &[OsString],

@@ -9,17 +9,17 @@ use super::program::said;
 use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, find_program, has_any, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
-/// The provider's id in Codex's settings, as upstream Headroom called it.
+/// The provider's id in Codex's settings, the same as upstream's.
 const PROVIDER: &str = "headroom";
 
-/// How Codex identifies itself.
+/// How Codex authenticates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Login {
-    /// A ChatGPT account, whose requests have a place of their own.
+    /// A ChatGPT account, whose requests go to a different service.
     ChatGpt,
     /// An API key that Codex keeps.
     Key,
-    /// Nothing that Codex keeps; the variable may hold a key.
+    /// Codex keeps no login; the variable may hold a key.
     None,
 }
 
@@ -50,7 +50,7 @@ impl Codex {
         if stored("OPENAI_API_KEY").is_some() {
             return Login::Key;
         }
-        // A keyring keeps it where no file shows it; Codex itself can tell.
+        // A keyring holds it outside of any file. Codex itself can report it.
         let status = find_program(at.env, &["codex"]).and_then(|codex| said(&codex, &["login", "status"]));
         match status {
             Some(status) if status.contains("ChatGPT") => Login::ChatGpt,
@@ -66,7 +66,7 @@ impl Codex {
         }
     }
 
-    /// A provider over plain HTTP. Without `env_key`, which would refuse every ChatGPT login.
+    /// A provider over plain HTTP. It has no `env_key`, because Codex would then refuse every ChatGPT login.
     fn provider(at: &Setting<'_>, login: Login, with_project: bool) -> Value {
         json!({
             "name": "OpenAI via Headroom",
@@ -103,7 +103,7 @@ impl Codex {
         (!at.keep_history).then(|| remark.to_owned())
     }
 
-    /// A value as TOML has it on one line.
+    /// A value as TOML on one line.
     fn inline(value: &Value) -> String {
         match value {
             Value::Object(entries) => {

@@ -92,7 +92,7 @@ impl Agent for Continue {
         if plan.changes.is_empty() {
             return Ok(launch);
         }
-        // Nothing, where all of it stands there already.
+        // No copy if the file already contains everything.
         let Some(copy) = edited(&plan)?.into_iter().next() else { return Ok(launch) };
         launch.file = Some(("config.yaml", copy));
         if let Some((place, _)) = given {

@@ -1,4 +1,4 @@
-//! GitHub Copilot CLI with a key of the user's own.
+//! GitHub Copilot CLI with the user's own key.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::{Agent, Launch, Places, Server, Setting, Ways, headers_after, shell_b
 use crate::edits::{Change, Format, Plan};
 
 const URL: &str = "COPILOT_PROVIDER_BASE_URL";
-/// A header a line. They are sent to the provider and not to GitHub.
+/// One header per line. They are sent to the provider and not to GitHub.
 const HEADERS: &str = "COPILOT_PROVIDER_HEADERS";
 
 /// GitHub Copilot CLI.
@@ -40,7 +40,7 @@ impl Copilot {
         vec![(URL, Self::url(at)), (HEADERS, headers)]
     }
 
-    /// What is said instead of redirecting a subscription.
+    /// The message that is shown for a subscription, which is not redirected.
     fn subscription() -> String {
         "Copilot CLI sends a subscription's requests to GitHub and takes no other address: nothing passes Headroom. \
          With a key of your own it does: set COPILOT_PROVIDER_TYPE, COPILOT_PROVIDER_API_KEY and COPILOT_MODEL"

@@ -8,11 +8,12 @@ use serde_json::json;
 use super::{Agent, Launch, Places, Server, Setting, Ways};
 use crate::edits::{Change, Format, Plan, value_at};
 
-/// The newer name of OpenAI's address, with the version. In the file it beats the host; a variable with the host
-/// beats both.
+/// The newer name of OpenAI's address, with the version. In the file it overrides the host. A host in a variable
+/// overrides both.
 const BASE_URL: &str = "OPENAI_BASE_URL";
 const HOST: &str = "OPENAI_HOST";
-/// `name=value` between commas, for OpenAI's models. Goose counts it among its secrets, which no file of settings has.
+/// `name=value` separated by commas, for OpenAI's models. Goose treats it as a secret, so no settings file contains
+/// it.
 const HEADERS: &str = "OPENAI_CUSTOM_HEADERS";
 
 /// Goose.
@@ -33,7 +34,7 @@ impl Goose {
         named.filter(|url| at.is_elsewhere(url))
     }
 
-    /// Hosts without a path: Goose adds its own.
+    /// Hosts without a path, because Goose adds the path.
     fn hosts(at: &Setting<'_>) -> [(&'static str, String); 3] {
         [HOST, "ANTHROPIC_HOST", "GOOGLE_HOST"].map(|name| (name, at.url.clone()))
     }
@@ -73,7 +74,7 @@ impl Agent for Goose {
             launch.upstreams.extend(gateway.clone().map(|url| ("OPENAI_TARGET_API_URL", url)));
         }
         let own = at.env.get(HEADERS);
-        // A gateway's own headers may lie among the secrets, and a variable would hide them.
+        // A gateway's own headers may be among the secrets, and a variable would hide them.
         if own.is_some() || gateway.is_none() {
             let own = own.unwrap_or_default();
             let own = own.split(',').filter(|it| !it.trim().is_empty() && !it.contains("x-headroom-"));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Agent, Launch, Places, Server, Setting, Ways, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
-/// Configuration that beats every file but the administrator's.
+/// Configuration that overrides every file except the administrator's.
 const CONTENT: &str = "OPENCODE_CONFIG_CONTENT";
 
 /// OpenCode's providers, the variables with their keys, and the version in the paths.
@@ -27,7 +27,7 @@ impl OpenCode {
         at.config_home().join("opencode")
     }
 
-    /// The user's file: that with comments where there is one.
+    /// The user's file: the one with comments, if it exists.
     fn config(at: &Setting<'_>) -> PathBuf {
         let folder = Self::folder(at);
         let names = ["opencode.jsonc", "opencode.json"];
@@ -39,7 +39,8 @@ impl OpenCode {
         at.folder_of("XDG_DATA_HOME", ".local/share").join("opencode")
     }
 
-    /// The providers that the user has a key for. Naming another one would offer its models.
+    /// The providers for which the user has a key. If another one were configured, OpenCode would
+    /// offer its models.
     fn providers<'a>(at: &'a Setting<'_>) -> impl Iterator<Item = (&'static str, String)> + 'a {
         let (auth, config) = (Self::data(at).join("auth.json"), Self::config(at));
         PROVIDERS.iter().filter_map(move |(name, variables, version)| {

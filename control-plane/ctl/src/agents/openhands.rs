@@ -9,7 +9,7 @@ use super::{Agent, Launch, Places, Server, Setting, Ways, has_any, header_object
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "LLM_BASE_URL";
-/// Without it the variables are ignored.
+/// Without this option the variables are ignored.
 const OVERRIDE: &str = "--override-with-envs";
 
 /// OpenHands.
@@ -24,7 +24,7 @@ impl OpenHands {
         Self::folder(at).join("agent_settings.json")
     }
 
-    /// The model that works, and the one that shortens conversations: each that its file names.
+    /// The model that works, and the one that shortens conversations, if its file names them.
     fn models(at: &Setting<'_>) -> impl Iterator<Item = &'static [&'static str]> {
         const MODELS: [&[&str]; 2] = [&["llm"], &["condenser", "llm"]];
         let file = Self::settings(at);
@@ -37,7 +37,7 @@ impl OpenHands {
         Change::new(Self::settings(at), Format::Json, &[model, names].concat(), value)
     }
 
-    /// The labels of each model. A key that says `null` takes them as a whole.
+    /// The labels of each model. A key with the value `null` is replaced as a whole.
     fn labels(&self, at: &Setting<'_>, with_project: bool) -> Vec<Change> {
         const HEADERS: &str = "extra_headers";
         let labels = at.labels(self, with_project);
@@ -56,7 +56,7 @@ impl OpenHands {
         changes
     }
 
-    /// Its library adds what Anthropic's paths begin with, and not what OpenAI's do.
+    /// Its library adds the version to Anthropic's paths, but not to OpenAI's.
     fn url(at: &Setting<'_>) -> String {
         let model = at.env.get("LLM_MODEL").or_else(|| {
             value_at(&Self::settings(at), Format::Json, &["llm", "model"])?.as_str().map(str::to_owned)

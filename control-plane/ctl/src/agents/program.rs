@@ -1,4 +1,4 @@
-//! Finds an agent's program, and which version it is.
+//! Finds an agent's program, and its version.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How much of its answer is read. Bytes.
 const ANSWER: u64 = 4096;
 
-/// The first of these programs that PATH has.
+/// The first of these programs that is on PATH.
 pub(crate) fn find_program(env: Environment<'_>, names: &[&str]) -> Option<PathBuf> {
     let path = env.get("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
@@ -26,7 +26,7 @@ pub(crate) fn find_program(env: Environment<'_>, names: &[&str]) -> Option<PathB
     })
 }
 
-/// The version of a program: what its package says, else what it says itself.
+/// The version of a program: from its package, else from its own output.
 pub(crate) fn version_of(program: &Path) -> Option<String> {
     packaged(program).or_else(|| first_version(&said(program, &["--version"])?))
 }
@@ -42,7 +42,7 @@ fn packaged(program: &Path) -> Option<String> {
     None
 }
 
-/// What a program prints, when it ends soon.
+/// What a program prints, if it ends in time.
 pub(super) fn said(program: &Path, arguments: &[&str]) -> Option<String> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -55,18 +55,18 @@ pub(super) fn said(program: &Path, arguments: &[&str]) -> Option<String> {
     let (sender, answer) = mpsc::channel();
     std::thread::spawn(move || {
         let mut answer = Vec::new();
-        // Half an answer is read as far as it goes; nobody may be waiting for it any longer.
+        // A partial answer is read as far as it goes; the receiver may have given up.
         let _ = stdout.take(ANSWER).read_to_end(&mut answer);
         let _ = sender.send(answer);
     });
     let answer = answer.recv_timeout(PATIENCE).ok();
-    // It has said what it had to say, or takes too long.
+    // It has printed its output, or takes too long.
     let _ = child.kill();
     let _ = child.wait();
     Some(String::from_utf8_lossy(&answer?).into_owned())
 }
 
-/// The first word that looks like one: `2.1.330 (Claude Code)`, `codex-cli 0.171.0`, `v1.2`.
+/// The first word that looks like a version: `2.1.330 (Claude Code)`, `codex-cli 0.171.0`, `v1.2`.
 fn first_version(text: &str) -> Option<String> {
     text.split_whitespace().find_map(|word| {
         let word = word.trim_start_matches('v').trim_end_matches([',', ')', ';']);

@@ -7,9 +7,9 @@ use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, mcp_servers, 
 use crate::edits::{Change, Format, Plan, edited};
 
 const URL: &str = "OPENAI_BASE_URL";
-/// Names the file of settings that every other one beats.
+/// Names the file of settings with the lowest priority.
 const DEFAULTS: &str = "QWEN_CODE_SYSTEM_DEFAULTS_PATH";
-/// That file where nobody names another.
+/// That file by default.
 const DEFAULTS_FILE: &str = if cfg!(target_os = "macos") {
     "/Library/Application Support/QwenCode/system-defaults.json"
 } else {
@@ -24,7 +24,7 @@ impl Qwen {
         at.home.join(".qwen")
     }
 
-    /// The labels, as its settings have them.
+    /// The labels, in the form of its settings.
     fn labels(&self, at: &Setting<'_>, file: &Path, with_project: bool) -> Vec<Change> {
         let labels = at.labels(self, with_project).into_iter();
         let path = |name| ["model", "generationConfig", "customHeaders", name];
@@ -74,7 +74,7 @@ impl Agent for Qwen {
         launch.keep_upstream(at, URL, "OPENAI_TARGET_API_URL");
         let defaults = at.env.get(DEFAULTS).unwrap_or_else(|| DEFAULTS_FILE.to_owned());
         let changes = self.labels(at, Path::new(&defaults), true);
-        // A file that is broken is left to Qwen Code to complain about.
+        // If the file is broken, Qwen Code reports it.
         if let Ok([copy]) = edited(&Plan { changes, remarks: Vec::new() }).as_deref() {
             launch.file = Some(("defaults.json", copy.clone()));
             launch.set(DEFAULTS, Launch::FILE);

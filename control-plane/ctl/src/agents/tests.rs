@@ -1,4 +1,4 @@
-//! What each agent is given, and that its files are what they were afterwards.
+//! What each agent gets, and that its files are unchanged afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -400,7 +400,7 @@ fn after_a_kill_between_any_two_writes_every_agent_is_unwrapped() {
     });
 }
 
-/// Kills an installation, or an undo, before each of its writes in turn.
+/// Kills an installation, or an undo, before each of its writes, one after the other.
 fn kill_and_unwrap(agent: &dyn Agent, style: usize, undoes: bool) {
     for writes in 0.. {
         let house = furnished(style);
@@ -411,7 +411,7 @@ fn kill_and_unwrap(agent: &dyn Agent, style: usize, undoes: bool) {
         let killed = is_killed(&house, agent, style, writes);
         assert!(killed || writes > 5, "{} writes that often", agent.name());
         if killed || !undoes {
-            // `None`: it was killed before the journal stood there, or after it was gone.
+            // `None`: it was killed before the journal existed, or after it was removed.
             house.workspace().undo(agent.name()).unwrap();
         }
         assert_eq!(house.everything(), before, "{} {undoes} {writes}", agent.name());
@@ -546,7 +546,7 @@ fn other_agents_get_what_they_read() {
     assert_eq!(launch.arguments, ["--config", Launch::FILE]);
 }
 
-/// Everything that a run is given, as text.
+/// Everything that a run gets, as text.
 fn given(launch: &Launch) -> String {
     let variables = launch.variables.iter().map(|(name, value)| format!("{name}={value}"));
     let arguments = launch.arguments.iter().map(|it| it.to_string_lossy().into_owned());
@@ -608,7 +608,7 @@ fn labels_stand_back_where_the_user_has_something_in_their_place() {
     let goose = plan(&house, find("goose").unwrap());
     let base = Key::Name("OPENAI_BASE_URL".to_owned());
     assert!(goose.changes.iter().any(|change| change.path == [base.clone()]), "it beats the host");
-    // Continue: a place that has no room. The address is what matters.
+    // Continue: a file without a place for it. The address is what matters.
     house.write(
         ".continue/config.yaml",
         "models:\n  - name: GPT\n    provider: openai\n    requestOptions: {headers: {X-Mine: '1'}}\n",

@@ -1,6 +1,6 @@
 //! Agents whose requests cannot be sent to an address on this machine, and why.
 
-/// Names that people try, and what is said then.
+/// Names that people try, each with the reason.
 const KNOWN: [(&str, &str); 4] = [
     (
         "cursor",

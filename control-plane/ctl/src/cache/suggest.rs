@@ -1,7 +1,8 @@
-//! `headroomctl cache suggest`: rules for the aligner, from the lines of system prompts that the ledger has seen change.
+//! `headroomctl cache suggest`: rules for the aligner, from lines of system prompts that changed, according to the
+//! ledger.
 //!
-//! The file is a part of the filter's configuration, with `align` as its one key. Rules that are in it already stay,
-//! since a rule that goes changes the prompts that it has changed before.
+//! The file is a part of the filter's configuration with the single key `align`. Existing rules stay, because
+//! removing a rule changes the prompts that it has changed before.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
@@ -48,9 +49,9 @@ pub struct SuggestArgs {
 
 /// Its name in the configuration folder.
 const FILE: &str = "align.json";
-/// What may move, the most telling first: a line may show several.
+/// Classes of lines that may move, the most significant first: a line may have several.
 const CLASSES: [&str; 4] = ["uuid", "date", "time", "number"];
-/// As the filter has it.
+/// The same as in the filter.
 const MAX_LINES: usize = 64;
 /// A file of 256 rules with 64 lines each is shorter.
 const MAX_BYTES: u64 = 4 << 20;
@@ -124,7 +125,7 @@ pub(super) async fn suggest(args: &SuggestArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rules that are there already; none where there is no file.
+/// The existing rules; none if there is no file.
 fn read(file: &Path) -> anyhow::Result<Rules> {
     let failed = || format!("{} cannot be read", file.display());
     match std::fs::metadata(file) {
@@ -143,7 +144,7 @@ fn read(file: &Path) -> anyhow::Result<Rules> {
         .with_context(|| format!("{} holds something else than rules, and stays as it is", file.display()))
 }
 
-/// Adds rules for what a page lists, and says what for.
+/// Adds rules for what a page lists, and describes them.
 fn add(rules: &mut Rules, page: &Cache, min_requests: i64) -> String {
     let mut said = String::new();
     let (mut rare, mut worth, mut priced) = (0, 0.0, false);

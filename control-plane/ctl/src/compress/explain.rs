@@ -69,7 +69,7 @@ fn attempts(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a block became what it became.
+/// Why a block has this outcome.
 fn reason(outcome: BlockOutcome) -> &'static str {
     match outcome {
         BlockOutcome::Compressed { lossy: true, .. } => {

@@ -31,9 +31,9 @@ impl Format {
         Self::from_str(name, false).ok()
     }
 
-    /// Tells the format of a body by what only one of them has. A body that has nothing of the kind is
-    /// Anthropic's where it sets `max_tokens`, which that API requires, and OpenAI Chat's otherwise.
-    /// `None` when it is not a JSON object.
+    /// Recognizes the format of a body by features that only one format has. A body without any such
+    /// feature is Anthropic's if it sets `max_tokens`, which that API requires, and OpenAI Chat's
+    /// otherwise. `None` if it is not a JSON object.
     pub fn detect(body: &str) -> Option<Self> {
         let body: Object<'_> = serde_json::from_str(body).ok()?;
         if body.contains_key("contents") {
@@ -57,7 +57,7 @@ impl Format {
     }
 }
 
-/// The format that a message can only belong to.
+/// The only format that a message can belong to; `None` if several are possible.
 fn message(message: &Object<'_>) -> Option<Format> {
     if message.contains_key("tool_plan") {
         return Some(Format::Cohere);
@@ -77,7 +77,7 @@ fn message(message: &Object<'_>) -> Option<Format> {
     blocks.iter().any(of_a_tool).then_some(Format::Anthropic)
 }
 
-/// The objects in an array; nothing where there is no array.
+/// The objects in an array; nothing if it is not an array.
 fn objects(value: Option<&RawValue>) -> Vec<Object<'_>> {
     let elements: Vec<&RawValue> =
         value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default();

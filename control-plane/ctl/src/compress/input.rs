@@ -10,24 +10,24 @@ use indicatif::ProgressBar;
 use crate::misuse::Misuse;
 use crate::progress;
 
-/// Standard input, where a file is expected.
+/// Stands for standard input in place of a file.
 const STDIN: &str = "-";
-/// Bytes of a line at most: several times what any provider takes.
+/// Maximum length of a line, in bytes: several times what any provider accepts.
 const MAX_LINE: u64 = 256 << 20;
-/// Bytes at most of a body that stands on several lines, and of a text: what the engine reads.
+/// Maximum length in bytes of a body on several lines, and of a text: the engine's limit.
 const MAX_WHOLE: u64 = 32 << 20;
-/// Bytes in which a file shows whether it is text.
+/// The number of bytes that decide whether a file is text.
 const PEEKED: usize = 8 << 10;
 
 /// Something to read to its end.
 pub(crate) struct Input {
-    /// For people; `None`: standard input.
+    /// The name to show; `None`: standard input.
     pub(super) name: Option<String>,
     reader: Box<dyn BufRead>,
     progress: ProgressBar,
 }
 
-/// Looks at every file before the first is compressed, so that a name with a mistake in it costs nothing.
+/// Checks every file before it compresses the first, so that a misspelled name is found early.
 pub(super) fn check(paths: &[impl AsRef<Path>]) -> anyhow::Result<()> {
     let inputs = paths.iter().filter(|path| path.as_ref() == Path::new(STDIN)).count();
     if inputs > 1 {
@@ -36,7 +36,7 @@ pub(super) fn check(paths: &[impl AsRef<Path>]) -> anyhow::Result<()> {
     for path in paths.iter().map(AsRef::as_ref).filter(|path| *path != Path::new(STDIN)) {
         let about = fs::metadata(path).with_context(|| path.display().to_string())?;
         ensure!(!about.is_dir(), "{}: expected a file, found a folder", path.display());
-        // A pipe gives what it holds once.
+        // A pipe can be read only once.
         if about.is_file() {
             Input::open(path)?;
         }
@@ -45,14 +45,14 @@ pub(super) fn check(paths: &[impl AsRef<Path>]) -> anyhow::Result<()> {
 }
 
 impl Input {
-    /// Standard input, whatever it holds.
+    /// Standard input, with any content.
     pub(super) fn stdin(quiet: bool) -> Self {
         let progress = if quiet { ProgressBar::hidden() } else { progress::of_input(&stdin()) };
         let reader = Box::new(BufReader::new(progress.wrap_read(stdin().lock())));
         Self { name: None, reader, progress }
     }
 
-    /// A file that holds text as far as its first bytes show, or standard input for `-`.
+    /// A file whose first bytes are text, or standard input for `-`.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         if path == Path::new(STDIN) {
@@ -82,8 +82,8 @@ impl Input {
         })
     }
 
-    /// The next line, its end included; false: there is none. The first of a file that is one body on several lines is
-    /// all of it.
+    /// Reads the next line with its line end; false: there is none. If the file is one body on several lines, the
+    /// first line is the whole file.
     pub(super) fn line(&mut self, first: bool, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
         self.reader.by_ref().take(MAX_LINE + 1).read_until(b'\n', line)?;
@@ -98,7 +98,7 @@ impl Input {
             if line.len() as u64 > MAX_WHOLE {
                 return Err(too_long(self.said(), "a body on several lines", MAX_WHOLE));
             }
-            // It is lines after all.
+            // It is not one body, so it consists of lines.
             let end = line.iter().position(|byte| *byte == b'\n').map_or(line.len(), |at| at + 1);
             self.reader = Box::new(Cursor::new(line.split_off(end)));
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A line and where its body stands.
+/// A line and the position of its body.
 #[derive(Debug)]
 pub(super) struct Line<'l> {
     text: &'l str,
@@ -31,7 +31,7 @@ struct Envelope<'l> {
 }
 
 impl<'l> Line<'l> {
-    /// The whole line is the body. `None` when it is not text.
+    /// The whole line is the body. `None` if it is not text.
     pub(super) fn bare(line: &'l [u8]) -> Option<Self> {
         std::str::from_utf8(line).ok().map(Self::whole)
     }
@@ -45,7 +45,7 @@ impl<'l> Line<'l> {
     pub(super) fn envelope(line: &'l [u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok()?;
         let envelope: Envelope<'l> = serde_json::from_str(text).ok()?;
-        // The value borrows from the line, so the distance of the two is where it stands.
+        // The value borrows from the line, so the distance between the two is its position.
         let start = envelope.body.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
         let span = start..start.checked_add(envelope.body.get().len())?;
         text.get(span.clone())?;

@@ -1,4 +1,4 @@
-//! `--simulate` and `--diff`: what would become of each tool output.
+//! `--simulate` and `--diff`: how each tool output would change.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -13,11 +13,11 @@ use similar::TextDiff;
 
 use super::record::{BlockRecord, Record};
 
-/// Lines that stay are shown around those that change.
+/// The number of unchanged lines that are shown around changed ones.
 const CONTEXT: usize = 3;
-/// How long the shortest diff is looked for; then a longer one has to do.
+/// Time limit of the search for the shortest diff; after it a longer one is used.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The fields that hold a conversation, in the formats that are read.
+/// The fields that hold a conversation, in the supported formats.
 const CONVERSATIONS: [&str; 3] = ["messages", "input", "contents"];
 
 /// One tool output that becomes another text.
@@ -74,7 +74,7 @@ pub(super) fn changes(body: &str, outcome: &Outcome<'_>) -> Vec<Option<Change>> 
     outcome.blocks.iter().map(change).collect()
 }
 
-/// The place among the messages of each block; `None` where the conversation is not an array.
+/// The index of each block's message; `None` if the conversation is not an array.
 pub(super) fn messages(body: &str, outcome: &Outcome<'_>) -> Vec<Option<usize>> {
     let spans = conversation(body).unwrap_or_default();
     let message = |at: usize| {
@@ -84,12 +84,12 @@ pub(super) fn messages(body: &str, outcome: &Outcome<'_>) -> Vec<Option<usize>> 
     outcome.blocks.iter().map(|block| message(block.span.start)).collect()
 }
 
-/// Where the messages stand in the body.
+/// The positions of the messages in the body.
 fn conversation(body: &str) -> Option<Vec<Range<usize>>> {
     let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(body).ok()?;
     let array = CONVERSATIONS.iter().find_map(|name| fields.get(*name))?;
     let messages: Vec<&RawValue> = serde_json::from_str(array.get()).ok()?;
-    // Each borrows from the body, so the distance of the two is where it stands.
+    // Each borrows from the body, so the distance between the two is its position.
     let start = |message: &RawValue| message.get().as_ptr().addr() - body.as_ptr().addr();
     Some(messages.into_iter().map(|message| start(message)..start(message) + message.get().len()).collect())
 }
@@ -164,12 +164,12 @@ fn diff(change: &Change, before: &str, after: &str) -> String {
     diff.unified_diff().context_radius(CONTEXT).header(before, after).to_string()
 }
 
-/// Names come from the request: one with a line break in it would be a line of the diff.
+/// Names come from the request. A line break in one would start a new line of the diff.
 fn shown(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
-/// A form by the name of its compressor, as `/v1/compress` gives it; `None` where the output stays.
+/// A form by the name of its compressor, as in `/v1/compress`; `None` if the output is unchanged.
 fn transform(block: &BlockRecord) -> Option<String> {
     let lossy = if block.lossy { ":lossy" } else { "" };
     (!block.outcome.starts_with("skipped:")).then(|| format!("headroom:{}{lossy}", block.outcome))

@@ -13,7 +13,7 @@ use super::line::Line;
 /// One request.
 #[derive(Debug, Serialize)]
 pub(super) struct Record {
-    /// Where it stands, if not on standard input.
+    /// Its file, if it is not from standard input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<String>,
     /// Counted from 1.
@@ -55,11 +55,11 @@ pub(super) struct BlockRecord {
     pub(super) tokens_before: u32,
     pub(super) tokens_after: u32,
     pub(super) memo: bool,
-    /// Where the string stands in the original body, quotes included. Bytes.
+    /// The string's position in the client's body, quotes included. Bytes.
     span: [usize; 2],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) left_out: Option<String>,
-    /// Why it became what it became, where it was asked and not known from a request before.
+    /// Why it has this outcome, if requested and if the block is not known from an earlier request.
     #[serde(skip)]
     pub(super) explanation: Option<Explanation>,
     #[serde(skip)]
@@ -78,7 +78,7 @@ pub(super) struct Totals {
 }
 
 impl Record {
-    /// A line that came back without the engine having seen it.
+    /// A line that is returned unchanged because the engine cannot read it.
     pub(super) fn not_read(number: u64, line: Option<&Line<'_>>, outcome: &'static str) -> Self {
         Self {
             file: None,
@@ -143,7 +143,7 @@ impl Record {
 }
 
 impl Record {
-    /// Leaves the figures of one text, of a request that was made for it.
+    /// Replaces the figures of the request, which was made for one text, with those of the text.
     pub(super) fn of_text(mut self, before: usize, after: usize) -> Self {
         (self.tokens.before, self.tokens.after) =
             (self.tokens.tool_outputs_before, self.tokens.tool_outputs_after);
@@ -154,7 +154,7 @@ impl Record {
 }
 
 impl BlockRecord {
-    /// The figures of blocks in the unit of the request's.
+    /// The figures of blocks in the same unit as those of the request.
     fn new(block: &Block, explanation: Option<Explanation>, model: &str) -> Self {
         let tokens = |plain: u32| u32::try_from(provider_tokens(model, plain.into())).unwrap_or(u32::MAX);
         Self {

@@ -1,4 +1,4 @@
-//! `headroomctl config edit`: a copy in the editor, which takes the file's place when it is sound.
+//! `headroomctl config edit`: opens a copy in the editor, and replaces the file if the copy is valid.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -51,14 +51,14 @@ fn copy_of(path: &Path) -> PathBuf {
 
 fn open(copy: &Path, env: Environment<'_>) -> anyhow::Result<()> {
     let editor = env.get("VISUAL").or_else(|| env.get("EDITOR")).unwrap_or_else(|| "vi".to_owned());
-    // The variable may hold arguments, so a shell takes it apart, as git's does.
+    // The variable may hold arguments, so a shell splits it, as git does.
     let status = Command::new("sh").args(["-c", &format!("{editor} \"$@\""), &editor]).arg(copy).status();
     let status = status.context("sh does not start")?;
     ensure!(status.success(), "the editor, {editor}, ended with {status}: set EDITOR to another");
     Ok(())
 }
 
-/// Whether a person wants to correct it.
+/// Asks the user whether to correct it.
 fn again() -> anyhow::Result<bool> {
     if !stdin().is_terminal() {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! The configuration file, read strictly: what is not understood is an error that names its line.
+//! The configuration file, read strictly: anything unknown is an error with its line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,18 +12,18 @@ use toml_edit::{Document, Item, Table, Value};
 
 use super::keys::{FILTER, FILTER_KEYS, FILTERS_OWN_ELSEWHERE, KEYS, Key};
 
-/// Bytes that a file of this kind never has.
+/// The maximum size of a file, in bytes; no real one is as long.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Said {
-    /// As the variable of the same meaning would say it.
+    /// In the spelling of the corresponding variable.
     pub(super) text: String,
     pub(super) line: usize,
 }
 
-/// What a configuration file says.
+/// The content of a configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigFile {
     values: BTreeMap<&'static str, Said>,
@@ -39,23 +39,23 @@ pub enum BadFile {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// Something in it is not understood.
+    /// Something in it is not valid.
     #[error("{path}, line {line}: {reason}", path = path.display())]
     NotUnderstood {
         /// The file.
         path: PathBuf,
         /// The first line is 1.
         line: usize,
-        /// What was expected, and what was found.
+        /// What was expected and what was found.
         reason: String,
     },
 }
 
 impl ConfigFile {
-    /// Reads a file. One that is not there says nothing.
+    /// Reads a file. A missing file is empty.
     pub fn read(path: &Path) -> Result<Self, BadFile> {
         let unreadable = |error| BadFile::Unreadable { path: path.to_owned(), error };
         match fs::metadata(path) {
@@ -80,12 +80,12 @@ impl ConfigFile {
         })
     }
 
-    /// What the file says in the place of a variable.
+    /// The file's value for a variable.
     pub fn get(&self, variable: &str) -> Option<&str> {
         self.values.get(variable).map(|said| said.text.as_str())
     }
 
-    /// The filter's keys, as its configuration has them.
+    /// The filter's keys, in the form of its configuration.
     pub fn filter(&self) -> &Map<String, Json> {
         &self.filter
     }
@@ -158,7 +158,7 @@ impl ConfigFile {
     }
 }
 
-/// Something that is not understood.
+/// Something that is not valid.
 struct Fault {
     at: Range<usize>,
     reason: String,
@@ -179,12 +179,12 @@ fn unknown(section: &str, name: &str) -> String {
     format!("{name:?} is no key of [{section}]; known are {}", names(section))
 }
 
-/// The line of a place, from 1.
+/// The line of a position, from 1.
 fn line(text: &str, at: Range<usize>) -> usize {
     1 + text.as_bytes().iter().take(at.start).filter(|byte| **byte == b'\n').count()
 }
 
-/// A value as JSON; `None` for what JSON does not have.
+/// A value as JSON; `None` for types that JSON does not have.
 fn json(item: &Item) -> Option<Json> {
     match item {
         Item::None => None,

@@ -1,4 +1,4 @@
-//! The keys of the configuration file: the variable, the option and the default that each stands for.
+//! The keys of the configuration file: the variable, the option and the default of each.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use toml_edit::Value;
 
 use crate::upstream::Upstream;
 
-/// What a value has to be.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     /// Any text.
@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Path,
     Bool,
     Port,
-    /// A whole number of at least so much.
+    /// A whole number of at least this size.
     Count(i64),
     /// An IP address.
     Host,
@@ -41,7 +41,7 @@ pub(super) struct Key {
     /// The option of `headroomctl up` that wins over both.
     pub(super) option: Option<&'static str>,
     pub(super) kind: Kind,
-    /// What holds when nobody says anything.
+    /// The default.
     pub(super) default: &'static str,
 }
 
@@ -63,7 +63,7 @@ const fn key(
 
 const UP: &str = "";
 const UPSTREAMS: &str = "upstreams";
-/// What headroomd reads from its variables.
+/// The section of values that headroomd reads from its variables.
 pub(super) const SIDECAR: &str = "sidecar";
 /// The section whose keys are the filter's own.
 pub(super) const FILTER: &str = "filter";
@@ -202,7 +202,7 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 7] =
     ["mode", "profile", "body_mode", "code_aware", "pressure", "breakpoints", "align"];
 
-/// The keys of the filter's configuration that may stand in [`FILTER`].
+/// The keys of the filter's configuration that are allowed in [`FILTER`].
 pub(super) const FILTER_KEYS: [&str; 24] = [
     "accept_encoding",
     "bodies_in_work",
@@ -231,7 +231,7 @@ pub(super) const FILTER_KEYS: [&str; 24] = [
 ];
 
 impl Kind {
-    /// The value as its variable would say it, or what was expected.
+    /// The value in the spelling of its variable, or what was expected.
     pub(super) fn text(self, value: &Value) -> Result<String, String> {
         let text = || value.as_str().map(str::trim).filter(|text| !text.is_empty());
         let one_of = |names: &[&str]| text().filter(|text| names.contains(text)).map(str::to_owned);
@@ -282,7 +282,7 @@ impl Kind {
     }
 }
 
-/// A path whose `~/` is the home folder's.
+/// Replaces `~/` in a path with the home folder.
 fn in_home(path: &str) -> String {
     match (path.strip_prefix("~/"), std::env::var("HOME")) {
         (Some(rest), Ok(home)) => format!("{home}/{rest}"),
@@ -291,7 +291,7 @@ fn in_home(path: &str) -> String {
 }
 
 impl Key {
-    /// A line's right side for the template.
+    /// The right side of a line in the template.
     pub(super) fn example(&self) -> String {
         match self.kind {
             Kind::Bool | Kind::Port => self.default.to_owned(),

@@ -1,4 +1,4 @@
-//! `headroomctl config show`: every setting, its value, and who said it.
+//! `headroomctl config show`: every setting, its value, and the source of the value.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::figures::table;
 use crate::up::UpArgs;
 
-/// What is shown in the place of a password.
+/// Shown in place of a password.
 const HIDDEN: &str = "(hidden)";
 
 /// The settings as a table.

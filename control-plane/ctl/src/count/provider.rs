@@ -1,4 +1,4 @@
-//! What each counter is asked, and where its answer stands.
+//! The request for each counter, and the position of the count in its response.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::{Content, CounterName};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 
-/// How a counter is asked.
+/// The service for calls of a counter.
 pub(super) const SERVICE: Service =
     Service { name: "the counter", setting: "--url", timeout: Duration::from_secs(30), retry: Retry::FAR };
-/// Characters that Cohere takes at once.
+/// Characters that Cohere accepts at once.
 const COHERE_CHARACTERS: usize = 65_536;
-/// What a request may say that its counter does not take.
+/// Fields of a request that its counter does not accept.
 const NOT_COUNTED: [&str; 9] = [
     "max_tokens",
     "stream",
@@ -30,7 +30,7 @@ const NOT_COUNTED: [&str; 9] = [
     "container",
 ];
 
-/// Where the provider's own counter is.
+/// The address of the provider's own counter.
 pub(super) fn default_url(provider: CounterName) -> &'static str {
     match provider {
         CounterName::Anthropic => "https://api.anthropic.com",
@@ -54,13 +54,13 @@ pub(super) fn key(provider: CounterName, env: Environment<'_>) -> anyhow::Result
     };
     match variables.iter().find_map(|name| env.get(name)) {
         Some(key) => Ok(Some(Key { header, scheme, key })),
-        // A proxy may ask for none.
+        // A proxy may need no key.
         None if provider == CounterName::Litellm => Ok(None),
         None => Err(Misuse::of(anyhow::anyhow!("{} is not set", variables.join(" or ")))),
     }
 }
 
-/// Where an answer has the count.
+/// The count in a response.
 fn number(answer: &Value, place: &str) -> anyhow::Result<u64> {
     match answer.pointer(place).and_then(Value::as_u64) {
         Some(tokens) => Ok(tokens),
@@ -68,7 +68,7 @@ fn number(answer: &Value, place: &str) -> anyhow::Result<u64> {
     }
 }
 
-/// What the counter says, and what is to be known of it.
+/// The counter's result, and a remark about it.
 pub(super) async fn ask(
     provider: CounterName,
     https: &Https,
@@ -106,7 +106,7 @@ pub(super) async fn ask(
     Ok((tokens, None))
 }
 
-/// The name stands in a path.
+/// The name becomes a part of a path.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
@@ -149,7 +149,8 @@ fn litellm(content: &Content, model: &str) -> Value {
     }
 }
 
-/// Cohere takes a text in parts, at whose edges a token or two may be counted that the whole does not have.
+/// Cohere accepts a text only in parts. At the edges of a part it may count a token or two more than in the
+/// whole text.
 async fn cohere(https: &Https, content: &Content, model: &str) -> anyhow::Result<(u64, Option<String>)> {
     let Content::Text(text) = content else { bail!("Cohere counts texts") };
     let parts = parts(text);
@@ -163,7 +164,7 @@ async fn cohere(https: &Https, content: &Content, model: &str) -> anyhow::Result
     Ok((tokens, note))
 }
 
-/// Parts of at most as many characters as Cohere takes, which end with a line where there is one.
+/// Parts that Cohere accepts by their length. They end at the end of a line if possible.
 fn parts(mut text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     while !text.is_empty() {

@@ -11,10 +11,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use tiktoken_rs::CoreBPE;
 
-/// Bytes of the file at most: the published ones have 14 to 20 MB.
+/// Maximum size of the file, in bytes: the published ones have 14 to 20 MB.
 const MAX_BYTES: u64 = 128 << 20;
-/// How texts are split before pairs are merged, the same in every version that was published. No other is run: a
-/// pattern can take for ever.
+/// How texts are split before pairs are merged; the same in every published version. No other pattern is run,
+/// because a pattern can run forever.
 const PATTERN: &str = concat!(
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|",
@@ -73,7 +73,7 @@ impl Tekken {
         Ok(Self(CoreBPE::new(ranks.into_iter().collect(), [].into_iter().collect(), PATTERN)?))
     }
 
-    /// The tokens of a text, without those that stand around messages.
+    /// The tokens of a text, without the tokens around messages.
     pub(super) fn count(&self, text: &str) -> usize {
         self.0.count_ordinary(text)
     }

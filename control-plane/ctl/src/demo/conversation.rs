@@ -27,12 +27,12 @@ impl Conversation {
         self.request["model"].as_str().unwrap_or_default()
     }
 
-    /// Requests, each of which ends with a message of the user's side.
+    /// The number of requests. Each ends with a message from the user's side.
     pub(super) fn turns(&self) -> usize {
         self.messages.len() / 2
     }
 
-    /// What the agent sends in a turn, counted from 0, with the marks that have the provider cache it.
+    /// What the agent sends in a turn, counted from 0, with the marks that make the provider cache it.
     pub(super) fn request(&self, turn: usize) -> anyhow::Result<String> {
         let mut messages = self.messages.get(..=2 * turn).context("the conversation is over")?.to_vec();
         if let Some(last) = messages.last_mut().map(|message| &mut message["content"]) {
@@ -53,7 +53,7 @@ impl Conversation {
         self.messages.get(2 * turn + 1).map_or(&Value::Null, |message| &message["content"])
     }
 
-    /// What is new in a turn: the task, or what was called for in the turn before.
+    /// What is new in a turn: the task, or the results of the calls in the previous turn.
     pub(super) fn news(&self, turn: usize) -> String {
         let Some(before) = turn.checked_sub(1) else { return "the task".to_owned() };
         let calls: Vec<String> = tool_calls(self.answer(before)).map(call).collect();
@@ -69,7 +69,7 @@ fn tool_calls(content: &Value) -> impl Iterator<Item = &Value> {
     content.as_array().into_iter().flatten().filter(|block| block["type"] == "tool_use")
 }
 
-/// A call in a few words: the tool, and what it was called with that tells most.
+/// A call in a few words: the tool and its most significant argument.
 fn call(call: &Value) -> String {
     let name = call["name"].as_str().unwrap_or_default();
     let input = &call["input"];

@@ -1,5 +1,5 @@
-//! A provider that plays back what the model answered, and charges as Anthropic does: what an earlier request had
-//! written to the cache is read from it, the rest is written.
+//! A provider that plays back the model's answers and charges as Anthropic does: text that an earlier request
+//! wrote to the cache is read from it, and the rest is written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ use super::conversation::Conversation;
 /// Shorter prompts are not cached: Anthropic's minimum for Claude Opus 4.5. Tokens.
 const MINIMUM: u64 = 4096;
 
-/// What a provider counts.
+/// A provider's counts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Usage {
     pub(super) input: u64,
@@ -47,14 +47,14 @@ impl Usage {
     }
 }
 
-/// A request that came, and what it was charged.
+/// A request, and its charge.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     pub(super) body: Value,
     pub(super) usage: Usage,
 }
 
-/// What was written to the cache: the prompt, and how long it is.
+/// An entry of the cache: the prompt and its length.
 #[derive(Clone, Debug)]
 struct Written {
     tools: Value,
@@ -69,7 +69,7 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    /// Charges a request that is answered so.
+    /// Charges a request with this answer.
     pub(super) fn exchange(&mut self, body: &str, answer: &Value) -> anyhow::Result<Exchange> {
         let body: Value = serde_json::from_str(body).context("the provider got what is no JSON")?;
         let messages: Vec<Value> =
@@ -89,7 +89,7 @@ impl Provider {
     }
 }
 
-/// A message as its tokens are: marks are not among them, and a text may stand alone or in a block.
+/// A message reduced to what has tokens: marks have none, and a text may be alone or in a block.
 fn without_marks(message: &Value) -> Value {
     let mut message = message.clone();
     if let Some(text) = message["content"].as_str() {
@@ -103,7 +103,7 @@ fn without_marks(message: &Value) -> Value {
     message
 }
 
-/// Tokens of all that a model reads of a request, as the engine counts them.
+/// Tokens of everything that a model reads in a request, as the engine counts them.
 pub(super) fn count(body: &Value) -> u64 {
     let body = body.to_string();
     let config = Config { profile: Profile::Lossless, max_body_bytes: usize::MAX, ..Config::default() };

@@ -1,4 +1,4 @@
-//! What the demo shows.
+//! The output of the demo.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use super::conversation::Conversation;
 use crate::figures::{milliseconds, shortened, table, wrapped};
 use crate::number::{grouped, saved};
 
-/// Lines of a tool output that are shown, and characters of each.
+/// The number of lines of a tool output that are shown, and of characters of each.
 const LINES: usize = 14;
 const CHARACTERS: usize = 96;
 /// Characters of what is new in a turn.
@@ -33,7 +33,7 @@ pub(super) fn introduction(conversation: &Conversation, envoy: bool) -> String {
     )
 }
 
-/// A line a turn.
+/// One line per turn.
 pub(super) fn turns(conversation: &Conversation, turns: &[Turn]) -> String {
     let price = price(conversation);
     let header = ["turn", "what is new in it", "tokens in", "out", "saved", "from cache", "without", "with"];
@@ -76,7 +76,7 @@ pub(super) fn own_tool() -> String {
     )
 }
 
-/// The tool output that became shorter by most, before and after.
+/// The tool output with the largest saving, before and after.
 pub(super) fn example(turns: &[Turn]) -> String {
     let Some(last) = turns.last() else { return String::new() };
     let after = outputs(&last.after.body);
@@ -104,7 +104,7 @@ pub(super) fn example(turns: &[Turn]) -> String {
     out
 }
 
-/// What it came to, and what there is to do next.
+/// The total, and what to do next.
 pub(super) fn bill(conversation: &Conversation, turns: &[Turn], stats: Option<&Stats>) -> String {
     let price = price(conversation);
     let without: f64 = turns.iter().map(|turn| turn.before.usage.cost(price)).sum();

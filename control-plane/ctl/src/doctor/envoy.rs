@@ -1,4 +1,4 @@
-//! What the running Envoy says about itself: the module, the routes, the buffers.
+//! What the running Envoy reports: the module, the routes, the buffers.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// Where it was said to be, or where `headroomctl up` put it.
+    /// At the given address, or where `headroomctl up` put it.
     pub(super) fn find(
         args: &DoctorArgs,
         env: Environment<'_>,
@@ -81,7 +81,7 @@ impl Admin {
     }
 }
 
-/// How many values of its configuration the filter cannot use; `None` where no filter says it.
+/// How many values of its configuration the filter cannot use; `None` if no filter reports it.
 pub fn config_errors(stats: &str) -> Option<u64> {
     let value = stats.lines().find_map(|line| line.strip_prefix("wasmcustom.headroom.config_errors: "));
     value?.trim().parse().ok()
@@ -118,7 +118,7 @@ fn server(info: &Value, name: &str) -> Check {
     }
 }
 
-/// Whether a V8 machine runs the module, by Envoy's own counters.
+/// Whether V8 runs the module, by Envoy's own counters.
 pub fn v8(stats: &str) -> Check {
     let gauge = |name: &str| {
         let line = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -231,7 +231,7 @@ fn filter(listener: &Value) -> Option<&Value> {
     })
 }
 
-/// A configuration as it may be shown to people, who paste it into reports. `None`: it is no JSON.
+/// A configuration without secrets, because people paste it into reports. `None`: it is not JSON.
 fn without_token(configuration: &str) -> Option<Value> {
     let mut parsed: Value = serde_json::from_str(configuration).ok()?;
     if let Some(token) = parsed.pointer_mut("/control_plane/token") {
@@ -244,7 +244,7 @@ fn plugin_configuration(filter: &Value) -> Option<String> {
     Some(filter.pointer("/typed_config/config/configuration/value")?.as_str()?.to_owned())
 }
 
-/// The first value in which something holds, from the outside in.
+/// The first value that satisfies a condition, from the outside in.
 fn find<'v>(value: &'v Value, holds: &dyn Fn(&Value) -> bool) -> Option<&'v Value> {
     if holds(value) {
         return Some(value);

@@ -1,7 +1,7 @@
 //! Whether providers use the reasoning that conversations send back.
 //!
-//! A provider that finds something changed before a block of reasoning drops the block, or refuses the request.
-//! Headroom has to change nothing that it has sent before, so the figure has to be 0.
+//! If something before a block of reasoning has changed, a provider drops the block or refuses the request.
+//! Headroom must never change what it has sent before, so the figure has to be 0.
 
 use headroom_api::pages::{Reasoning, ReasoningSums, Stats};
 

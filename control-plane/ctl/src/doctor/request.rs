@@ -1,5 +1,5 @@
-//! One request from end to end: through Envoy and the filter to the provider, and reported to headroomd, which counts
-//! it nowhere.
+//! One test request from end to end: through Envoy and the filter to the provider, and reported to headroomd, which
+//! does not count it.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::Check;
 use crate::running::Running;
 
 const NAME: &str = "test request";
-/// The filter reports once a second; this is for a machine under load.
+/// The filter reports once a second; this leaves time for a machine under load.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Sends a request with a tool output that compresses well, and waits until it is reported. `untouched`: the filter
-/// could not read all of its configuration, so it may keep its hands off this one.
+/// could not read all of its configuration, so it may leave this request unchanged.
 pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -> Check {
     let before = reported(running).await;
     let url = running.url("/v1/messages");
@@ -53,7 +53,7 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
             "see the checks of routes and of the buffer limit",
         );
     }
-    // without a key the provider refuses it, which shows that it got there
+    // without a key the provider refuses it, which shows that the request arrived
     let answered = format!("the provider answered {status}");
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -94,13 +94,13 @@ fn outcome_check(probe: &Probe, answered: &str) -> Check {
     )
 }
 
-/// The newest test request that headroomd has heard of, if any; `None` where it does not answer.
+/// The newest test request that headroomd knows, if any; `None` if headroomd does not answer.
 async fn reported(running: &Running) -> Option<Option<Probe>> {
     let stats: Stats = running.page("/stats", &[]).await.ok()?;
     Some(stats.probe)
 }
 
-/// A conversation with one tool output: pretty-printed JSON, of which every profile keeps less.
+/// A conversation with one tool output: pretty-printed JSON, which every profile shortens.
 fn body() -> Value {
     let rows: Vec<Value> =
         (0..80).map(|n| json!({"id": n, "name": format!("row {n}"), "state": "ready"})).collect();

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 
 use super::LONGEST;
 
-/// Symbolic links that are followed one after another; more is a circle. Linux follows as many.
+/// Symbolic links that are followed one after another; more means a cycle. Linux has the same limit.
 const LINKS: usize = 40;
 
 /// A file as it was found.
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Contents>> {
     Ok(Some(Contents { bytes, mode: found.permissions().mode() & 0o7777 }))
 }
 
-/// Where a path leads to, whether anything is there or not.
+/// The target of a path, whether it exists or not.
 pub(super) fn resolve(path: &Path) -> anyhow::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -65,12 +65,12 @@ pub(super) fn missing_folders(path: &Path) -> Vec<PathBuf> {
     missing
 }
 
-/// What writes. Tests let it fail before any of its writes, as if the process had been killed there.
+/// Writes files. Tests let it fail before any of its writes, as if the process had been killed there.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     #[cfg(test)]
     pub(super) left: Option<std::cell::Cell<usize>>,
-    /// The process itself ends then.
+    /// Whether the process itself ends at that point.
     #[cfg(test)]
     ends: bool,
 }
@@ -107,7 +107,7 @@ impl Disk {
         Ok(read(path)?.map(|contents| (contents.bytes, contents.mode)))
     }
 
-    /// Puts bytes in the place of the file that a path leads to.
+    /// Replaces the file that a path leads to.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         self.replace(&resolve(path)?, bytes, mode)
     }
@@ -117,7 +117,7 @@ impl Disk {
         self.remove(&resolve(path)?)
     }
 
-    /// Puts bytes in the place of a file, or makes it. The bytes are on the disk before the name is theirs.
+    /// Replaces a file, or creates it. The bytes are on the disk before the rename.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         let about = || format!("{} cannot be written", path.display());
         let new = beside(path);
@@ -125,7 +125,7 @@ impl Disk {
         remove(&new)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new);
         let mut file = file.with_context(about)?;
-        // Whatever the umask says.
+        // Independent of the umask.
         file.set_permissions(fs::Permissions::from_mode(mode)).with_context(about)?;
         let (half, rest) = bytes.split_at(bytes.len() / 2);
         file.write_all(half).with_context(about)?;
@@ -137,7 +137,7 @@ impl Disk {
         sync_folder(path)
     }
 
-    /// Removes a file that may be there, and what an interrupted [`Disk::replace`] may have left beside it.
+    /// Removes a file that may be there, and what an interrupted [`Disk::replace`] may have left next to it.
     pub(super) fn remove(&self, path: &Path) -> anyhow::Result<()> {
         self.before_write()?;
         remove(path)?;
@@ -145,19 +145,19 @@ impl Disk {
         sync_folder(path)
     }
 
-    /// Removes what an interrupted [`Disk::replace`] may have left beside a file.
+    /// Removes what an interrupted [`Disk::replace`] may have left next to a file.
     pub(super) fn clean_beside(&self, path: &Path) -> anyhow::Result<()> {
         self.before_write()?;
         remove(&beside(path))
     }
 
-    /// Makes a folder and those above it.
+    /// Creates a folder and its parents.
     pub(super) fn make_folder(&self, folder: &Path) -> anyhow::Result<()> {
         self.before_write()?;
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
     }
 
-    /// Removes a folder unless something is in it.
+    /// Removes a folder if it is empty.
     pub(super) fn remove_empty_folder(&self, folder: &Path) -> anyhow::Result<()> {
         self.before_write()?;
         match fs::remove_dir(folder) {
@@ -190,10 +190,10 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 fn sync_folder(path: &Path) -> anyhow::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     match File::open(folder) {
-        // Gone, and with it the file.
+        // The folder is gone, and the file with it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be opened", folder.display())),
-        // Not every file system can.
+        // Not every file system supports this.
         Ok(folder) => folder.sync_all().or(Ok(())),
     }
 }

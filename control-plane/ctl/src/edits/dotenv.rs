@@ -9,7 +9,7 @@ use super::shell::{append, cut_lines};
 /// A file's text.
 pub(super) struct DotEnv(String);
 
-/// Where the last assignment of a variable stands: the line's start, the value's start, the line's end.
+/// The position of the last assignment of a variable: the line's start, the value's start, the line's end.
 struct Assignment {
     line: usize,
     value: usize,
@@ -21,7 +21,7 @@ impl DotEnv {
         Self(text.to_owned())
     }
 
-    /// The last one: that is what readers take.
+    /// The last one, which readers use.
     fn assignment(&self, wanted: &str) -> Option<Assignment> {
         let mut found = None;
         let mut at = 0;

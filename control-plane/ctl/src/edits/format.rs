@@ -9,7 +9,7 @@ use super::shell::Shell;
 use super::toml::Toml;
 use super::yaml::Yaml;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
@@ -19,7 +19,7 @@ pub(crate) enum Format {
     Toml,
     /// YAML.
     Yaml,
-    /// A profile of a shell, in which a block stands between two markers.
+    /// A profile of a shell, with a block between two markers.
     Shell,
     /// Lines of `NAME=value`.
     DotEnv,

@@ -1,4 +1,5 @@
-//! Carries out a plan: everything is decided in memory, saved, journaled, and only then written.
+//! Carries out a plan: it decides everything in memory, saves the old files, writes the journal, and only then
+//! edits.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,12 @@ use super::{Change, EditError, Key, Plan};
 /// The permissions of a new file. Agents keep keys in some of these.
 const NEW_FILE: u32 = 0o600;
 
-/// What became of a plan.
+/// The result of a plan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Installed {
     /// It was carried out.
     Now,
-    /// Everything stood there already, because of an earlier run.
+    /// An earlier run had already done everything.
     Already,
     /// There was nothing to edit.
     Nothing,
@@ -46,7 +47,7 @@ impl Preview {
     }
 }
 
-/// What a plan makes of the files as they are now. Nothing is written. Files that stay as they are are left out.
+/// The files before and after a plan. Nothing is written. Unchanged files are left out.
 pub(crate) fn preview(plan: &Plan) -> anyhow::Result<Vec<Preview>> {
     let mut paths: Vec<&Path> = Vec::new();
     for change in &plan.changes {
@@ -74,7 +75,7 @@ fn preview_file(path: &Path, changes: &[&Change]) -> anyhow::Result<Option<Previ
     for change in changes {
         let was = document.get(&change.path);
         if was.as_ref() == Some(&change.value) {
-            // The user's own, and so theirs after the undo.
+            // The user's own value, which an undo must not remove.
             continue;
         }
         let new_parents = new_parents(&*document, &change.path);
@@ -99,7 +100,7 @@ fn new_parents(document: &dyn Document, path: &[Key]) -> usize {
 }
 
 impl Workspace {
-    /// Carries out a plan for an agent. What an earlier plan has done for it is undone first.
+    /// Carries out a plan for an agent. An earlier plan for it is undone first.
     pub(crate) fn install(
         &self,
         agent: &str,
@@ -146,7 +147,7 @@ impl Workspace {
         Ok(Installed::Now)
     }
 
-    /// Whether every value that a record has written still stands there.
+    /// Whether every value of a record is still in its file.
     pub(crate) fn holds(&self, record: &Record) -> bool {
         record.files.iter().all(|file| {
             let Ok(Some(contents)) = disk::read(&file.path) else { return false };

@@ -1,4 +1,4 @@
-//! What was edited for an agent, written before the first edit, and the files as they were.
+//! The journal of edits for an agent, written before the first edit, and backups of the files.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::disk::{self, Disk};
 use super::{Format, Key};
 
-/// The form of the journals below; another one is not understood.
+/// The format of the journals below; no other one is supported.
 const VERSION: u32 = 1;
 
 /// Backups may hold keys, as the files do.
@@ -25,9 +25,9 @@ pub(crate) struct Record {
     version: u32,
     /// The agent's name here.
     pub(crate) agent: String,
-    /// Which Headroom it was given.
+    /// The Headroom that it uses.
     pub(crate) url: String,
-    /// What was asked for, to install the same again.
+    /// The request, to install the same again.
     pub(crate) asked: Value,
     /// The files, in the order in which they are written.
     pub(super) files: Vec<FileEdit>,
@@ -43,7 +43,7 @@ pub(super) struct FileEdit {
     pub(super) format: Format,
     /// `None`: there was no file.
     pub(super) before: Option<Saved>,
-    /// The digest of what was written.
+    /// The digest of the new file.
     pub(super) after: String,
     pub(super) changes: Vec<Made>,
 }
@@ -62,9 +62,9 @@ pub(super) struct Saved {
 pub(super) struct Made {
     pub(super) path: Vec<Key>,
     pub(super) value: Value,
-    /// What stood there.
+    /// The value before.
     pub(super) was: Option<Value>,
-    /// How many of the keys above it are new as well.
+    /// How many of the keys above it are also new.
     pub(super) new_parents: usize,
 }
 
@@ -80,7 +80,7 @@ impl Record {
     }
 }
 
-/// The digest by which a file is known again.
+/// The digest that identifies the content of a file.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -93,7 +93,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Below a workspace folder.
+    /// The folder below a workspace folder.
     pub(crate) fn new(workspace: &Path, disk: Disk) -> Self {
         Self { folder: workspace.join("wrap"), disk }
     }
@@ -157,7 +157,7 @@ impl Workspace {
         Ok(contents.bytes)
     }
 
-    /// Forgets an agent: first the journal, without which the backups mean nothing.
+    /// Forgets an agent. The journal goes first; without it the backups have no meaning.
     pub(super) fn forget(&self, record: &Record) -> anyhow::Result<()> {
         self.disk.remove(&self.journal(&record.agent))?;
         self.clear_backups(&record.agent)

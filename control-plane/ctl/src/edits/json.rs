@@ -12,8 +12,8 @@ pub(super) struct Json(CstRootNode);
 
 impl Json {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        // What a strict reader refuses is refused here as well, except what JSONC allows: the agents that
-        // read these files would not read more.
+        // Refuses what a strict reader refuses, except what JSONC allows: the agents that read these files
+        // are not more tolerant.
         let options = ParseOptions {
             allow_comments: true,
             allow_trailing_commas: true,
@@ -35,7 +35,7 @@ impl Json {
         Ok(Self(root))
     }
 
-    /// All of it; `None` where nothing is there.
+    /// All of it; `None` if it is not an object.
     pub(super) fn object(&self) -> Option<Map<String, Value>> {
         match self.0.value()?.to_serde_value()? {
             Value::Object(entries) => Some(entries),
@@ -53,7 +53,7 @@ impl Json {
     }
 }
 
-/// The property that readers take: where a name stands twice, the last.
+/// The property that readers use: if a name occurs twice, the last one.
 fn last_of(object: &CstObject, name: &str) -> Option<CstObjectProp> {
     object.properties().into_iter().rev().find(|property| property.decoded_name().as_deref() == Some(name))
 }
@@ -69,7 +69,7 @@ impl Document for Json {
         let was_empty = self.0.value().is_none();
         let mut object = self.0.object_value_or_create().ok_or("an object was expected at the top")?;
         if was_empty && !self.0.to_string().ends_with('\n') {
-            // A new file ends like a file.
+            // A new file ends with a line end.
             self.0 = CstRootNode::parse(&format!("{}\n", self.0), &ParseOptions::default())
                 .map_err(|error| error.to_string())?;
             object = self.0.object_value().ok_or("an object was expected at the top")?;

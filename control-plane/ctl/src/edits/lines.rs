@@ -1,4 +1,4 @@
-//! A file's text apart from what editors do not see: its byte order mark, and how its lines end.
+//! A file's text, separated from its byte order mark and its line endings.
 
 use similar::{ChangeTag, TextDiff};
 
@@ -25,7 +25,8 @@ impl Text {
         Some(Self { has_mark, original: original.to_owned(), body: original.replace("\r\n", "\n") })
     }
 
-    /// The bytes of an edited body: each line that stayed ends as it did, each new one as most do.
+    /// The bytes of an edited body: each kept line keeps its ending, and each new one gets the most
+    /// frequent ending.
     pub(super) fn encode(&self, edited: &str) -> Vec<u8> {
         let mut out = String::with_capacity(edited.len() + 3);
         if self.has_mark {

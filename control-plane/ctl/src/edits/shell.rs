@@ -13,8 +13,8 @@ impl Shell {
         Self(text.to_owned())
     }
 
-    /// Where a block stands, its markers included: from the first byte of the first line to the last byte
-    /// of the last line, without the line's end. A block whose end is missing does not count.
+    /// The position of a block with its markers: from the first byte of the first line to the last byte of
+    /// the last line, without the line's end. A block without an end marker does not count.
     fn block(&self, name: &str) -> Option<(usize, usize)> {
         let (begin, end) = markers(name);
         let mut start = None;
@@ -74,8 +74,8 @@ impl Document for Shell {
     }
 }
 
-/// Adds lines at the end. A text whose last line has no end gets one before them and none after them, so
-/// that taking them out again gives the same text.
+/// Adds lines at the end. If the last line of the text has no line end, it gets one, and the added lines
+/// end without one, so that removing them gives the same text.
 pub(super) fn append(text: &mut String, lines: &str) {
     if text.is_empty() || text.ends_with('\n') {
         text.push_str(lines);
@@ -86,7 +86,7 @@ pub(super) fn append(text: &mut String, lines: &str) {
     }
 }
 
-/// Takes out whole lines: `from` is at the start of one, `to` at the end of one.
+/// Removes whole lines: `from` is at the start of one, `to` at the end of one.
 pub(super) fn cut_lines(text: &mut String, from: usize, to: usize) {
     if text[to..].starts_with('\n') {
         text.replace_range(from..=to, "");

@@ -1,4 +1,4 @@
-//! Edits of every format, in the states that people's files have, interrupted anywhere, and taken back.
+//! Edits of every format, on files in the states that occur in practice, interrupted anywhere, and undone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A home folder, and a workspace beside it.
+/// A home folder, and a workspace next to it.
 struct House {
     folder: TempDir,
 }
@@ -52,7 +52,7 @@ impl House {
         all
     }
 
-    /// What Headroom's own folder holds for agents.
+    /// The content of Headroom's own folder for agents.
     fn leftovers(&self) -> Vec<String> {
         let folder = self.folder.path().join("workspace/wrap");
         let entries = fs::read_dir(folder).into_iter().flatten();
@@ -116,7 +116,7 @@ fn install(house: &House) -> Installed {
     house.workspace().install("a", URL, json!({}), &plan(&house.home())).unwrap()
 }
 
-/// One way in which each file may lie there.
+/// One possible state of each file.
 type State = (&'static str, [(&'static str, &'static str); 5]);
 
 const FILES: [&str; 5] = [".a/settings.json", "config.toml", "config.yaml", ".profile", ".env"];
@@ -198,7 +198,7 @@ fn furnished(state: &State) -> House {
     house
 }
 
-/// Every value of the plan, as it stands in the files.
+/// Whether every value of the plan is in the files.
 fn all_stand(house: &House) -> bool {
     plan(&house.home()).changes.iter().all(|change| {
         let text = lines::Text::decode(&fs::read(&change.file).unwrap()).unwrap();
@@ -416,7 +416,7 @@ fn links_and_permissions_stay() {
     assert_eq!(house.everything(), before);
 }
 
-/// What is said, and what makes it so.
+/// An error, and what causes it.
 type Refused<'f> = (&'static str, &'f dyn Fn(&House));
 
 #[test]

@@ -44,7 +44,7 @@ impl Document for Toml {
         let table = table.ok_or_else(|| format!("a table was expected at {}", parents.join(".")))?;
         let mut item = item(value).ok_or("the value is none that TOML has")?;
         if is_inline {
-            // Between braces everything is between braces.
+            // Inside an inline table, every table must be inline.
             item = Item::Value(item.into_value().map_err(|_| "the value is none that TOML has")?);
         }
         match (table.get_mut(last), item) {
@@ -81,7 +81,7 @@ impl Document for Toml {
     }
 }
 
-/// A table that holds nothing but tables has no header of its own.
+/// A table that contains only tables has no header.
 fn unnamed() -> Item {
     let mut table = Table::new();
     table.set_implicit(true);

@@ -1,4 +1,4 @@
-//! Takes edits back: byte for byte where nobody has edited since, value by value where somebody has.
+//! Undoes edits: byte for byte if the file has not changed since, otherwise value by value.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -9,19 +9,19 @@ use super::journal::{FileEdit, Made, Record, Workspace, digest};
 use super::lines::Text;
 use super::{EditError, Key};
 
-/// What was taken back.
+/// What was undone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Undone {
-    /// Files that are again what they were, byte for byte.
+    /// Files that were restored byte for byte.
     pub(crate) restored: Vec<String>,
-    /// Files that somebody has edited since: only what is Headroom's was taken out.
+    /// Files that have changed since: only Headroom's values were removed.
     pub(crate) cleaned: Vec<String>,
-    /// What was found in the place of Headroom's and is left as it is, in whole sentences.
+    /// Values that differ from Headroom's and were left unchanged, in whole sentences.
     pub(crate) left: Vec<String>,
 }
 
 impl Workspace {
-    /// Takes back what was installed for an agent. `None`: nothing was.
+    /// Undoes the edits for an agent. `None`: there were none.
     pub(crate) fn undo(&self, agent: &str) -> anyhow::Result<Option<Undone>> {
         let _lock = self.lock()?;
         match self.record(agent)? {
@@ -33,7 +33,7 @@ impl Workspace {
         }
     }
 
-    /// Stopped anywhere, it is done again from the start: what is taken back already is seen to be.
+    /// If it is interrupted, it can start again: it recognizes what it has already undone.
     pub(super) fn undo_locked(&self, record: &Record) -> anyhow::Result<Undone> {
         let mut undone = Undone::default();
         for file in record.files.iter().rev() {
@@ -96,7 +96,7 @@ impl Workspace {
     }
 }
 
-/// A file without what is Headroom's.
+/// A file without Headroom's values.
 fn cleaned(file: &FileEdit, now: &Contents, left: &mut Vec<String>) -> anyhow::Result<Vec<u8>> {
     let shown = file.path.display().to_string();
     let unreadable =
@@ -148,7 +148,7 @@ fn holds_nothing(value: &Value) -> bool {
     }
 }
 
-/// Whether a file that was made for an edit holds nothing without it.
+/// Whether a file that was made for an edit is empty without it.
 fn is_blank(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let text: String = text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}').collect();

@@ -1,5 +1,5 @@
-//! YAML, edited by whole lines and scalars: a real parser says where things stand, and what is written is
-//! spliced between.
+//! YAML, edited by whole lines and scalars: a real parser finds the positions, and new text is inserted
+//! between them.
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Number, Value};
@@ -25,13 +25,13 @@ impl Yaml {
         Ok(Self(text.to_owned()))
     }
 
-    /// Parses anew: the places have moved with each edit. `None`: the file is empty.
+    /// Parses again, because each edit moves the positions. `None`: the file is empty.
     fn top(&self) -> Option<MarkedYaml<'_>> {
         let top = MarkedYaml::load_from_str(&self.0).ok()?.into_iter().next()?;
         (!is_nothing(&top)).then_some(top)
     }
 
-    /// The byte at which a character stands.
+    /// The byte offset of a character.
     fn byte(&self, character: usize) -> usize {
         self.0.char_indices().nth(character).map_or(self.0.len(), |(byte, _)| byte)
     }
@@ -39,14 +39,14 @@ impl Yaml {
     /// The lines that a node begins on and ends on, as bytes without the last line's end.
     fn lines(&self, node: &MarkedYaml<'_>) -> (usize, usize) {
         let (start, end) = (self.byte(node.span.start.index()), self.byte(node.span.end.index()));
-        // A block's end is where the next thing begins.
+        // The parser puts a block's end at the start of the next node.
         let end = start + self.0[start..end].trim_end().len();
         let from = self.0[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let to = self.0[end..].find('\n').map_or(self.0.len(), |newline| end + newline);
         (from, to)
     }
 
-    /// Makes room for what is missing below the last node that is there.
+    /// Inserts the missing keys below the last node that exists.
     fn insert(&mut self, missing: &[Key], value: &Value) -> Result<(), String> {
         let (line, _) = spelled(missing, value)?;
         append(&mut self.0, &line);
@@ -88,7 +88,7 @@ fn spelled(missing: &[Key], value: &Value) -> Result<(String, usize), String> {
     Ok((out, indent))
 }
 
-/// Lines with so many blanks before each.
+/// Lines, each indented by so many blanks.
 fn indented(lines: &str, by: usize) -> String {
     lines.lines().map(|line| format!("{}{line}", " ".repeat(by))).collect::<Vec<_>>().join("\n")
 }
@@ -135,7 +135,7 @@ impl Document for Yaml {
         if self.get(path).as_ref() == Some(value) {
             return Ok(());
         }
-        // What the parser does not find where it was put is not written at all.
+        // If the parser does not find the value at its place, the edit is not made.
         self.0 = before;
         Err("it is laid out in a way in which the value has no place".to_owned())
     }
@@ -218,7 +218,7 @@ impl Yaml {
         Ok(())
     }
 
-    /// Where a block takes another entry, and how far it is indented. Not between braces or brackets.
+    /// The place for another entry of a block, and its indentation. Not inside braces or brackets.
     fn room_in(&self, node: &MarkedYaml<'_>) -> Option<(Place, usize)> {
         match &node.data {
             YamlData::Mapping(entries) => {
@@ -275,7 +275,7 @@ fn value_of(node: &MarkedYaml<'_>) -> Option<Value> {
     })
 }
 
-/// A value on one line: JSON, which YAML contains, with plain words where those mean themselves.
+/// A value on one line: JSON, which YAML contains, with plain words where YAML reads them as the same text.
 fn flow(value: &Value) -> String {
     match value {
         Value::String(text) => scalar(text),

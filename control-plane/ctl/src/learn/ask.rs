@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::environment::Environment;
 
-/// Time that an answer may take.
+/// Time limit of an answer.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Bytes of an answer.
 const ANSWER: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub(super) fn cli(name: &str, question: &str) -> anyhow::Result<String> {
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let question = question.to_owned();
     thread::spawn(move || {
-        // an agent that ends before it has read all says so by its exit code
+        // if an agent ends before it has read everything, its exit code shows it
         let _ = input.map(|mut input| input.write_all(question.as_bytes()));
     });
     let errors = thread::spawn(move || {
@@ -66,7 +66,7 @@ pub(super) fn cli(name: &str, question: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Asks a provider's model through Headroom, so over plain HTTP on this machine.
+/// Asks a provider's model through Headroom, over plain HTTP on this machine.
 pub(super) async fn model(name: &str, question: &str, env: Environment<'_>) -> anyhow::Result<String> {
     let base = format!("http://127.0.0.1:{}", env.port(None)?);
     let key = |variables: &[&str]| {

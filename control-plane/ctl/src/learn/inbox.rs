@@ -1,5 +1,5 @@
-//! `headroomctl learn inbox`: what was learned unasked for files that others get through git, until somebody says yes or
-//! no.
+//! `headroomctl learn inbox`: lessons of the automatic learner for files that are shared through git. They wait until
+//! the user accepts or rejects them.
 
 use std::io::{Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ pub struct Chosen {
     pub all: bool,
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(super) fn inbox(args: &InboxArgs, env: Environment<'_>) -> anyhow::Result<()> {
     let workspace = env.workspace_dir(args.workspace_dir.as_ref()).context(
         "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",

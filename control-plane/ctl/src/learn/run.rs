@@ -1,4 +1,4 @@
-//! What a wrapped run teaches, once it has ended.
+//! Learning from a wrapped run, after it has ended.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use crate::environment::Environment;
 /// Failures that a lesson needs, as for `headroomctl learn`.
 const LEAST: usize = 2;
 
-/// Reads an agent's logs and writes what they teach about the project of a folder: into files that are the user's alone,
-/// else into the inbox. Returns what is to be said about it.
+/// Reads an agent's logs and writes the lessons about the project of a folder: to files that only the user has, else to
+/// the inbox. Returns a message about it.
 pub(crate) fn after_run(
     agent: &str,
     folder: &Path,

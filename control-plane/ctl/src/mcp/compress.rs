@@ -5,28 +5,28 @@ use serde_json::Value;
 
 use crate::text;
 
-/// Memory for one text's entry. Bytes. Every call brings a text of its own.
+/// Memory for one text's entry. Bytes. Every call has a different text.
 const MEMO_BYTES: usize = 1 << 20;
 
-/// The tool that a text comes from when the caller does not say.
+/// The tool that a text comes from by default.
 const SOME_TOOL: &str = "tool";
 
-/// The engine as the arguments want it.
+/// The engine with the settings from the arguments.
 #[derive(Clone, Debug)]
 pub(super) struct Compressor {
     config: Config,
 }
 
-/// What became of a text.
+/// The result for a text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Compressed {
     pub(super) text: String,
-    /// A compressor's name, or `skipped:` and why.
+    /// A compressor's name, or `skipped:` and the reason.
     pub(super) outcome: String,
     pub(super) kind: &'static str,
     pub(super) tokens_before: u32,
     pub(super) tokens_after: u32,
-    /// Where what was left out can be asked for; `None` when nothing was.
+    /// The hash to retrieve what was left out; `None` if nothing was.
     pub(super) left_out: Option<String>,
 }
 
@@ -35,8 +35,8 @@ impl Compressor {
         Self { config: Config { profile, ..Config::default() } }
     }
 
-    /// Compresses a text. `query` is what it is wanted for, which steers what stays; something is left out
-    /// only if `reversible`.
+    /// Compresses a text. `query` says what the text is needed for and decides what is kept. Something is
+    /// left out only if `reversible`.
     pub(super) fn compress(
         &self,
         text: &str,

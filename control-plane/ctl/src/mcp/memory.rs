@@ -1,4 +1,4 @@
-//! The tools of memory: the names and parameters that upstream gives them, answered by headroomd.
+//! The tools of memory, with upstream's names and parameters, answered by headroomd.
 
 use headroom_api::memory::tools::{self, Question, Unreadable};
 use headroom_compress::Api;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::definition::unknown;
 use crate::memory::{Client, NOTES_BYTES, notes};
 
-/// Asks headroomd on behalf of whoever calls a tool.
+/// Asks headroomd on behalf of the client that calls a tool.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     client: Client,
@@ -22,7 +22,7 @@ impl Memory {
         Self { client }
     }
 
-    /// Answers a call with texts, or says what went wrong; an error is a call that makes no sense.
+    /// Answers a call with texts, or with a description of the problem; an error means an invalid call.
     pub(super) async fn call(
         &self,
         name: &str,
@@ -40,16 +40,16 @@ impl Memory {
         Ok(answer.map(|text| vec![text]).map_err(|error| format!("{error:#}")))
     }
 
-    /// What matters most, as a block that stands for itself.
+    /// The most important facts, as a separate block.
     pub(super) async fn notes(&self, context: &RequestContext<RoleServer>) -> Result<String, ErrorData> {
         let notes = notes(&self.of(context), NOTES_BYTES).await;
         notes.map_err(|error| ErrorData::internal_error(format!("{error:#}"), None))
     }
 
-    /// The client for whoever calls: its agent is what it says of itself, and over HTTP its project is what a header says.
+    /// A client on behalf of the caller: the caller names its agent, and over HTTP a header names its project.
     fn of(&self, context: &RequestContext<RoleServer>) -> Client {
         let mut client = self.client.clone();
-        // newer clients say it with each request, older ones once
+        // newer clients send it with each request, older ones once
         let said = context.meta.client_info().map(|agent| agent.name);
         let greeted = || context.peer.peer_info().map(|peer| peer.client_info.name.clone());
         client.caller.agent = said.or_else(greeted).unwrap_or_default();
@@ -63,7 +63,7 @@ impl Memory {
     }
 }
 
-/// The one resource: a client puts it into a conversation where its user wants that.
+/// The only resource: a client adds it to a conversation at its user's request.
 pub(super) const NOTES: &str = "headroom://memory/notes";
 
 pub(super) fn resource() -> Resource {
@@ -73,7 +73,7 @@ pub(super) fn resource() -> Resource {
         .with_mime_type("text/plain")
 }
 
-/// Asks headroomd, and puts its answer into words.
+/// Asks headroomd, and converts its answer to text.
 async fn ask(client: &Client, question: Question) -> anyhow::Result<String> {
     Ok(match question {
         Question::Save(asked) => tools::saved(&client.ask("save", &asked).await?),

@@ -10,13 +10,13 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-/// How long the sidecar may take. A tool's caller waits for it, and nothing else does.
+/// How long the sidecar may take. Only the caller of a tool waits for it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The conversation under which originals from here are kept: MCP names none.
+/// The conversation of originals that MCP stores, because MCP has no name for one.
 const CONVERSATION: &str = "mcp";
 
-/// Why the sidecar did not do it, for whoever called the tool.
+/// Why the sidecar did not do it, for the caller of the tool.
 #[derive(Debug, thiserror::Error)]
 #[error("headroomd at {address} {problem}")]
 pub(super) struct Unanswered {
@@ -34,7 +34,7 @@ pub(super) struct Originals {
 }
 
 impl Originals {
-    /// At `ip:port` or `unix:/path`. Connects when first asked, and again when it was lost.
+    /// At `ip:port` or `unix:/path`. Connects on the first call, and again after the connection was lost.
     pub(super) fn at(address: &str, token: Option<String>, tenant: String) -> anyhow::Result<Self> {
         let uri = match address.starts_with("unix:") {
             true => address.to_owned(),
@@ -74,7 +74,7 @@ impl Originals {
         Ok(answer.stored.contains(&hash))
     }
 
-    /// A page of an original; `found` is false when it is not there.
+    /// A page of an original; `found` is false if it is not stored.
     pub(super) async fn retrieve(
         &self,
         hash: &str,
@@ -111,12 +111,12 @@ impl Originals {
     }
 }
 
-/// Whether headroomd may answer something else when it is asked again.
+/// Whether another attempt may have a different result.
 fn may_help<T>(answer: &Result<T, Status>) -> bool {
     matches!(answer, Err(status) if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted))
 }
 
-/// A text on its way into the store.
+/// A text to be stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredText<'a> {
     pub(super) text: &'a str,

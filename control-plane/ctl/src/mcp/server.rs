@@ -1,4 +1,4 @@
-//! The tools as MCP lists and calls them.
+//! The server that lists and runs the tools.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl Server {
             None => (lossy, String::new()),
             Some(_) => match self.keep(&asked, &lossy).await {
                 Ok(()) => (lossy, String::new()),
-                // what cannot be brought back is not left out
+                // what cannot be restored must not be left out
                 Err(problem) => (self.run(&asked, false).await?, format!("; nothing left out: {problem}")),
             },
         };
@@ -83,7 +83,7 @@ impl Server {
 
     async fn run(&self, asked: &Arc<Compress>, reversible: bool) -> Result<Compressed, String> {
         let (asked, compressor) = (Arc::clone(asked), self.compressor.clone());
-        // the engine may take long over a large text, and other calls are to be answered meanwhile
+        // the engine may take long over a large text, and other calls must not wait for it
         let run =
             move || compressor.compress(&asked.content, asked.tool.as_deref(), &asked.query, reversible);
         let compressed = tokio::task::spawn_blocking(run).await.map_err(|error| error.to_string())?;
@@ -105,8 +105,8 @@ impl Server {
         }
     }
 
-    /// The text, or, where it is not here, what the filter replaces by it on the way up: the client's
-    /// conversation holds it.
+    /// The text. If it is not stored here, a placeholder that the filter replaces in the request, because
+    /// the client's conversation contains the text.
     async fn retrieve(&self, asked: Retrieve) -> String {
         match self.originals.retrieve(&asked.hash, &asked.query, &asked.lines).await {
             Ok(found) if found.found => found.content,
@@ -125,7 +125,7 @@ impl Server {
             return Err(format!("{} answered {status}: {body}", self.running.url("/stats")));
         }
         let all: Stats = serde_json::from_str(&body).map_err(|error| error.to_string())?;
-        // what a model can say something about; the whole is thousands of tokens
+        // the figures that a model can use; the whole page has thousands of tokens
         let shown = json!({
             "requests": all.requests.as_ref().map(|requests| requests.total),
             "requests_compressed": all.requests.as_ref().map(|requests| requests.compressed),
@@ -205,7 +205,7 @@ impl ServerHandler for Server {
     }
 }
 
-/// Every request of a client pays for each word of these.
+/// Keep these short: every request of a client pays for each word.
 fn tools() -> Vec<Tool> {
     let text = |about: &str| json!({"type": "string", "description": about});
     let reads = || ToolAnnotations::new().read_only(true).open_world(false);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::misuse::Misuse;
 use crate::running::Running;
 
-/// Asks for one caller.
+/// Sends requests for one caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     running: Running,
@@ -26,7 +26,7 @@ impl Client {
         Ok(Self { running, tenant, caller })
     }
 
-    /// What `/v1/memory/NAME` answers.
+    /// The answer of `/v1/memory/NAME`.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         name: &str,

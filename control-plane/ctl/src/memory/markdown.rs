@@ -19,7 +19,7 @@ pub(super) fn write(facts: &[Fact], project: &str) -> String {
     text
 }
 
-/// The facts of a document: its list items, each in the scope whose heading stands above it.
+/// The facts of a document: its list items, each in the scope of the heading above it.
 pub(super) fn read(text: &str) -> Vec<(Option<Scope>, NewFact)> {
     let mut facts: Vec<(Option<Scope>, NewFact)> = Vec::new();
     let (mut scope, mut open) = (None, false);

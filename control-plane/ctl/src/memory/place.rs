@@ -1,12 +1,12 @@
-//! Which project is meant: memory of one is never shown in another.
+//! Finds the project. Facts of one project are never shown in another.
 
 use std::path::Path;
 
 use crate::environment::Environment;
 use headroom_learn::project::repository;
 
-/// The project: an explicit one, else that of `HEADROOM_PROJECT`, else the root of the repository that the folder lies in,
-/// else the folder. Empty where that is no project: the home folder, the root, a folder for temporary files.
+/// The project: the explicit one, else `HEADROOM_PROJECT`, else the root of the folder's repository, else the folder.
+/// Empty if the folder is not a project: the home folder, the root, or a folder for temporary files.
 pub(crate) fn project(explicit: Option<&str>, env: Environment<'_>, folder: Option<&Path>) -> String {
     let named = explicit.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
     match (named.or_else(|| env.get("HEADROOM_PROJECT")), folder) {
@@ -28,7 +28,7 @@ pub(crate) fn project(explicit: Option<&str>, env: Environment<'_>, folder: Opti
     }
 }
 
-/// The root of the repository that a folder lies in, else the folder, without links.
+/// The root of a folder's repository, else the folder, with links resolved.
 fn root(folder: &Path) -> Option<String> {
     let repository = repository(folder).map(|found| found.project.to_string());
     repository.or_else(|| Some(folder.canonicalize().ok()?.to_string_lossy().into_owned()))

@@ -1,4 +1,4 @@
-//! Facts out of memory and into it, as files.
+//! Export and import of facts as files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +16,12 @@ use crate::environment::Environment;
 
 /// Facts in one request.
 const BATCH: usize = 50;
-/// Facts that are written at most: more than anybody reads, and a bound for the loop.
+/// Maximum number of facts that are written: more than anyone reads, and a bound for the loop.
 const MOST: usize = 1_000_000;
-/// Bytes of a file that is read at most.
+/// Maximum size of a file, in bytes.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Writes the facts within reach, the oldest first.
+/// Writes the facts that the caller can find, the oldest first.
 pub(super) async fn export(
     client: &Client,
     format: Format,
@@ -44,7 +44,7 @@ pub(super) async fn export(
     }
 }
 
-/// Keeps the facts of a file. The same file again keeps nothing twice.
+/// Saves the facts of a file. If the same file is imported again, no fact is stored twice.
 pub(super) async fn import(
     mut client: Client,
     file: &Path,
@@ -93,7 +93,7 @@ pub(super) async fn import(
     Ok(())
 }
 
-/// The folder whose `.headroom/memory.db` a file is.
+/// The folder that contains a file as its `.headroom/memory.db`.
 fn project_of(file: &Path) -> Option<std::path::PathBuf> {
     let file = file.canonicalize().ok()?;
     let folder = file.parent().filter(|folder| folder.file_name().is_some_and(|name| name == ".headroom"))?;

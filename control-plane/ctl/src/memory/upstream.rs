@@ -1,4 +1,4 @@
-//! The `memory.db` of the Python Headroom: an SQLite file with a table `memories`, whose columns differ by version.
+//! The `memory.db` of upstream: an SQLite file with a table `memories`, whose columns differ by version.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-/// The columns that are read; those that a file lacks count as `NULL`.
+/// The columns that are read; missing ones count as `NULL`.
 const COLUMNS: [&str; 8] = [
     "content",
     "importance",
@@ -24,7 +24,7 @@ const COLUMNS: [&str; 8] = [
     "metadata",
 ];
 
-/// The facts that hold, the oldest first. What was superseded stays in the old file.
+/// The current facts, oldest first. Superseded ones stay in the old file.
 pub(super) async fn read(file: &Path) -> anyhow::Result<Vec<(Option<Scope>, NewFact)>> {
     let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
     let mut conn = options.connect().await?;
@@ -34,7 +34,7 @@ pub(super) async fn read(file: &Path) -> anyhow::Result<Vec<(Option<Scope>, NewF
         .into_iter()
         .collect();
     ensure!(known.contains("content"), "it has no table of memories");
-    // names of our own, so nothing of the file's gets into the statement
+    // only our own names, so no text of the file gets into the statement
     let columns: Vec<String> = COLUMNS
         .iter()
         .map(|name| if known.contains(*name) { format!("CAST({name} AS TEXT)") } else { "NULL".to_owned() })

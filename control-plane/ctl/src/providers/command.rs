@@ -1,4 +1,4 @@
-//! `headroomctl providers`: the table, for people, and pieces of configurations for Envoys that others run.
+//! `headroomctl providers`: the table, for people, and parts of configurations for other Envoys.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
@@ -92,7 +92,7 @@ fn render(name: &str, template: &str, served: &[Served]) -> anyhow::Result<Strin
         .iter()
         .map(|it| Piece {
             name: &it.name,
-            // Names of Kubernetes have neither `_` nor a dot at the end of a part.
+            // Names in Kubernetes have neither `_` nor a dot at the end of a part.
             resource: it.name.replace(['_', '.'], "-"),
             label: &it.label,
             cluster: it.cluster(),
@@ -120,11 +120,11 @@ fn kubernetes(served: &[Served]) -> anyhow::Result<String> {
             plain.name
         )));
     }
-    // The name decides how values are printed: as text, since none of them can hold anything that means something there.
+    // The ending decides how values are printed: as text, since none of them can contain special characters.
     render("kubernetes.txt", KUBERNETES, served)
 }
 
-/// For an Envoy of one's own.
+/// For an Envoy that the user runs.
 fn production(served: &[Served]) -> anyhow::Result<String> {
     render("production.txt", PRODUCTION, served)
 }
@@ -154,7 +154,7 @@ mod tests {
         let rendered = production(&three).unwrap();
         let (_, clusters) = rendered.split_once("\n# clusters\n").unwrap();
         for cluster in clusters.split("\n\n").map(str::trim_end).filter(|cluster| !cluster.is_empty()) {
-            // There they are without the prefix that keeps names of their own apart.
+            // In that file the names lack the prefix that prevents collisions.
             let cluster = cluster.replace("provider-", "");
             assert!(production_yaml.contains(&cluster), "{cluster}");
         }

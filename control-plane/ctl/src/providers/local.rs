@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::served::Served;
 use super::table::{Row, Table};
 
-/// The name that stands for all that are found.
+/// The name for all servers that are found.
 pub(crate) const LOCAL: &str = "local";
-/// What is there answers at once.
+/// A running server answers at once.
 const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// Those that answer now.
+/// The servers that answer now.
 pub(crate) async fn find_local(table: &Table) -> anyhow::Result<Vec<Served>> {
     let client =
         Client::builder().no_proxy().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
@@ -29,7 +29,7 @@ pub(crate) async fn find_local(table: &Table) -> anyhow::Result<Vec<Served>> {
     Ok(found)
 }
 
-/// Whether something answers that is a server of models: another program may have the port.
+/// Whether a server of models answers: another program may use the port.
 async fn answers(client: &Client, row: &Row, path: &str) -> bool {
     let Some(origin) = row.base.as_deref().and_then(|base| url::Url::parse(base).ok()) else { return false };
     let Ok(url) = origin.join(path) else { return false };
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers one request with this body, and says where it listens.
+    /// Answers one request with this body; returns its port.
     fn server(body: &'static str) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! A provider that is served: where it is, how paths are rewritten on the way to it, and whose key goes there.
+//! A provider that is served: its address, how its paths are rewritten, and which key it gets.
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
@@ -12,16 +12,16 @@ use crate::upstream::Upstream;
 pub struct Rewrite {
     /// Whole segments at the beginning of a path.
     pub from: String,
-    /// What stands in their place; empty, or from `/` on without one at the end.
+    /// The replacement: empty, or with a `/` at the start and none at the end.
     pub to: String,
 }
 
-/// Whose key goes to the provider, in the place of the client's.
+/// The key that replaces the client's key.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Key {
     /// The header.
     pub header: String,
-    /// What stands before the key.
+    /// The text before the key.
     pub prefix: &'static str,
     /// The variable of Envoy's environment that holds it.
     pub variable: String,
@@ -34,23 +34,23 @@ pub struct Served {
     pub name: String,
     /// Its name in reports.
     pub label: String,
-    /// Where it is. The prefix is in the rewrites.
+    /// Its address. The path prefix is in the rewrites.
     pub upstream: Upstream,
-    /// What it speaks.
+    /// Its wire formats.
     pub formats: Vec<Format>,
-    /// For paths with its name, the first that fits counts.
+    /// For paths with its name; the first match counts.
     pub rewrites: Vec<Rewrite>,
-    /// For paths without: which go to it where the model or the backend says so.
+    /// For paths without its name, which go to it because of the model or the backend.
     pub unnamed: Vec<Rewrite>,
     /// The header of the client's key.
     pub auth: Option<String>,
-    /// Headroom's own key.
+    /// The key that Headroom adds.
     pub key: Option<Key>,
-    /// Models that are its own.
+    /// Models that always go to it.
     pub models: Vec<String>,
     /// How many requests one key may send.
     pub limit: Option<Limit>,
-    /// Whether it gets what no path and no model gives to another.
+    /// Whether it gets requests that neither a path nor a model assigns to another.
     pub is_default: bool,
 }
 
@@ -124,7 +124,7 @@ impl Served {
         })
     }
 
-    /// As it was asked for: `NAME` or `NAME=KEY_ENV`.
+    /// In the form of the option: `NAME` or `NAME=KEY_ENV`.
     pub(crate) fn asked(text: &str, table: &Table, env: Environment<'_>) -> anyhow::Result<Self> {
         let (name, key) = match text.split_once('=') {
             Some((name, key)) => (name.trim(), Some(key.trim())),
@@ -153,7 +153,7 @@ impl Served {
         format!("provider-{}", self.name)
     }
 
-    /// The base URLs for clients of OpenAI's and of Anthropic's format, behind Headroom's own URL.
+    /// The base URLs for clients of OpenAI's and of Anthropic's format, after Headroom's own URL.
     pub fn base_urls(&self, headroom: &str) -> Vec<(&'static str, String)> {
         let named = format!("{headroom}/{}", self.name);
         let speaks = |format| self.formats.contains(&format);
@@ -175,7 +175,7 @@ impl Served {
     }
 }
 
-/// A base URL of the row, as it is, with its values in the place of the parts in braces.
+/// A base URL of the row, with its values in place of the parts in braces.
 fn url(row: &Row, text: &str) -> anyhow::Result<Upstream> {
     let mut whole = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The table of providers: `envoy/providers.toml`, and over it a file of the user's own.
+//! The table of providers: `envoy/providers.toml`, and the user's own file with priority over it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,10 @@ use serde::Deserialize;
 use thiserror::Error;
 
 const BUILT_IN: &str = include_str!("../../../../envoy/providers.toml");
-/// Bytes that a file of this kind never has.
+/// The maximum size of a file, in bytes; no real one is as long.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// First segments of paths that Envoy serves already.
+/// First segments of paths that Envoy already uses.
 const TAKEN: [&str; 18] = [
     "backend-api",
     "dashboard",
@@ -67,19 +67,19 @@ impl Format {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    /// So many a minute.
+    /// Requests per minute.
     pub requests_per_minute: u32,
-    /// So many at once; as many as in a minute where it is not said.
+    /// Requests at once; by default as many as per minute.
     pub burst: Option<u32>,
 }
 
-/// A row of the table. What is not said has the default that `envoy/providers.toml` names.
+/// A row of the table. Missing values have the defaults that `envoy/providers.toml` describes.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// The base URL as a client of the provider's own has it.
+    /// The base URL as in the provider's own client.
     pub base: Option<String>,
-    /// What it speaks.
+    /// Its wire formats.
     pub formats: Option<Vec<Format>>,
     /// The base URL for Anthropic's format.
     pub messages: Option<String>,
@@ -87,7 +87,7 @@ pub struct Row {
     pub native: Option<bool>,
     /// The header of the key; `none`: there is no key.
     pub auth: Option<String>,
-    /// The variable that holds the key by custom.
+    /// The variable that usually holds the key.
     pub key: Option<String>,
     /// The name in reports.
     pub label: Option<String>,
@@ -95,7 +95,7 @@ pub struct Row {
     pub also: Option<Vec<String>>,
     /// A path that a local server answers.
     pub find: Option<String>,
-    /// What stands in the place of the parts in braces.
+    /// The values for the parts in braces.
     pub values: Option<BTreeMap<String, String>>,
     /// Models whose requests go here also without the name in the path: names, or beginnings with `*`.
     pub models: Option<Vec<String>>,
@@ -121,12 +121,12 @@ impl Row {
         }
     }
 
-    /// What it speaks: Chat Completions, where nothing is said.
+    /// Its wire formats; by default Chat Completions.
     pub fn formats(&self) -> Vec<Format> {
         self.formats.clone().unwrap_or_else(|| vec![Format::Chat])
     }
 
-    /// The variable that holds the key of a provider of this name by custom; `None`: it has none.
+    /// The variable that usually holds the key of a provider with this name; `None`: it needs no key.
     pub fn key_variable(&self, name: &str) -> Option<String> {
         if self.auth.as_deref() == Some("none") {
             return None;
@@ -148,10 +148,10 @@ pub enum TableError {
     Unreadable {
         /// The file.
         file: String,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// Something in it is not understood.
+    /// Something in it is not valid.
     #[error("{file}, line {line}: {reason}")]
     NotUnderstood {
         /// The file.
@@ -161,7 +161,7 @@ pub enum TableError {
         /// What was expected, and what was found.
         reason: String,
     },
-    /// A row makes no sense.
+    /// A row is not valid.
     #[error("{file}: {name}: {reason}")]
     BadRow {
         /// The file.
@@ -180,11 +180,11 @@ pub struct Table(BTreeMap<String, Row>);
 impl Table {
     /// That of `envoy/providers.toml`.
     pub fn built_in() -> Self {
-        // A test reads it too, so that a broken one is never built.
+        // A test parses it too, so that a broken one fails the build.
         Self(parse("envoy/providers.toml", BUILT_IN).unwrap_or_default())
     }
 
-    /// Adds the rows of a file; what they say wins. One that is not there says nothing.
+    /// Adds the rows of a file; their values win. A missing file adds nothing.
     pub fn add_file(&mut self, path: &Path) -> Result<(), TableError> {
         let file = path.display().to_string();
         let unreadable = |error| TableError::Unreadable { file: file.clone(), error };
@@ -215,7 +215,7 @@ impl Table {
         Ok(())
     }
 
-    /// A provider by its name or another name of it, in whatever case.
+    /// A provider by one of its names, ignoring case.
     pub fn find(&self, name: &str) -> Option<(&str, &Row)> {
         let name = name.to_ascii_lowercase();
         let found = self.0.get_key_value(&name);

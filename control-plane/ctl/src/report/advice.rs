@@ -1,14 +1,14 @@
-//! What the figures suggest, each with what to do about it.
+//! Advice that follows from the figures.
 
 use headroom_api::pages::{BlockSums, Request, Stats};
 
 use crate::figures::{number, sorted};
 
-/// A tool's share of all tool output from which it is worth a word, in percent.
+/// The minimum share of a tool in all tool output for advice about it, in percent.
 const WORTH_A_WORD: i64 = 10;
 /// A saving below which such a tool counts as not compressed, in percent.
 const HARDLY: i64 = 5;
-/// Requests with a usage report from which the cache's hit rate says something.
+/// The minimum number of requests with usage for a meaningful hit rate of the cache.
 const ENOUGH: i64 = 20;
 /// A hit rate below which an agent's prompt is probably not set up for the provider's cache, in percent.
 const LOW_HIT_RATE: f64 = 50.0;
@@ -80,7 +80,7 @@ pub(super) fn advice(stats: &Stats, requests: &[Request]) -> Vec<String> {
     advice
 }
 
-/// Tools that weigh much and are hardly compressed.
+/// Tools with much output that is hardly compressed.
 fn tools(stats: &Stats) -> Vec<String> {
     let Some(blocks) = &stats.blocks else { return Vec::new() };
     let tools = sorted(&blocks.by_tool, |sums| sums.tokens_before);

@@ -7,7 +7,7 @@ use headroom_api::pages::{BlockSums, Breakdown, Cache, Stats, StatsHistory};
 use super::By;
 use crate::figures::{dollars, name_or_dash, number, or_no_price, percent, rest, sorted, table};
 
-/// Requests, by what was asked for: those that saved most first.
+/// Requests, by the requested attribute, largest saving first.
 pub(super) fn lines(page: &StatsHistory, top: usize) -> String {
     let Some(Breakdown { by, values }) = &page.breakdown else {
         return "This headroomd does not break figures down: it is older than this program.\n".to_owned();
@@ -56,13 +56,13 @@ pub(super) fn of_outputs(stats: &Stats, by: By, top: usize) -> String {
     format!("{table}\n{}", rest(sorted.len(), top))
 }
 
-/// What was saved of outputs.
+/// The saved share of outputs.
 pub(super) fn share(sums: &BlockSums) -> String {
     let share = || sums.tokens_saved as f64 / sums.tokens_before as f64 * 100.0;
     percent((sums.tokens_before > 0).then(share))
 }
 
-/// Tenants, who are in the cache's figures alone.
+/// Tenants, which only the cache's figures contain.
 pub(super) fn of_tenants(cache: &Cache, top: usize) -> String {
     let groups: Vec<_> = cache.groups.iter().filter(|group| group.by == "tenant").collect();
     if groups.is_empty() {

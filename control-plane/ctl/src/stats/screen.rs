@@ -1,4 +1,4 @@
-//! The short form: what is asked most, on one screen.
+//! The short form: the most important figures, on one screen.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The long form: every figure that is counted, a table each.
+//! The long form: every figure, in tables.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,8 @@ use headroom_api::pages::{AllowanceWindow, BlockSums, Request, Stats, Subscripti
 
 use crate::figures::{dollars, milliseconds, name_or_dash, number, percent, sorted, table};
 
-/// The figures for people. A section that an older or newer sidecar does not send is left out, or dashes.
+/// The figures for people. A section that an older or newer sidecar does not send is left out, or shown
+/// as dashes.
 pub fn tables(stats: &Stats) -> String {
     let mut out = String::new();
     let mut section = |title: &str, table: &Table| {
@@ -132,7 +133,7 @@ fn subscriptions(subscriptions: Option<&Subscriptions>) -> Table {
                 if window.has_begun_anew { "over since".to_owned() } else { text(&window.status) },
                 text(&window.resets_at).replace(".000000Z", "Z"),
                 percent(Some(window.used_percent)),
-                // Counted since the shortest began, which is the first.
+                // The count starts with the shortest window, which is the first.
                 if n == 0 { number(Some(account.tokens_saved)) } else { "–".to_owned() },
             ]);
         }
@@ -152,7 +153,7 @@ fn span(window: &AllowanceWindow) -> String {
     }
 }
 
-/// Empty for a sidecar that does not count so.
+/// Empty if the sidecar does not send these figures.
 fn side_by_side(stats: &Stats) -> Table {
     let mut table = table(
         &[

@@ -1,4 +1,4 @@
-//! `--watch`: a screen of its own, on which the figures stay in place.
+//! `--watch`: a separate screen, where the figures stay in place.
 
 use std::io::{self, Stdout, Write, stdout};
 
@@ -6,17 +6,17 @@ use rustix::termios::tcgetwinsize;
 
 use crate::signals::Signals;
 
-/// A screen of its own and no cursor on it; the terminal puts the old one back with [`LEAVE`].
+/// Switches to the alternate screen and hides the cursor; [`LEAVE`] restores the old screen.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 /// To the first line; what is behind a line's end; what is below.
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
-/// Where a terminal does not say how large it is.
+/// The size if the terminal does not report one.
 const USUAL: (usize, usize) = (80, 24);
 
-/// The terminal while figures are watched. Dropping it puts back what was there.
+/// The terminal while figures are watched. Dropping it restores the old screen.
 pub(super) struct Screen {
     out: Stdout,
     signals: Signals,
@@ -25,14 +25,14 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn enter() -> anyhow::Result<Self> {
-        // Before the screen is changed: from here on a signal finds who puts it back.
+        // Before the screen changes, so that after a signal the old screen is restored.
         let signals = Signals::listen()?;
         let mut out = stdout();
         out.write_all(ENTER.as_bytes())?;
         Ok(Self { out, signals, trouble: None })
     }
 
-    /// Shows a text in the place of the one before.
+    /// Shows a text in place of the previous one.
     pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
         let size = tcgetwinsize(&self.out).map_or(USUAL, |size| (size.ws_col.into(), size.ws_row.into()));
         let frame = frame(text, self.trouble.take().as_deref(), size);
@@ -40,12 +40,12 @@ impl Screen {
         self.out.flush()
     }
 
-    /// What the last line says when it is shown next.
+    /// Sets a message for the last line, shown at the next update.
     pub(super) fn trouble(&mut self, sentence: &str) {
         self.trouble = Some(sentence.to_owned());
     }
 
-    /// Waits until the user has seen enough.
+    /// Waits until the user stops it.
     pub(super) async fn left(&mut self) {
         self.signals.next().await;
     }
@@ -53,12 +53,12 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that is gone has nothing to put back.
+        // If the terminal is gone, there is nothing to restore.
         let _ = self.out.write_all(LEAVE.as_bytes()).and_then(|()| self.out.flush());
     }
 }
 
-/// The bytes that show a text: what does not fit is cut off, so that nothing scrolls.
+/// The bytes that show a text: lines that do not fit are cut, so that nothing scrolls.
 fn frame(text: &str, trouble: Option<&str>, (columns, rows): (usize, usize)) -> String {
     let (columns, rows) = if columns == 0 || rows == 0 { USUAL } else { (columns, rows) };
     let last = trouble.unwrap_or("Ctrl-C ends it.");
@@ -68,7 +68,7 @@ fn frame(text: &str, trouble: Option<&str>, (columns, rows): (usize, usize)) -> 
         if n > 0 {
             frame.push_str("\r\n");
         }
-        // Names come from requests: no character of theirs moves the cursor.
+        // Names come from requests: no character in them may move the cursor.
         frame.extend(line.chars().take(columns).map(|c| if c.is_control() { '\u{FFFD}' } else { c }));
         frame.push_str(CLEAR_LINE);
     }

@@ -1,5 +1,5 @@
-//! Codex and OpenCode as the original Headroom's `wrap` has left them: blocks between markers, and a backup. Claude
-//! Code's settings have no markers; what was edited stands in files beside them.
+//! The settings of Codex and OpenCode after upstream's `wrap`: blocks between markers, and a backup. Claude Code's
+//! settings have no markers; records of the edits are in files next to them.
 
 mod claude;
 
@@ -11,10 +11,10 @@ use toml_edit::{DocumentMut, Item};
 use crate::agents::Places;
 use crate::edits::Disk;
 
-/// The lines between which the original has put what is its own.
+/// The lines that upstream puts around its own text.
 struct Marks {
     pairs: &'static [(&'static str, &'static str)],
-    /// The settings are TOML, in which what is the original's is known without its lines too.
+    /// The settings are TOML. There, upstream's text can be recognized without its marker lines too.
     is_toml: bool,
 }
 
@@ -29,7 +29,7 @@ const OPENCODE: Marks = Marks {
     ],
     is_toml: false,
 };
-/// What the copy of a file is called, behind its own name.
+/// The suffix of a backup's name.
 const BACKUP: &str = ".headroom-backup";
 const PROVIDER: &str = "headroom";
 
@@ -43,12 +43,12 @@ impl Marks {
     }
 }
 
-/// Whether the original may have left something in an agent's settings.
+/// Whether upstream may have left something in an agent's settings.
 pub(crate) fn knows(agent: &str) -> bool {
     agent == claude::NAME || Marks::of(agent).is_some()
 }
 
-/// Takes the original's wrap off an agent, and says so. Nothing where there is none.
+/// Removes upstream's wrap from an agent, and prints that. Does nothing if there is none.
 pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
     if agent == claude::NAME {
         return claude::take_off(places, disk);
@@ -64,7 +64,7 @@ pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Res
     let saved = disk.contents(&backup)?.map(|(bytes, _)| bytes);
     let saved_text = saved.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let done = match (&saved, saved_text) {
-        // Nobody has edited since: the copy is the file.
+        // The file has not changed since, so the backup replaces it.
         (Some(bytes), Some(text)) if words(text) == words(&stripped) => {
             disk.put(config, bytes, mode)?;
             disk.take(&backup)?;
@@ -94,28 +94,28 @@ fn put_or_remove(config: &Path, text: &str, mode: u32, disk: &Disk) -> anyhow::R
     done.context("the original Headroom's wrap is not taken out")
 }
 
-/// What is said, whatever the blanks: taking blocks out may leave an empty line.
+/// The words of a text, without blanks: removing blocks may leave an empty line.
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// A configuration without what the original has put in; `None` where it has put in nothing.
+/// A configuration without upstream's additions; `None` if there are none.
 fn strip(text: &str, marks: &Marks) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
-    // What a block holds, and the line that ends it.
+    // The content of a block, and the line that ends it.
     let mut block: Option<(String, &str)> = None;
     let mut found = false;
     for line in text.split_inclusive('\n') {
         let bare = line.trim();
         if let Some((_, end)) = marks.pairs.iter().find(|(begin, _)| *begin == bare) {
             found = true;
-            // A beginning without an end was a marker alone.
+            // The previous block has no end marker, so its lines stay.
             kept.push_str(&block.take().unwrap_or_default().0);
             block = Some((String::new(), end));
         } else if marks.pairs.iter().any(|(_, end)| *end == bare) {
             found = true;
             match block.take() {
-                // The end of another block ends none.
+                // The end marker of another block does not end this one.
                 Some((held, end)) if end != bare => block = Some((held, end)),
                 _ => {}
             }
@@ -128,8 +128,8 @@ fn strip(text: &str, marks: &Marks) -> Option<String> {
     mended.or_else(|| found.then_some(kept))
 }
 
-/// Without what markers no longer surround: the choice of a provider, and the provider where it is on this
-/// machine and bears no label of ours. `None` where there is neither.
+/// Removes text that has lost its markers: the choice of a provider, and the provider if it is on this
+/// machine and has no label of ours. `None` if there is neither.
 fn without_orphans(text: &str) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = false;

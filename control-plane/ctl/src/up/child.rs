@@ -1,4 +1,4 @@
-//! A child process with a log file, that ends when we do.
+//! A child process with a log file. It ends when this process ends.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -10,20 +10,20 @@ use headroom_private::rotation::set_aside;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child as Process, Command};
 
-/// How many of a log's last lines are shown when its process has died.
+/// How many of a log's last lines are shown if its process has died.
 const TAIL_LINES: usize = 20;
-/// How much of a line is shown of it. Characters.
+/// How much of each of these lines is shown. Characters.
 const TAIL_CHARACTERS: usize = 200;
-/// How much of a log's end is read for that. Bytes.
+/// How much of the end of a log is read for them. Bytes.
 const TAIL_BYTES: usize = 64 << 10;
 
-/// What it takes to start a child process.
+/// The parameters of a child process.
 #[derive(Debug)]
 pub(super) struct Launch {
     pub(super) name: &'static str,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
-    /// Beside what it inherits. Other users cannot read it, as they can read arguments.
+    /// Additional to the inherited ones. Other users cannot read them, unlike arguments.
     pub(super) environment: Vec<(&'static str, String)>,
     /// Variables that it does not inherit.
     pub(super) unset: Vec<String>,
@@ -36,21 +36,21 @@ pub(super) struct Child {
     pub(super) name: &'static str,
     pub(super) log: PathBuf,
     process: Process,
-    // Holds the reading end of a pipe whose writing end is ours alone, and signals the child when it
-    // closes: that also happens when we are killed, and then no code of ours would run.
+    // Holds the reading end of a pipe whose writing end only this process has, and signals the child when
+    // the pipe closes. This also works if this process is killed, when none of its code can run.
     leash: Process,
 }
 
 impl Child {
-    /// Starts a program in a process group of its own, so that Ctrl-C reaches us alone and the children
-    /// are stopped in order. What it prints goes to a new log; the one of before is kept as `.1`.
+    /// Starts a program in its own process group, so that Ctrl-C reaches only this process, which stops the
+    /// children in order. Its output goes to a new log; the previous one is kept as `.1`.
     pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let log = &launch.log;
         set_aside(log).with_context(|| format!("{} cannot be renamed", log.display()))?;
         Self::start_again(launch)
     }
 
-    /// As [`Child::start`], with what it prints behind what is in the log already.
+    /// As [`Child::start`], but appends to the existing log.
     pub(super) fn start_again(launch: &Launch) -> anyhow::Result<Self> {
         let Launch { name, program, arguments, environment, unset, log } = launch;
         let output = File::options().create(true).append(true).open(log);
@@ -91,14 +91,14 @@ impl Child {
         self.process.wait().await.with_context(|| format!("{} cannot be waited for", self.name))
     }
 
-    /// The status when the process has ended already.
+    /// The status, if the process has already ended.
     pub(super) fn has_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.process.try_wait()?)
     }
 
-    /// SIGTERM; after `patience`, SIGKILL. True when the first was enough.
+    /// SIGTERM; after `patience`, SIGKILL. True if the first was enough.
     pub(super) async fn stop(&mut self, patience: Duration) -> anyhow::Result<bool> {
-        // The leash goes first: once the process has been waited for, its id may be another's.
+        // The leash goes first: once the process has been waited for, another process may have its id.
         self.leash.kill().await?;
         if self.has_ended()?.is_some() {
             return Ok(true);
@@ -113,7 +113,7 @@ impl Child {
         Ok(false)
     }
 
-    /// What the process printed last, indented.
+    /// The last lines that the process printed, indented.
     pub(super) fn tail(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]).into_owned();

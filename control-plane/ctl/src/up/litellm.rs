@@ -1,7 +1,7 @@
 //! LiteLLM's proxy behind Envoy: for providers that speak another format than the client.
 //!
-//! It is a Python program in a virtual environment of its own in the workspace. Envoy stands in front of it, so that
-//! the filter reads requests as the client wrote them, and puts its key on them.
+//! It is a Python program in a virtual environment in the workspace. Envoy is in front of it, so that the filter
+//! reads requests as the client wrote them. Envoy also adds LiteLLM's key.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,21 +22,21 @@ use super::supervision::{Start, say};
 use crate::providers::{Format, Key, Rewrite, Served};
 use crate::upstream::Upstream;
 
-/// What is installed: the newest version whose extra `proxy` PyPI can satisfy.
+/// The installed version: the newest one whose extra `proxy` can be installed from PyPI.
 const PACKAGE: &str = "litellm[proxy]==1.108.7";
-/// The versions of Python that it runs on: from, and before.
+/// The versions of Python that it runs on: the first, and the first unsupported one.
 const PYTHON: [(u32, u32); 2] = [(3, 10), (3, 15)];
-/// Programs that may be one of them.
+/// Possible names of such a Python.
 const PYTHONS: [&str; 6] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
-/// The variable of Envoy's environment with the key that LiteLLM asks for.
+/// The variable of Envoy's environment with the key that LiteLLM requires.
 const KEY_VARIABLE: &str = "HEADROOM_LITELLM_KEY";
-/// It imports for 13 to 20 seconds on two cores, and longer on a busy machine.
+/// Its imports take 13 to 20 seconds on two cores, and longer on a busy machine.
 const READY: Duration = Duration::from_secs(180);
-/// Between two looks at whether it is ready.
+/// Time between two checks whether it is ready.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The provider that it is for Envoy, at this port: everything that names nobody goes there, as it is.
+/// LiteLLM as a provider for Envoy, at this port. Requests that name no provider go there unchanged.
 pub(crate) fn served(port: u16) -> Served {
     let same = |from: &str, to: &str| Rewrite { from: from.to_owned(), to: to.to_owned() };
     let paths = [
@@ -73,7 +73,7 @@ pub(crate) fn served(port: u16) -> Served {
     }
 }
 
-/// Installs it where it is not, and says how it is started. From here on Envoy may have a route to it.
+/// Installs it if necessary, and returns how to start it. From here on Envoy may have a route to it.
 pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Result<Backend> {
     let program = match &litellm.program {
         Some(program) => {
@@ -95,7 +95,7 @@ pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Res
     let text = Value::Object(configuration(own)).to_string();
     headroom_private::write(&file, text.as_bytes())
         .with_context(|| format!("{} cannot be written", file.display()))?;
-    // Free now, and taken again in a moment; whoever takes it between makes LiteLLM's start fail, which is said.
+    // The port is free now. If another program takes it before LiteLLM starts, LiteLLM fails, and that is reported.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut random = [0; 24];
     getrandom::fill(&mut random).context("no random numbers for a key")?;
@@ -116,11 +116,11 @@ pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Res
             .collect(),
         environment: vec![
             ("LITELLM_MASTER_KEY", key),
-            // Otherwise it asks the network for its table of prices.
+            // Otherwise it downloads its table of prices.
             ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
             ("PYTHONUNBUFFERED", "1".to_owned()),
         ],
-        // It keeps nothing, whatever other program the variable is for.
+        // It must not store anything. The variable is for other programs.
         unset: vec!["DATABASE_URL".to_owned()],
         log: settings.workspace_dir.join("logs/litellm.log"),
     };
@@ -128,7 +128,7 @@ pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Res
     Ok(Backend { launch, url: format!("http://127.0.0.1:{port}/health/liveliness"), client })
 }
 
-/// How LiteLLM is started, and when it is ready.
+/// How LiteLLM is started, and the check whether it is ready.
 pub(super) struct Backend {
     launch: Launch,
     url: String,
@@ -177,7 +177,7 @@ impl Start for Backend {
     }
 }
 
-/// The program in a virtual environment of its own, which is made where it is not there.
+/// The program in a separate virtual environment, which is created if it does not exist.
 fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
     let program = folder.join("bin/litellm");
     let mark = folder.join("headroom-installed");
@@ -234,9 +234,9 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// LiteLLM's configuration: the user's, and what has to hold behind Headroom.
+/// LiteLLM's configuration: the user's, and the settings that are required behind Headroom.
 fn configuration(mut own: Map<String, Value>) -> Map<String, Value> {
-    // Names of models with the provider before them, and keys from the environment, as LiteLLM has them.
+    // By LiteLLM's conventions: names of models with the provider as a prefix, and keys from the environment.
     own.entry("model_list").or_insert_with(|| json!([{"model_name": "*", "litellm_params": {"model": "*"}}]));
     let mut put = |section: &str, key: &str, value: Value, wins: bool| {
         let section = own.entry(section).or_insert_with(|| json!({}));
@@ -249,13 +249,13 @@ fn configuration(mut own: Map<String, Value>) -> Map<String, Value> {
             section.insert(key.to_owned(), value);
         }
     };
-    // Nobody else gets at it.
+    // Only Headroom can use it.
     put("general_settings", "master_key", "os.environ/LITELLM_MASTER_KEY".into(), true);
-    // Envoy tries again; two that do so multiply.
+    // Envoy already retries; retries in both would multiply.
     put("litellm_settings", "num_retries", 0.into(), false);
-    // What a provider does not know is left out instead of refused: Claude Code sends much of it.
+    // Parameters that a provider does not know are dropped instead of refused: Claude Code sends many.
     put("litellm_settings", "drop_params", true.into(), false);
-    // A target `openai/…` that speaks Chat Completions gets it, and not Responses, from clients of Anthropic's format.
+    // For clients of Anthropic's format, a target `openai/…` gets Chat Completions and not Responses.
     put("litellm_settings", "use_chat_completions_url_for_anthropic_messages", true.into(), false);
     put("litellm_settings", "telemetry", false.into(), false);
     own

@@ -1,7 +1,7 @@
-//! The logs of what `up` runs, kept small by size and by age, as logrotate would.
+//! Rotates the logs of the processes that `up` runs, by size and by age, like logrotate.
 //!
-//! headroomd and Envoy write to files that they were given open, so such a log is copied and then emptied; what is
-//! written in the moment between is lost. Envoy opens its access log by name, and again when it is told to.
+//! headroomd and Envoy inherit their log files open, so such a log is copied and then emptied; lines written in
+//! between are lost. Envoy opens its access log by name, and opens it again on request.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use headroom_private::rotation::{DAY, MOST_BYTES, earlier, remove_old, set_aside, shift};
 use tokio::time::{Instant, sleep};
 
-/// Time between two looks.
+/// Time between two checks.
 const LOOK: Duration = Duration::from_secs(10);
 /// The log that Envoy opens by name.
 pub(super) const ACCESS: &str = "access.log";
 
-/// Looks after the logs in a folder, and never returns. `reopen` has Envoy open its access log anew.
+/// Rotates the logs in a folder, and never returns. `reopen` makes Envoy open its access log again.
 pub(super) async fn keep_small(folder: &Path, reopen: impl AsyncFn()) {
     let mut day = Instant::now();
     loop {
@@ -25,15 +25,15 @@ pub(super) async fn keep_small(folder: &Path, reopen: impl AsyncFn()) {
         if is_new_day {
             day = Instant::now();
         }
-        // what cannot be done now is tried again at the next look
+        // a failure is tried again at the next check
         if rotate_all(folder, if is_new_day { 0 } else { MOST_BYTES }).unwrap_or(false) {
             reopen().await;
         }
     }
 }
 
-/// Rotates the logs that have more than `most` bytes, and removes what is too old. True when the access log was among
-/// them.
+/// Rotates the logs that have more than `most` bytes, and removes those that are too old. True if the access log was
+/// among them.
 fn rotate_all(folder: &Path, most: u64) -> io::Result<bool> {
     let mut access = false;
     for entry in fs::read_dir(folder)? {
@@ -54,7 +54,7 @@ fn rotate_all(folder: &Path, most: u64) -> io::Result<bool> {
     Ok(access)
 }
 
-/// Copies a log that somebody writes to, and empties it. Where there is no room for the copy, there is none.
+/// Copies a log that a process writes to, and empties it. If there is no room for the copy, it is left out.
 fn empty(log: &Path) -> io::Result<()> {
     shift(log)?;
     let copy = earlier(log, 1);

@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::settings::UpArgs;
 use crate::environment::Environment;
 
-/// The module's file name, as cargo calls it.
+/// The module's file name, as built by cargo.
 const MODULE: &str = "headroom_filter.wasm";
 
 /// What was found.
@@ -22,12 +22,12 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Looks at what was said, then around the running program (in `folder`), then on PATH.
+    /// Looks at the given paths, then around the running program (in `folder`), then on PATH.
     pub fn find(args: &UpArgs, env: Environment<'_>, folder: &Path) -> anyhow::Result<Self> {
         let envoy = Search {
             what: "Envoy",
             told: told(args.envoy.as_ref(), env, "ENVOY"),
-            // `make install` puts one beside the module, envoy/install.sh leaves a link in target/envoy/
+            // `make install` puts one next to the module, envoy/install.sh leaves a link in target/envoy/
             around: vec![folder.join("../lib/headroom/envoy"), folder.join("../envoy/envoy")],
             on_path: on_path(env, "envoy"),
             advice: "get one with `envoy/install.sh`, or say where it is with --envoy",
@@ -48,7 +48,7 @@ pub(super) fn module(args: &UpArgs, env: Environment<'_>, folder: &Path) -> anyh
         around: vec![
             folder.join(MODULE),
             folder.join("../lib/headroom").join(MODULE),
-            // target/release/headroomctl beside target/wasm32-wasip1/wasm/
+            // target/release/headroomctl next to target/wasm32-wasip1/wasm/
             folder.join("../wasm32-wasip1/wasm").join(MODULE),
         ],
         on_path: Vec::new(),
@@ -57,7 +57,7 @@ pub(super) fn module(args: &UpArgs, env: Environment<'_>, folder: &Path) -> anyh
     search.first()
 }
 
-/// The place of the module that was said, whether it is there or not.
+/// The given path of the module, whether it exists or not.
 pub(super) fn told_module(args: &UpArgs, env: Environment<'_>) -> Option<PathBuf> {
     told(args.module.as_ref(), env, "HEADROOM_MODULE")
 }
@@ -89,7 +89,7 @@ struct Search {
 impl Search {
     fn first(self) -> anyhow::Result<PathBuf> {
         if let Some(path) = self.told {
-            // What was asked for is taken or refused, never replaced by something else.
+            // A given path is used or refused, never replaced by something else.
             return match path.canonicalize() {
                 Ok(found) if found.is_file() => Ok(found),
                 Ok(_) => bail!("{} was to be {}, which is no file", self.what, path.display()),

@@ -1,4 +1,4 @@
-//! What `headroomctl up` was told: arguments, then variables, then the configuration file, then defaults.
+//! The settings of `headroomctl up`: arguments, then variables, then the configuration file, then defaults.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::providers::{self, LOCAL, Served, Table};
 use crate::token;
 use crate::upstream::Upstream;
 
-/// Envoy's worker threads when none are given. Each has a VM with a vocabulary and a memo of its own,
-/// and one developer's agents do not fill two.
+/// Envoy's worker threads by default. Each has a VM with its own vocabulary and memo, and the agents of one
+/// developer do not use two of them fully.
 const DEFAULT_WORKERS: u32 = 2;
 
 /// `body_mode` in the way clap wants it.
@@ -69,12 +69,12 @@ pub enum CacheName {
 /// The name of LiteLLM's proxy as a backend, of its route and in reports.
 pub(crate) const LITELLM: &str = "litellm";
 
-/// LiteLLM's proxy as a backend: what was said of it.
+/// LiteLLM's proxy as a backend: the settings for it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LiteLlm {
-    /// The program of one that is installed already.
+    /// The program, if it is already installed.
     pub program: Option<PathBuf>,
-    /// Its configuration: `model_list`, and what else LiteLLM knows.
+    /// Its configuration: `model_list`, and LiteLLM's other settings.
     pub config: Option<PathBuf>,
 }
 
@@ -203,39 +203,39 @@ pub struct Settings {
     pub http: SocketAddr,
     /// headroomd's gRPC server.
     pub grpc: SocketAddr,
-    /// Names beside `localhost` and addresses under which clients may call, in lower case.
+    /// Host names that clients may use, in addition to `localhost` and addresses; in lower case.
     pub allow_hosts: Vec<String>,
-    /// What headroomd is to ask for, where it was said.
+    /// The token that headroomd requires, if configured.
     pub token: Option<String>,
     /// The providers.
     pub providers: Providers,
     /// Providers of the table, each under `/NAME/`.
     pub served: Vec<Served>,
-    /// LiteLLM's proxy, where it is the backend.
+    /// LiteLLM's proxy, if it is the backend.
     pub litellm: Option<LiteLlm>,
-    /// Beside what Envoy inherits.
+    /// Additional to the variables that Envoy inherits.
     pub envoy_variables: Vec<(&'static str, String)>,
-    /// The table, where servers on this machine are to be looked for.
+    /// The table, if servers on this machine are to be found.
     pub find_local: Option<Table>,
-    /// How the filter forwards a body of another length.
+    /// How the filter forwards a body whose length has changed.
     pub body_mode: BodyMode,
     /// The filter's configuration.
     pub plugin_config: Value,
-    /// Where each request is logged.
+    /// The log of requests.
     pub log_file: Option<PathBuf>,
-    /// Whether what requests and answers say is shown.
+    /// Whether the texts of requests and answers are shown.
     pub log_messages: bool,
-    /// Whether what agents' tools fail at is learned from.
+    /// Whether headroomd learns from failures of agents' tools.
     pub learn: bool,
-    /// Bodies that a worker has in work at a time, where it was said.
+    /// Bodies that a worker processes at a time, if configured.
     pub pre_upstream: Option<String>,
     /// Whether bodies of functions are left out of source files.
     pub code_aware: bool,
     /// Envoy's worker threads.
     pub workers: u32,
-    /// The certificates that Envoy is to trust, where it was said.
+    /// The certificates that Envoy trusts, if configured.
     pub certificates: Option<PathBuf>,
-    /// What headroomd is told through its variables.
+    /// The variables for headroomd.
     pub sidecar_variables: Vec<(&'static str, String)>,
     /// Variables of this process that neither inherits.
     pub not_inherited: Vec<String>,
@@ -244,7 +244,7 @@ pub struct Settings {
 }
 
 impl UpArgs {
-    /// What an option says, as text.
+    /// The value of an option, as text.
     pub(crate) fn told(&self, option: &str) -> Option<String> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let flag = |is_set: bool| is_set.then(|| "true".to_owned());
@@ -290,7 +290,7 @@ impl UpArgs {
 }
 
 impl Settings {
-    /// Decides. Errors name the option or variable that cannot be used.
+    /// Decides all settings. Errors name the option or variable that cannot be used.
     pub fn resolve(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Self> {
         let host = env.or(args.host.as_ref(), "HEADROOM_HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
         let host: IpAddr = match host.as_str() {
@@ -336,7 +336,7 @@ impl Settings {
         plugin_config.insert("reversible".to_owned(), true.into());
         plugin_config.insert("store_originals".to_owned(), true.into());
         if host.is_loopback() {
-            // Whoever reaches this is the one user of this machine.
+            // Every client that reaches this belongs to the one user of this machine.
             plugin_config.insert("tenant_from".to_owned(), "client".into());
         }
         let concurrency =
@@ -450,13 +450,13 @@ impl Settings {
 }
 
 impl Settings {
-    /// Whether other machines reach anything of it, so that headroomd has to ask for a token.
+    /// Whether other machines can reach any part of it, so that headroomd must require a token.
     pub fn is_open(&self) -> bool {
         let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
         !(self.listen.is_loopback() && local(&self.http) && local(&self.grpc))
     }
 
-    /// What happens to requests, where that is another thing than compressing them.
+    /// What happens to requests, if they are not compressed.
     pub fn mode_line(&self) -> Option<&'static str> {
         match self.plugin_config.get("mode").and_then(Value::as_str) {
             Some("audit") => Some("audit: requests are measured and leave as they came; nothing is saved"),
@@ -468,7 +468,7 @@ impl Settings {
         }
     }
 
-    /// Where `up` keeps what belongs to a run.
+    /// The folder for the files of one run.
     pub fn run_dir(&self) -> PathBuf {
         self.workspace_dir.join("run")
     }
@@ -481,7 +481,7 @@ impl Settings {
     }
 }
 
-/// The providers that are asked for, and the table where those of this machine are to be found.
+/// The requested providers, and the table if those on this machine are to be found.
 fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec<Served>, Option<Table>)> {
     let table = providers::table(env)?;
     let mut told: Vec<String> = args.provider.clone();
@@ -516,7 +516,7 @@ fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec<Served>, O
     Ok((served, find_local.then_some(table)))
 }
 
-/// Where LiteLLM's proxy is asked for: what was said of it.
+/// The settings for LiteLLM's proxy, if it is requested.
 fn litellm(args: &UpArgs, env: Environment<'_>) -> Option<LiteLlm> {
     let backend = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
     let path = |told: &Option<PathBuf>, variable: &str| {
@@ -530,7 +530,7 @@ fn litellm(args: &UpArgs, env: Environment<'_>) -> Option<LiteLlm> {
     })
 }
 
-/// The provider that gets what names nobody, where it was said. `anthropic` is upstream's word for none in particular.
+/// The provider for requests that name none, if configured. `anthropic` is upstream's word for no particular one.
 fn backend(args: &UpArgs, env: Environment<'_>) -> Option<String> {
     let name = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
     match name.to_ascii_lowercase().as_str() {
@@ -574,7 +574,8 @@ fn workers(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<u32> {
     }
 }
 
-/// Puts a key of the configuration file into the filter's configuration. Of an object, what it does not say stays.
+/// Puts a key of the configuration file into the filter's configuration. Existing entries of an object stay unless the
+/// file sets them.
 fn merge(config: &mut Map<String, Value>, name: &str, value: &Value) {
     match (config.get_mut(name), value) {
         (Some(Value::Object(there)), Value::Object(new)) => there.extend(new.clone()),
@@ -605,7 +606,7 @@ fn allow_hosts(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Vec<String
     Ok(names)
 }
 
-/// The rules in a file that has them as its one key.
+/// The rules in a file whose only key they are.
 fn align(file: &Path) -> anyhow::Result<Value> {
     let mut rules = filter_config_of(file, "--align")?;
     match (rules.remove("align"), rules.is_empty()) {

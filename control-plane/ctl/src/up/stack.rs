@@ -22,25 +22,24 @@ use super::supervision::{Start, keep_running, say};
 use crate::bootstrap::Endpoint;
 use crate::doctor::envoy::config_errors;
 
-/// How long each part may take until it is ready. V8 compiles the module first, and a store may have to
-/// be migrated.
+/// How long each part may take to start. V8 compiles the module first, and a store may have to be migrated.
 const READY: Duration = Duration::from_secs(60);
-/// Between two looks at whether it is ready.
+/// Time between two checks whether it is ready.
 const LOOK: Duration = Duration::from_millis(50);
-/// A look's own limit.
+/// Time limit of one check.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// The filter reports once a second by default, so what it still holds is out after a little more.
+/// The filter reports once a second by default, so everything is sent after a little more.
 const LAST_REPORT: Duration = Duration::from_millis(1200);
-/// Requests that are open when it is to stop may end, for so long.
+/// How long open requests may take to end when Envoy is stopped.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
-/// Envoy ends at once; this is for a machine under load.
+/// Envoy ends at once; this leaves time for a machine under load.
 const ENVOY_PATIENCE: Duration = Duration::from_secs(5);
 /// LiteLLM has nothing to write; it ends once its requests have.
 const LITELLM_PATIENCE: Duration = Duration::from_secs(5);
 /// headroomd gives its connections ten seconds.
 const HEADROOMD_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where everything turned out to be.
+/// The actual addresses of all parts.
 #[derive(Debug)]
 pub(super) struct Addresses {
     pub(super) listener_port: u16,
@@ -49,7 +48,7 @@ pub(super) struct Addresses {
     pub(super) grpc: SocketAddr,
 }
 
-/// What headroomd writes once its addresses are bound.
+/// The file that headroomd writes after it has bound its addresses.
 #[derive(Deserialize)]
 struct Ready {
     pid: u32,
@@ -62,7 +61,7 @@ pub(super) struct Stack {
     client: Client,
     headroomd: Option<Child>,
     envoy: Option<Child>,
-    /// Who translates between formats, where that was asked for.
+    /// The program that translates between formats, if requested.
     backend: Option<Backend>,
     litellm: Option<Child>,
     admin: Option<Client>,
@@ -70,12 +69,12 @@ pub(super) struct Stack {
 
 impl Stack {
     pub(super) fn new(logs: PathBuf, backend: Option<Backend>) -> anyhow::Result<Self> {
-        // Everything asked is on this machine: a proxy from the environment would be asked in vain.
+        // All servers are on this machine, so a proxy from the environment would not find them.
         let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
         Ok(Self { logs, client, headroomd: None, envoy: None, backend, litellm: None, admin: None })
     }
 
-    /// Starts both and waits until requests can come.
+    /// Starts both and waits until requests are accepted.
     pub(super) async fn start(
         &mut self,
         settings: &Settings,
@@ -101,7 +100,8 @@ impl Stack {
         Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
     }
 
-    /// Requests do not depend on headroomd: where Envoy knows where it will be, it serves until headroomd can be started.
+    /// Requests do not depend on headroomd: if headroomd's address is fixed, Envoy serves until headroomd can be
+    /// started.
     async fn without_headroomd(
         &mut self,
         settings: &Settings,
@@ -150,7 +150,7 @@ impl Stack {
             arguments,
             environment: token(settings)
                 .into_iter()
-                // To be shown by it.
+                // headroomd shows it.
                 .chain(settings.pre_upstream.iter().map(|said| (names::PRE_UPSTREAM_VARIABLE, said.clone())))
                 .chain(settings.sidecar_variables.iter().cloned())
                 .collect(),
@@ -186,7 +186,7 @@ impl Stack {
             ["--log-level".to_owned(), "warning".to_owned()],
         ]
         .concat();
-        // Without it two Envoys on one machine would meet in the same shared memory.
+        // Without it two Envoys on one machine would use the same shared memory.
         let arguments = [arguments, vec!["--disable-hot-restart".to_owned()]].concat();
         let launch = Launch {
             name: "Envoy",
@@ -204,7 +204,7 @@ impl Stack {
         let admin = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).unix_socket(socket).build()?;
         self.admin = Some(admin.clone());
         let deadline = Instant::now() + READY;
-        // Written once the socket is this Envoy's, and not one that was left behind.
+        // Envoy writes it after it has opened the socket, so the socket is not an old one.
         while !fs::read_to_string(&admin_file).is_ok_and(|address| !address.is_empty())
             || !is_ok(&admin, &admin_url("/ready")).await
         {
@@ -217,7 +217,7 @@ impl Stack {
         port.with_context(|| format!("Envoy was expected to name its port: {listeners}"))
     }
 
-    /// What the filter cannot read of its configuration, in sentences.
+    /// The parts of its configuration that the filter cannot read, in sentences.
     pub(super) async fn configuration_trouble(&self) -> Option<String> {
         let request = self.admin.as_ref()?.get(admin_url("/stats?filter=config_errors"));
         let answer = Retry::NEAR.send(request).await.ok()?;
@@ -235,12 +235,12 @@ impl Stack {
         Some(sentences)
     }
 
-    /// True when headroomd serves a dashboard.
+    /// Whether headroomd serves a dashboard.
     pub(super) async fn has_dashboard(&self, addresses: &Addresses) -> bool {
         is_ok(&self.client, &format!("http://{}/dashboard", addresses.http)).await
     }
 
-    /// Keeps headroomd running, and returns, as an error, when Envoy has ended by itself.
+    /// Keeps headroomd running, and returns an error if Envoy ends by itself.
     pub(super) async fn serve(
         &mut self,
         settings: &Settings,
@@ -250,11 +250,11 @@ impl Stack {
         let (folder, admin) = (self.logs.clone(), self.admin.clone());
         let reopen = async || {
             if let Some(admin) = &admin {
-                // Where it does not, it writes on to the file that has another name now, until the next look.
+                // If this fails, Envoy writes to the renamed file until the next check.
                 Retry::NEAR.send(admin.post(admin_url("/reopen_logs"))).await.ok();
             }
         };
-        // Envoy looks for it where it was.
+        // Envoy expects it at the same address.
         let sidecar = self.sidecar(settings, programs, (addresses.http, addresses.grpc));
         let Some(envoy) = &mut self.envoy else { bail!("nothing was started") };
         let status = tokio::select! {
@@ -266,8 +266,8 @@ impl Stack {
         bail!("Envoy died ({status}). Its log, {}, ends:\n{}", envoy.log.display(), envoy.tail());
     }
 
-    /// Envoy first, so that no request finds the sidecar gone. With `flush`, what the filter still has to
-    /// report is waited for.
+    /// Stops Envoy first, so that no request finds the sidecar gone. With `flush`, waits for the filter's
+    /// last report.
     pub(super) async fn stop(&mut self, flush: bool) -> anyhow::Result<()> {
         if let Some(mut envoy) = self.envoy.take() {
             if let (true, Some(admin)) = (flush, &self.admin)
@@ -294,7 +294,7 @@ impl Stack {
     }
 }
 
-/// Keeps LiteLLM running, where it is the backend.
+/// Keeps LiteLLM running, if it is the backend.
 async fn keep_backend(place: &mut Option<Child>, backend: Option<&Backend>) {
     match backend {
         Some(backend) => keep_running(place, backend).await,
@@ -302,7 +302,7 @@ async fn keep_backend(place: &mut Option<Child>, backend: Option<&Backend>) {
     }
 }
 
-/// How headroomd is started, and when it is ready.
+/// How headroomd is started, and the check whether it is ready.
 struct Sidecar {
     launch: Launch,
     ready_file: PathBuf,
@@ -316,7 +316,7 @@ impl Sidecar {
         let ready = loop {
             let written = fs::read(&self.ready_file).ok();
             let written = written.and_then(|bytes| serde_json::from_slice::<Ready>(&bytes).ok());
-            // One of an earlier process may lie there.
+            // A file of an earlier process may exist.
             if let Some(ready) = written.filter(|ready| Some(ready.pid) == child.id()) {
                 break ready;
             }
@@ -337,12 +337,12 @@ impl Start for Sidecar {
     }
 }
 
-/// Both read it from their environment: headroomd to ask for it, the filter to show it.
+/// Both read it from their environment: headroomd to require it, the filter to send it.
 fn token(settings: &Settings) -> Vec<(&'static str, String)> {
     settings.token.iter().map(|token| ("HEADROOM_TOKEN", token.clone())).collect()
 }
 
-/// Waits until no request is open, for a while: what is cut off has no record.
+/// Waits for a while until no request is open, because an aborted request has no record.
 async fn wait_for_requests(admin: &Client) {
     let deadline = Instant::now() + LAST_REQUESTS;
     let mut is_told = false;
@@ -365,12 +365,12 @@ async fn open_requests(admin: &Client) -> Option<u64> {
     stats.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(": ")?.trim().parse().ok())
 }
 
-/// The URL of a path of the admin interface. Envoy asks for no name in particular.
+/// The URL of a path of the admin interface. Envoy accepts any host name.
 fn admin_url(path: &str) -> String {
     format!("http://localhost{path}")
 }
 
-/// What Envoy's log has of the filter's warnings about its configuration, each once: every VM says them.
+/// The filter's warnings about its configuration in Envoy's log, each once: every VM logs them.
 fn warnings(log: &str) -> Vec<String> {
     const MARK: &str = "headroom: configuration: ";
     let mut warnings: Vec<String> = Vec::new();
@@ -383,7 +383,7 @@ fn warnings(log: &str) -> Vec<String> {
     warnings
 }
 
-/// Waits a moment; fails when the child has ended or has had its time.
+/// Waits a moment; fails if the child has ended or the deadline is over.
 async fn look_again(child: &mut Child, deadline: Instant) -> anyhow::Result<()> {
     let trouble = match child.has_ended()? {
         Some(status) => format!("ended ({status}) before it was ready"),

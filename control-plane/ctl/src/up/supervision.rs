@@ -1,4 +1,4 @@
-//! Starts what stands behind Envoy again when it has died, for as long as Envoy serves.
+//! Restarts the processes behind Envoy when they die, as long as Envoy serves.
 
 use std::io::{Write as _, stderr};
 use std::time::Duration;
@@ -7,20 +7,20 @@ use tokio::time::{Instant, sleep};
 
 use super::child::Child;
 
-/// The pause before it is started again; doubles with every attempt.
+/// The pause before the first restart; it doubles with every attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// When it has run for so long, the next death is news again.
+/// After it has run for this long, the next death is reported again.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// How often and how soon something is tried again.
 #[derive(Debug)]
 pub(super) struct BackOff {
     next: Duration,
-    /// Its death has been told, and nothing has become of it since that would make another one news.
+    /// Its death has been reported, and it has not run long enough since for another report.
     death_told: bool,
-    /// That it runs again as well.
+    /// Its recovery has been reported as well.
     recovery_told: bool,
 }
 
@@ -31,8 +31,8 @@ impl Default for BackOff {
 }
 
 impl BackOff {
-    /// After a death: the pause before the next start, and whether the death is news. It had been ready for so long;
-    /// not at all where the start failed.
+    /// After a death: the pause before the next start, and whether to report the death. `ran_for` is how long it had
+    /// been ready; zero if the start failed.
     pub(super) fn died(&mut self, ran_for: Duration) -> (Duration, bool) {
         if ran_for >= STEADY {
             *self = Self::default();
@@ -42,29 +42,29 @@ impl BackOff {
         (pause, !std::mem::replace(&mut self.death_told, true))
     }
 
-    /// After a start: whether that is news.
+    /// After a start: whether to report it.
     pub(super) fn recovered(&mut self) -> bool {
         !std::mem::replace(&mut self.recovery_told, true)
     }
 }
 
-/// What the supervised process needs to be ready again.
+/// How to start the supervised process again.
 pub(super) trait Start {
     /// Its name.
     fn name(&self) -> &'static str {
         "headroomd"
     }
 
-    /// What holds while it does not run.
+    /// The consequence while it does not run.
     fn meanwhile(&self) -> &'static str {
         "Envoy serves on, without originals and figures"
     }
 
-    /// Starts it anew and waits until it is ready. What has been started is in `place` as soon as it runs.
+    /// Starts it again and waits until it is ready. The process is in `place` as soon as it runs.
     async fn start(&self, place: &mut Option<Child>) -> anyhow::Result<()>;
 }
 
-/// Waits for deaths, and starts anew after each. Never returns.
+/// Waits for deaths, and restarts the process after each. Never returns.
 pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) {
     let name = start.name();
     let mut back_off = BackOff::default();
@@ -80,7 +80,7 @@ pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) 
         let tail = match place.take() {
             Some(mut child) => {
                 let tail = format!(" Its log, {}, ends:\n{}", child.log.display(), child.tail());
-                // Ends what would signal its process id, which may be another's soon.
+                // Ends the leash, which would signal the process id: another process may soon have it.
                 child.stop(Duration::ZERO).await.ok();
                 tail
             }
@@ -93,7 +93,7 @@ pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) 
         sleep(pause).await;
         ready_since = start.start(place).await.is_ok().then(Instant::now);
         if ready_since.is_none() {
-            // What runs and is not ready is stopped like what has died.
+            // A process that runs but is not ready is stopped too.
             if let Some(mut child) = place.take() {
                 child.stop(Duration::ZERO).await.ok();
             }
@@ -103,7 +103,7 @@ pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) 
     }
 }
 
-/// A sentence for whoever watches. Where nobody can read it any more, that ends nothing.
+/// Prints a sentence for the user. A closed output is not an error.
 pub(super) fn say(sentence: &str) {
     let _ = writeln!(stderr(), "{sentence}");
 }

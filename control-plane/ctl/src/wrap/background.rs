@@ -1,9 +1,9 @@
-//! The Headroom that wrapped agents use: the one that runs, or one that is started for them and ends with the
+//! The Headroom that wrapped agents use: a running one, or one that is started for them and ends with the
 //! last of them.
 //!
-//! Each wrapped run holds a shared lock on one file. `up --while-wrapped` looks for a moment at which nobody
-//! holds it, takes it for itself, and ends; the system gives locks back however a process dies. So no run
-//! counts, and none has to be alive for Headroom to end.
+//! Each wrapped run holds a shared lock on one file. `up --while-wrapped` waits until no run holds it, takes
+//! the lock exclusively, and ends. The system releases a lock however a process dies, so no counter of runs
+//! is needed, and no run has to be alive for Headroom to end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,11 +21,11 @@ use crate::environment::Environment;
 use crate::progress::Doing;
 use crate::running::{At, Running};
 
-/// Where Headroom is expected.
+/// The expected address of Headroom.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     url: String,
-    /// The port on this machine at which one may be started; `None`: it is somebody else's.
+    /// The port on this machine at which one may be started; `None`: the address is not on this machine.
     port: Option<u16>,
     running: Running,
 }
@@ -64,7 +64,7 @@ impl Address {
     }
 }
 
-/// A Headroom that a run uses. For as long as this lives, one that was started for wrapped runs does not end.
+/// A Headroom that a run uses. While this value lives, one that was started for wrapped runs does not end.
 #[derive(Debug)]
 pub(super) struct Headroom {
     _lease: Option<File>,
@@ -83,17 +83,17 @@ fn lock_file(path: &Path) -> anyhow::Result<File> {
     file.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// The file whose lock wrapped runs share.
+/// The file with the lock that wrapped runs share.
 pub(crate) fn lease_file(workspace: &Path) -> anyhow::Result<File> {
     lock_file(&run_folder(workspace)?.join("wrapped"))
 }
 
-/// The file that says which of the variables a Headroom was started with for the run that started it.
+/// The file with the targets that a Headroom was started with, for the run that started it.
 pub(crate) fn targets_file(workspace: &Path) -> PathBuf {
     workspace.join("run/targets.json")
 }
 
-/// The variables that a Headroom was started with for the run that started it.
+/// The targets that a Headroom was started with, for the run that started it.
 pub(crate) fn targets(workspace: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let Ok(text) = fs::read(targets_file(workspace)) else { return Ok(Vec::new()) };
     let found: BTreeMap<String, String> =
@@ -110,8 +110,8 @@ pub(crate) fn is_wrapping(workspace: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// One that was started for another run may send requests where that run's gateway is. A key must not go there
-/// that is not its own.
+/// A Headroom that was started for another run may send requests to that run's gateway. A key must not go to a
+/// gateway that it does not belong to.
 fn check_targets(
     workspace: &Path,
     targets: &[&str],
@@ -129,8 +129,8 @@ fn check_targets(
     Ok(())
 }
 
-/// Finds Headroom, or starts it with these variables. It may have been started for another run with others, of
-/// which `targets` matter here.
+/// Finds Headroom, or starts it with these variables. It may have been started for another run with other
+/// variables; `targets` are the ones that must be equal.
 pub(super) async fn reach(
     address: &Address,
     workspace: &Path,
@@ -146,7 +146,7 @@ pub(super) async fn reach(
     };
     let lease = lease_file(workspace)?;
     patiently("the Headroom of earlier runs does not end", || lease.try_lock_shared()).await?;
-    // Of two runs that begin together, one starts it and the other finds it.
+    // If two runs begin together, one starts Headroom and the other one finds it.
     let starting = lock_file(&run_folder(workspace)?.join("starting"))?;
     patiently_for(READY + ENDING, "another wrapped run is still starting Headroom", || starting.try_lock())
         .await?;

@@ -1,4 +1,4 @@
-//! `--code-graph`: an MCP server for code that the user has installed. Nothing is downloaded.
+//! `--code-graph`: a code-graph MCP server that the user has installed. Nothing is downloaded.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,16 +11,16 @@ use crate::agents::{Server, find_program};
 use crate::environment::Environment;
 use crate::progress::Doing;
 
-/// A server for code that is known.
+/// A known server.
 struct Known {
     program: &'static str,
-    /// What reads a project into its index.
+    /// The arguments that index a project.
     index: fn(&Path) -> Vec<String>,
-    /// What starts it for an agent.
+    /// The arguments that start it for an agent.
     serve: &'static [&'static str],
 }
 
-/// Those that are looked for, in this order.
+/// The known servers, in the order of the search.
 const KNOWN: [Known; 2] = [
     Known {
         program: "codebase-memory-mcp",
@@ -36,7 +36,7 @@ const KNOWN: [Known; 2] = [
     },
 ];
 
-/// An installed server, and the very file that it is.
+/// An installed server, and its exact file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Indexer {
     program: &'static str,
@@ -45,7 +45,7 @@ pub(super) struct Indexer {
 }
 
 impl Indexer {
-    /// Finds it on PATH. Where one was registered before, it must still be the same file.
+    /// Finds it on PATH. If one was registered before, it must still be the same file.
     pub(super) fn find(env: Environment<'_>, registered: Option<&Self>) -> anyhow::Result<Self> {
         let earlier = registered.map(|registered| registered.program);
         let programs = earlier.into_iter().chain(KNOWN.iter().map(|known| known.program));
@@ -78,7 +78,7 @@ impl Indexer {
         Ok(found)
     }
 
-    /// Reads a project into its index.
+    /// Indexes a project.
     pub(super) fn index(&self, folder: &Path) -> anyhow::Result<()> {
         let root = folder.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(folder);
         let _doing = Doing::now("Indexing the project …");

@@ -1,4 +1,4 @@
-//! `headroomctl wrap --list`: the agents that are known.
+//! `headroomctl wrap --list`: the known agents.
 
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::agents::{self, Agent, Setting};
 use crate::edits::{Disk, Workspace};
 use crate::figures::table;
 
-/// What is known of an agent here.
+/// The state of an agent on this machine.
 struct Row {
     agent: &'static dyn Agent,
     program: Option<PathBuf>,
@@ -20,7 +20,7 @@ struct Row {
 /// Prints a line for each agent, or an object in a JSON array.
 pub(super) async fn print(at: &Setting<'_>, workspace: &Path, as_json: bool) -> anyhow::Result<()> {
     let journals = Workspace::new(workspace, Disk::default());
-    // Each program is asked for its version, some of them slowly: all at the same time.
+    // Some programs are slow to print their version, so all are asked at the same time.
     let asked = agents::ALL.map(|agent| {
         let program = agents::find_program(at.env, agent.programs());
         let version =
@@ -76,7 +76,7 @@ impl Row {
     }
 }
 
-/// Names without the backticks of a page.
+/// A text without the backticks of Markdown.
 fn plain(text: &str) -> String {
     text.replace('`', "")
 }

@@ -1,7 +1,7 @@
 //! Which conversations went through Headroom: the session logs that changed while a wrapped run was served.
 //!
-//! A run is entered with its folder when it begins, and with its logs when it ends. One that was killed stays
-//! without logs, and stands for every conversation of its folder.
+//! A run is recorded with its folder when it begins, and with its logs when it ends. A killed run has no
+//! logs; it counts for every conversation of its folder.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -13,21 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::agents::Places;
 
-/// The newest entries that are kept of an agent.
+/// The number of newest entries that are kept for an agent.
 const KEPT: usize = 1000;
-/// How many files are looked at for their times. More logs than anybody has.
+/// Limit on the number of files whose times are read; no one has as many logs.
 const LOOKED_AT: usize = 200_000;
 /// The longest file of entries that is read. Bytes.
 const LONGEST: u64 = 4 << 20;
-/// File systems keep times in steps of up to so much.
+/// Some file systems store times only in steps of this size.
 const STEP: Duration = Duration::from_secs(1);
 
 /// One conversation, or a run whose end is not known.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Entry {
-    /// Where the agent was run; `None`: by itself, while it was wrapped for good.
+    /// The agent's folder; `None`: it ran on its own, while it was permanently wrapped.
     folder: Option<PathBuf>,
-    /// The log that changed meanwhile.
+    /// The log that changed during the run.
     log: Option<PathBuf>,
 }
 
@@ -38,17 +38,17 @@ pub(crate) struct Passed {
 }
 
 impl Passed {
-    /// Those of an agent, in a workspace.
+    /// The conversations of an agent, in a workspace.
     pub(crate) fn of(workspace: &Path, agent: &str) -> Self {
         Self { path: workspace.join("wrap/passed").join(format!("{agent}.jsonl")) }
     }
 
-    /// A run begins.
+    /// Records the start of a run.
     pub(crate) fn begin(&self, folder: &Path) -> anyhow::Result<()> {
         self.change(|entries| entries.push(Entry { folder: Some(folder.to_owned()), log: None }))
     }
 
-    /// It has ended. What changed since it began went through Headroom, where anything did.
+    /// Records the end of a run. The logs that changed since its start went through Headroom.
     pub(crate) fn end(
         &self,
         folder: &Path,
@@ -67,7 +67,7 @@ impl Passed {
         })
     }
 
-    /// An agent that was wrapped for good since then is no longer.
+    /// Records that an agent, permanently wrapped since then, is unwrapped.
     pub(crate) fn unwrapped(&self, places: &Places, since: SystemTime) -> anyhow::Result<()> {
         let logs = changed_since(places, since);
         if logs.is_empty() {
@@ -76,13 +76,14 @@ impl Passed {
         self.change(|entries| add(entries, None, logs))
     }
 
-    /// Whether the conversation of that id, or one of this folder where no id is given, went through Headroom.
+    /// Whether the conversation with that id went through Headroom; without an id, whether one of this folder
+    /// did.
     pub(crate) fn holds(&self, folder: &Path, places: &Places, id: Option<&str>) -> bool {
         let entries = fs::read(&self.path).map(|bytes| entries_of(&bytes)).unwrap_or_default();
         entries.iter().any(|entry| {
             let is_here = entry.folder.as_deref() == Some(folder);
             match (&entry.log, id) {
-                // A file that holds many conversations names none of them.
+                // The name of a file with many conversations is not the id of one.
                 (Some(log), Some(id)) if !places.logs.contains(log) => log.to_string_lossy().contains(id),
                 _ => is_here,
             }
@@ -117,7 +118,7 @@ impl Passed {
     }
 }
 
-/// Lines that are none are passed over: a write may have been cut.
+/// Skips invalid lines: a write may have been interrupted.
 fn entries_of(bytes: &[u8]) -> Vec<Entry> {
     bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }

@@ -1,4 +1,4 @@
-//! One wrapped run: Headroom, the agent with its terminal, its signals and its exit code, and a last line.
+//! One wrapped run: Headroom, the agent with its terminal, its signals and its exit code, and a summary line.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -22,10 +22,10 @@ use crate::edits::{Disk, Installed, Workspace};
 use crate::environment::Environment;
 use crate::learn::after_run;
 
-/// The filter reports once a second, so what it still holds is counted after a little more.
+/// The filter reports once a second, so everything is counted after a little more.
 const LAST_REPORT: Duration = Duration::from_millis(1300);
 
-/// Runs an agent, through Headroom where that can be reached.
+/// Runs an agent, through Headroom if that can be reached.
 pub(super) async fn run(
     agent: &dyn Agent,
     at: &Setting<'_>,
@@ -39,11 +39,11 @@ pub(super) async fn run(
     })?;
     let launch = agent.launch(at, arguments)?;
     launch.remarks.iter().try_for_each(|remark| say(remark))?;
-    // What the user has said wins over what was found.
+    // The user's settings win over detected ones.
     let unsaid = |(target, _): &&(&'static str, String)| at.env.get(target).is_none();
     let upstreams: Vec<(&'static str, String)> = launch.upstreams.iter().filter(unsaid).cloned().collect();
     let reached = background::reach(address, workspace, agent.targets(), &upstreams, args.learn).await;
-    // Nothing is edited for an agent that runs without.
+    // Nothing is edited for an agent that runs without Headroom.
     let ready = reached.and_then(|headroom| Ok((headroom, Prepared::new(agent, at, &launch, workspace)?)));
     let (headroom, prepared) = match ready {
         Ok(ready) => ready,
@@ -90,7 +90,7 @@ pub(super) async fn run(
     prepared.take_back()?;
     tokio::time::sleep(LAST_REPORT).await;
     let now = Figures::now(address.running(), &stack).await;
-    // Unless it is known that nothing passed.
+    // Assume yes unless it is known that no request passed.
     let has_passed = !matches!((earlier, now), (Some(earlier), Some(now)) if !now.has_more_than(earlier));
     remember(passed.end(&at.folder, &agent.places(at), began, has_passed))?;
     let status = status?;
@@ -101,7 +101,7 @@ pub(super) async fn run(
     Ok(code(status))
 }
 
-/// Learns from the run. What goes wrong there is said, and changes nothing about it.
+/// Learns from the run. Errors are printed and do not affect the run.
 async fn learn(agent: &dyn Agent, at: &Setting<'_>, workspace: &Path) -> anyhow::Result<()> {
     let name = agent.name();
     let (folder, workspace) = (at.folder.clone(), workspace.to_owned());
@@ -115,7 +115,7 @@ async fn learn(agent: &dyn Agent, at: &Setting<'_>, workspace: &Path) -> anyhow:
     }
 }
 
-/// A run that cannot be entered goes on.
+/// A run continues even if it cannot be recorded.
 fn remember(entered: anyhow::Result<()>) -> anyhow::Result<()> {
     entered.or_else(|error| say(&format!("this run is not remembered: {error:#}")))
 }
@@ -154,7 +154,7 @@ fn last_line(
     }
 }
 
-/// Requests to this machine pass by a proxy that the user has set.
+/// Requests to this machine must bypass the user's proxy.
 fn without_proxy(at: &Setting<'_>) -> Vec<(&'static str, String)> {
     let has_proxy = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .iter()
@@ -168,11 +168,11 @@ fn without_proxy(at: &Setting<'_>) -> Vec<(&'static str, String)> {
     ["NO_PROXY", "no_proxy"].map(|name| (name, hosts(name))).into()
 }
 
-/// What is edited and written for one run.
+/// The edits and files of one run.
 struct Prepared {
     journals: Workspace,
     key: String,
-    /// Shared by the runs of this agent: the last one takes the edits back.
+    /// Shared by the runs of this agent: the last one undoes the edits.
     users: Option<File>,
     file: Option<PathBuf>,
 }
@@ -195,14 +195,14 @@ impl Prepared {
         if let Some((name, bytes)) = &launch.file {
             let path = workspace.join("run").join(format!("{}-{}-{name}", agent.name(), std::process::id()));
             fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
-            // It may hold the keys that the original holds.
+            // It may contain the same keys as the file that it is made from.
             fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
             prepared.file = Some(path);
         }
         Ok(prepared)
     }
 
-    /// What stands for the file's path is replaced by it.
+    /// Replaces the placeholder with the file's path.
     fn placed(&self, text: &OsStr) -> OsString {
         match &self.file {
             Some(path) if text == Launch::FILE => path.clone().into_os_string(),
@@ -226,7 +226,7 @@ impl Prepared {
         let Some(users) = self.users else { return Ok(()) };
         users.unlock()?;
         if users.try_lock().is_err() {
-            // Another run needs them still.
+            // Another run still needs them.
             return Ok(());
         }
         for line in self.journals.undo(&self.key)?.unwrap_or_default().left {
@@ -250,9 +250,9 @@ pub(crate) fn users_file(workspace: &Path, agent: &str) -> anyhow::Result<File> 
     file.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Runs a program in our place: it has the terminal, and what ends us ends it.
+/// Runs a program in place of this one: it has the terminal, and signals that end this process end it too.
 async fn attended(command: &mut Command) -> anyhow::Result<ExitStatus> {
-    // The terminal sends these to the agent as well; what they mean is for it to say.
+    // The terminal sends these to the agent as well, which decides what they mean.
     let mut ignored = [listen(SignalKind::interrupt())?, listen(SignalKind::quit())?];
     let mut passed = [listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
     let mut child = command.spawn().context("the agent cannot be started")?;
@@ -280,7 +280,7 @@ fn pass(child: &Child, kill: Kill) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The exit code as a shell tells it: 128 and the signal, where one ended the agent.
+/// The exit code as in a shell: 128 plus the signal, if a signal ended the agent.
 fn code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))

@@ -1,4 +1,4 @@
-//! What a run has saved: the difference of two answers of `/stats`.
+//! The savings of a run: the difference of two answers of `/stats`.
 
 use headroom_api::pages::Stats;
 
@@ -15,7 +15,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// As they are now; `None` where Headroom does not say.
+    /// The current figures; `None` if Headroom does not answer.
     pub(super) async fn now(running: &Running, stack: &str) -> Option<Self> {
         Some(Self::from_stats(running.page("/stats", &[]).await.ok()?, stack))
     }

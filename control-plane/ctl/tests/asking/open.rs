@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::server::{server, server_of};
 
-/// Runs it with an opener that notes what it is given, and what is in the file that this names.
+/// Runs it with an opener that records its argument, and the content of the file that the argument names.
 fn run(arguments: &[&str], folder: &Path, token: Option<&str>) -> Output {
     let opener = folder.join("xdg-open");
     let script = "#!/bin/sh\necho \"$1\" > \"$NOTES\"\nif [ -f \"$1\" ]; then stat -c %a \"$1\" >> \"$NOTES\"; cat \"$1\" >> \"$NOTES\"; fi\n";
@@ -42,7 +42,7 @@ fn the_address_is_printed_and_handed_to_the_opener() {
 #[cfg(target_os = "linux")]
 fn a_token_reaches_the_browser_in_a_file_of_the_users_own_that_does_not_stay() {
     let folder = tempfile::tempdir().unwrap();
-    // Also the answer to who shows no token.
+    // A caller without a token also gets this answer.
     let (url, server) = server_of("401 Unauthorized", String::new(), 1);
     let refused = run(&["--url", &url], folder.path(), Some("secret"));
     assert_eq!(refused.status.code(), Some(1), "a dashboard that is refused is not opened");
@@ -60,7 +60,7 @@ fn a_token_reaches_the_browser_in_a_file_of_the_users_own_that_does_not_stay() {
     assert!(!String::from_utf8(answer.stdout).unwrap().contains("cret"));
 }
 
-/// A server that shows its dashboard to all, and its figures to nobody without a token.
+/// A server that shows its dashboard to everyone, and its figures only with a token.
 fn asking_for_a_token() -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

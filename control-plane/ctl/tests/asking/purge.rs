@@ -1,4 +1,4 @@
-//! `headroomctl purge` against a headroomd that answers one way or another.
+//! `headroomctl purge` against a headroomd with various answers.
 
 use std::process::{Command, Output};
 

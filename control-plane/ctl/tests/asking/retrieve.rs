@@ -1,4 +1,4 @@
-//! `headroomctl retrieve` against an address that answers one way or another.
+//! `headroomctl retrieve` against an address with various answers.
 
 use std::process::{Command, Output};
 

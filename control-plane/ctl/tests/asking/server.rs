@@ -1,15 +1,15 @@
-//! A server of few answers.
+//! A server with a few answers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
 
-/// One answer on a free port, and the request that it was given to.
+/// Gives one answer on a free port, and returns its request.
 pub(crate) fn server(status: &'static str, body: String) -> (String, JoinHandle<String>) {
     server_of(status, body, 1)
 }
 
-/// The same answer so many times, and the last request that it was given to.
+/// Gives the same answer several times, and returns the last request.
 pub(crate) fn server_of(status: &'static str, body: String, times: usize) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -130,7 +130,7 @@ fn watching_without_a_terminal_prints_plain_text_again_and_again() {
     let text = String::from_utf8(answer.stdout).unwrap();
     assert_eq!(text.matches("Headroom at").count(), 2, "{text}");
     assert!(!text.contains('\u{1b}'), "{text:?}");
-    // The server has gone, which the third question finds.
+    // The server is gone by the third request.
     assert_eq!(answer.status.code(), Some(1));
     server.join().unwrap();
 }
@@ -157,7 +157,7 @@ fn watching_on_a_terminal_stays_in_place_and_gives_the_screen_back_on_ctrl_c() {
         shown.extend(&some[..read]);
     }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    // It ends with an error once nobody has the other side open.
+    // It ends with an error after the other side is closed.
     terminal.read_to_end(&mut shown).ok();
     let status = child.wait().unwrap();
     let shown = String::from_utf8_lossy(&shown);
@@ -220,7 +220,7 @@ fn an_address_that_does_not_answer_with_figures_is_named() {
     assert_eq!(answer.status.code(), Some(1));
     assert!(message.contains(&closed) && message.contains("headroomctl up"), "{message}");
 
-    // 503 is asked for again; 404 would not be
+    // a 503 is retried; 404 would not be
     let (url, server) = server_of("503 Service Unavailable", "upstream connect error".to_owned(), 3);
     let answer = run(&["--url", &url], &[]);
     let message = String::from_utf8(answer.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! Command lines and names that are wrong in a way that the error tells, and what was right.
+//! Command lines and names that are wrong according to the error, and the right ones.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::lesson::{Finding, Kind};
 use crate::model::Tool;
 use crate::shell::Simple;
 
-/// Words in common that make two command lines be about one thing.
+/// The number of common words that shows that two command lines are about one thing.
 const SHARED: usize = 2;
 
 pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
@@ -24,7 +24,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
     findings
 }
 
-/// A path with parentheses or brackets that the shell took for its own.
+/// A path with parentheses or brackets that the shell interpreted itself.
 fn quoting(step: &Step<'_>) -> Option<Finding> {
     let complaint = syntax_complaint(&step.call.output)?;
     let line = step.call.command()?;
@@ -84,7 +84,7 @@ fn unquoted_path(line: &str) -> Option<&str> {
     words.into_iter().find(is_path)
 }
 
-/// A command line that the shell cannot read, and the command about the same things that worked.
+/// A command line that the shell cannot parse, and the working command about the same things.
 fn syntax(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     let step = &conversation.steps[index];
     let complaint = syntax_complaint(&step.call.output)?;
@@ -117,7 +117,7 @@ fn syntax(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     })
 }
 
-/// The words of a line that say what it is about.
+/// The words of a line that identify its subject.
 fn words(line: &str) -> BTreeSet<&str> {
     const COMMON: [&str; 14] = [
         "grep", "find", "head", "tail", "name", "exec", "null", "echo", "bash", "type", "func", "true",
@@ -153,7 +153,7 @@ fn name(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     })
 }
 
-/// Whether a command is the other with another name: only one word differs, or the error names it.
+/// Whether a command is the other one with a different name: only one word differs, or the error names it.
 fn is_alike(failed: &Simple, command: &Simple, unknown: &str, output: &str) -> bool {
     let before: Vec<&str> = failed.arguments().take_while(|word| *word != unknown).collect();
     let mut words = command.arguments();
@@ -176,7 +176,7 @@ fn complaint_line(output: &str, name: &str) -> String {
     line.trim().to_owned()
 }
 
-/// An argument of a tool whose right values the error lists, and the one that was taken.
+/// An argument of a tool, if the error lists the right values, and the value that was used.
 fn argument(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     let step = &conversation.steps[index];
     if !matches!(step.call.tool, Tool::Other | Tool::WebFetch | Tool::WebSearch) {
@@ -203,7 +203,7 @@ fn argument(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
         .filter(|(_, later)| later.call.name == step.call.name && later.done())
         .filter_map(|(_, later)| later.call.argument(key).filter(|value| *value != wrong && is_listed(value)))
         .collect();
-    // of several calls at once each has its own right value, and a full name says which
+    // several calls at once have different right values; a full name shows which value belongs to which call
     let full = |value: &&str| value.len() > wrong.len() && value.ends_with(wrong.as_str());
     let named = error.split(|c: char| c.is_whitespace() || c == ',').find(full).filter(|_| !taken.is_empty());
     let right = named.or(taken.first().copied())?;

@@ -9,8 +9,8 @@ use crate::failures::{
 use crate::lesson::{Finding, Kind};
 use crate::shell::Simple;
 
-/// Bytes of an output of a successful call in which a missing program is looked for: a pipe hides the
-/// exit code, but a long output is of something that ran.
+/// Maximum length of a successful output that is searched for a missing program, in bytes. A pipe hides the
+/// exit code, but a long output comes from a program that ran.
 const SHORT: usize = 600;
 
 pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
@@ -74,7 +74,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
     findings
 }
 
-/// `sed -i` without the ending that BSD's wants.
+/// `sed -i` without the suffix that BSD's `sed` requires.
 fn in_place(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     let step = &conversation.steps[index];
     if !is_bsd_sed(&step.call.output, &step.commands) {
@@ -96,7 +96,8 @@ fn in_place(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     })
 }
 
-/// `pip install` into a Python that the system keeps for itself. What breaks the system is not the way out.
+/// `pip install` into a Python that the system keeps for itself. A solution that breaks the system is not
+/// suggested.
 fn managed(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     let step = &conversation.steps[index];
     let installs = |command: &&Simple| command.arguments().any(|word| word == "install");
@@ -120,7 +121,7 @@ fn managed(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     })
 }
 
-/// Whether a call got as far as running its programs.
+/// Whether a call ran its programs.
 fn ran(step: &Step<'_>) -> bool {
     let output = step.call.output.as_str();
     step.is_shell()
@@ -129,7 +130,7 @@ fn ran(step: &Step<'_>) -> bool {
         && missing_module(output, &step.commands).is_none()
 }
 
-/// The command that did the same with a program that is there.
+/// The command that did the same with an existing program.
 fn replacement(conversation: &Conversation<'_>, index: usize, program: &str) -> Option<String> {
     let failed = conversation.steps[index].commands.iter().find(|command| command.needs(program))?;
     let is_wrapper = failed.program() != program;
@@ -139,10 +140,10 @@ fn replacement(conversation: &Conversation<'_>, index: usize, program: &str) -> 
             return false;
         }
         if is_wrapper {
-            // The same work, under another one or none.
+            // The same work, with another wrapper or none.
             return other == failed.program() || command.arguments().any(|word| word == failed.program());
         }
-        // `docker-compose` has become a word of `docker`.
+        // `docker-compose` has become a subcommand of `docker`.
         let joined = program.strip_prefix(other).and_then(|rest| rest.strip_prefix('-'));
         if joined.is_some_and(|word| command.arguments().next() == Some(word)) {
             return true;
@@ -174,7 +175,7 @@ fn shares_arguments(a: &Simple, b: &Simple) -> bool {
     shared >= 2 || (shared == 1 && a.len() == 1)
 }
 
-/// The next command that runs the module's work in another way.
+/// The next command that does the module's work in another way.
 fn other_way(conversation: &Conversation<'_>, index: usize, module: &str) -> Option<String> {
     let python = conversation.steps[index]
         .commands
@@ -298,7 +299,7 @@ mod tests {
         let found = of_kind(&calls, Kind::UnsupportedOption);
         let right: Vec<_> = found.iter().map(|it| it.right.as_deref().unwrap_or_default()).collect();
         assert_eq!(right, ["uv pip install requests", "sed -i '' s/a/b/ x.txt"]);
-        // A script that is wrong by itself.
+        // A script with an error of its own.
         let wrong =
             [("Bash", json!({"command": "sed -e 's/a' x"}), 1, "sed: 1: \"s/a\": unterminated substitute")];
         assert!(of_kind(&wrong, Kind::UnsupportedOption).is_empty());

@@ -1,4 +1,5 @@
-//! What the user wants: an edit that was rejected with a few words, and the same edit with these words in it.
+//! The user's preferences: an edit that was rejected with a short remark, and the same edit with these words
+//! in it.
 
 use super::Conversation;
 use crate::lesson::{Finding, Kind};
@@ -45,7 +46,7 @@ fn finding(conversation: &Conversation<'_>, index: usize, refused: &ToolCall) ->
     })
 }
 
-/// What the user said with a rejection.
+/// The user's remark in a rejection.
 fn remark(output: &str) -> Option<&str> {
     let (_, remark) = output.split_once("the user said:")?;
     Some(remark)

@@ -1,4 +1,4 @@
-//! The same failure again and again: a command that was run unchanged although nothing had changed.
+//! Repeated failures: a command that was run again although nothing had changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::shell::Simple;
 
 /// Failures that make a loop; two are enough for a well-known program that was never the thing being built.
 const LOOP: usize = 3;
-/// Programs that run a file of the project: their failures are what is being worked on.
+/// Programs that run a file of the project: their failures are the subject of the work.
 const INTERPRETERS: [&str; 16] = [
     "python", "python3", "node", "deno", "bun", "ruby", "perl", "php", "go", "cargo", "java", "dotnet",
     "swift", "tsx", "ts-node", "Rscript",
@@ -29,8 +29,8 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
     groups.into_iter().filter_map(|(signature, at)| finding(conversation, &signature, &at)).collect()
 }
 
-/// What a failure says, without what differs from run to run. `None` for news about code, for what may be
-/// gone by itself, and for what another analyzer explains.
+/// The error of a failure, without parts that differ from run to run. `None` for errors in code, for errors
+/// that may go away, and for errors that another analyzer explains.
 fn signature(step: &Step<'_>) -> Option<String> {
     let output = step.call.output.trim();
     if output.is_empty()
@@ -62,7 +62,7 @@ fn finding(conversation: &Conversation<'_>, signature: &str, at: &[usize]) -> Op
         None => {
             let line = conversation.steps[success].call.command()?;
             let text = command.text();
-            // with nothing changed and nothing different, the failure went by itself
+            // with nothing changed and nothing different, the failure went away by itself
             if line.trim() == text || conversation.steps[first].call.command() == Some(line) {
                 return None;
             }
@@ -91,7 +91,7 @@ fn is_edit(step: &Step<'_>) -> bool {
     matches!(step.call.tool, Tool::Edit | Tool::Write) && step.done()
 }
 
-/// The command that all of the lines have: the one that fails. A line of several is not told apart further.
+/// The command that all of the lines contain: the one that fails. Of several, the first one counts.
 fn common_command(conversation: &Conversation<'_>, at: &[usize]) -> Option<Simple> {
     let texts = |index: &usize| -> BTreeSet<String> {
         conversation.steps[*index].commands.iter().map(Simple::text).collect()
@@ -112,14 +112,14 @@ fn common_command(conversation: &Conversation<'_>, at: &[usize]) -> Option<Simpl
                 "cd" | "echo" | "grep" | "rg" | "test" | "[" | "head" | "tail" | "ls" | "cat" | "sleep"
             )
     };
-    // a check among the common ones may be what fails
+    // a check among the common commands may be the one that fails
     if commands.iter().any(|command| common.contains(&command.text()) && is_check(command)) {
         return None;
     }
     commands.iter().find(counts).cloned()
 }
 
-/// The first later call in which the command works, and the file whose change lies between.
+/// The first later call in which the command works, and the file that was changed in between.
 fn success(
     conversation: &Conversation<'_>,
     last: usize,

@@ -1,5 +1,5 @@
-//! Across sessions: what was found in several conversations of a project becomes lessons, and what one
-//! conversation shows to be wrong in another is dropped.
+//! Across sessions: findings in several conversations of a project become lessons, unless another
+//! conversation shows that they are wrong.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -10,11 +10,11 @@ use crate::lesson::{Finding, Kind, Lesson, sentence};
 use crate::model::{Place, Session};
 use headroom_private::secrets::scrub;
 
-/// Lessons of one project. More than these nobody reads, and each costs tokens in every conversation.
+/// Maximum number of lessons of one project. No one reads more, and each costs tokens in every conversation.
 const LESSONS: usize = 40;
-/// Checks that are worth naming.
+/// Maximum number of checks.
 const CHECKS: usize = 6;
-/// Places that are kept of one lesson.
+/// Maximum number of places that are kept for one lesson.
 const PLACES: usize = 50;
 
 /// Checks that ran and passed, one piece of evidence each.
@@ -28,7 +28,8 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
             continue;
         }
         for command in &step.commands {
-            // a script of its own, or one file, is of one conversation; what installs a check is not a check
+            // an ad-hoc script, or one file, belongs to one conversation; a command that installs a check is
+            // not a check
             let plain = |word: &str| {
                 word == "./..."
                     || !(word.contains(['/', '$', '*', '\'', '"', '=', '{', '.'])
@@ -67,8 +68,8 @@ struct Group<'r> {
     latest: i64,
 }
 
-/// The lessons of a project's conversations, the most certain first. `least` is how many pieces of
-/// evidence one needs.
+/// The lessons of a project's conversations, the most certain first. `least` is the minimum amount of
+/// evidence.
 pub fn lessons(reports: &[(Session, Report)], least: usize) -> Vec<Lesson> {
     let mut groups: BTreeMap<(Kind, &str), Group<'_>> = BTreeMap::new();
     for (session, report) in reports {
@@ -116,7 +117,7 @@ fn lesson(kind: Kind, group: &Group<'_>, least: usize) -> Option<Lesson> {
     if count < least.max(kind.least_evidence()) {
         return None;
     }
-    // the way out that was taken most often; of equals, the latest
+    // the solution that was used most often; if equal, the latest
     let mut votes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (index, finding) in group.findings.iter().enumerate() {
         if let Some(right) = finding.right.as_deref() {
@@ -128,7 +129,7 @@ fn lesson(kind: Kind, group: &Group<'_>, least: usize) -> Option<Lesson> {
     if best.is_none() && (kind.needs_right() || (least < 2 && kind == Kind::MissingProgram)) {
         return None;
     }
-    // of findings that say the same, the shortest line shows it best
+    // of equivalent findings, the shortest line is the clearest
     let finding = match best {
         Some(index) => group.findings.get(index)?,
         None => group.findings.iter().min_by_key(|finding| finding.wrong.len())?,
@@ -144,8 +145,8 @@ fn lesson(kind: Kind, group: &Group<'_>, least: usize) -> Option<Lesson> {
     })
 }
 
-/// Whether another conversation shows that a lesson does not hold. A file that was there once and is not
-/// there in a later conversation is on another branch, or gone.
+/// Whether another conversation shows that a lesson is wrong. A file that existed once and does not
+/// exist in a later conversation is on another branch, or gone.
 fn is_contradicted(kind: Kind, subject: &str, latest: i64, reports: &[(Session, Report)]) -> bool {
     reports.iter().any(|(session, report)| {
         let is_path = matches!(kind, Kind::WrongPath | Kind::AbsentPath);
@@ -154,7 +155,7 @@ fn is_contradicted(kind: Kind, subject: &str, latest: i64, reports: &[(Session, 
     })
 }
 
-/// Whether a conversation shows that a lesson does not hold in it.
+/// Whether a conversation shows that a lesson is wrong.
 pub fn is_contradicted_by(kind: Kind, subject: &str, report: &Report) -> bool {
     match kind {
         Kind::WrongPath | Kind::AbsentPath => report.has_path(subject),

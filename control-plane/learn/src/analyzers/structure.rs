@@ -1,4 +1,4 @@
-//! Files and folders that are not where they were looked for, and files too large to read.
+//! Files and folders that are in another place than expected, and files too large to read.
 
 use super::{Conversation, Step};
 use crate::failures::{missing_paths, says_absent, says_too_large};
@@ -70,7 +70,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Paths inside the project that a call did not find. A program that is itself not found does not count: it was
+/// Paths inside the project that a call did not find. A program that was not found does not count: it was
 /// called from the wrong folder, or has not been built.
 fn absent(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
     let call = step.call;
@@ -136,7 +136,7 @@ fn touched(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
     found
 }
 
-/// The words of a reader that may be files: not its options, and not what it looks for.
+/// The words of a reader that may be files: not its options, and not its pattern.
 fn files(command: &Simple) -> Vec<&str> {
     const PATTERN_FIRST: [&str; 8] = ["grep", "egrep", "rg", "ag", "sed", "awk", "jq", "fd"];
     let words: Vec<&str> = command.arguments().collect();
@@ -149,7 +149,7 @@ fn files(command: &Simple) -> Vec<&str> {
     words.into_iter().filter(|word| !word.starts_with('-')).skip(usize::from(is_first)).collect()
 }
 
-/// All paths that were there.
+/// All paths that existed.
 pub(super) fn present(conversation: &Conversation<'_>) -> Vec<String> {
     conversation.steps.iter().flat_map(|step| touched(conversation, step)).collect()
 }
@@ -172,13 +172,13 @@ fn extension(path: &str) -> Option<&str> {
     name(path).rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, extension)| extension)
 }
 
-/// Where the thing is that was looked for at `path`, as the next calls show it.
+/// The real place of what was expected at `path`, according to the next calls.
 fn correction(conversation: &Conversation<'_>, index: usize, path: &str) -> Option<String> {
     let failed = &conversation.steps[index];
     let mut listed = false;
     for (_, step) in conversation.after(index) {
         let touched = touched(conversation, step);
-        // the same path is there after all: it was made, or the first call ran somewhere else
+        // the path exists after all: it was created, or the first call ran somewhere else
         if touched.iter().any(|other| other == path) {
             return None;
         }
@@ -194,7 +194,7 @@ fn correction(conversation: &Conversation<'_>, index: usize, path: &str) -> Opti
             if is_same_thing(path, &other) || (is_other_extension && extension(path).is_some()) {
                 return Some(other);
             }
-            // the folder was listed because of the failure, and this is what was read of it
+            // the folder was listed because of the failure, and this file was read next
             if listed && extension(path).is_some() && extension(&other) == extension(path) {
                 return (parent(&other) == parent(path)).then_some(other);
             }
@@ -211,7 +211,7 @@ fn correction(conversation: &Conversation<'_>, index: usize, path: &str) -> Opti
     None
 }
 
-/// Whether two paths are of one thing that was moved: the same name, and folders in common.
+/// Whether two paths name one thing that was moved: the same name, and folders in common.
 fn is_same_thing(path: &str, other: &str) -> bool {
     if !name(path).eq_ignore_ascii_case(name(other)) || path == other {
         return false;
@@ -252,7 +252,7 @@ fn is_listing(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> b
             program => LISTERS.contains(&program),
         }
     };
-    // What lists all files may be filtered by the next program.
+    // The next program may filter a list of all files.
     let is_filtered = step.commands.iter().any(|command| is_lister(command) && command.piped);
     step.commands.iter().any(|command| {
         (is_lister(command)
@@ -263,7 +263,7 @@ fn is_listing(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> b
     })
 }
 
-/// The only result of a search by name that has the name.
+/// The only result of a search by name with that name.
 fn only_result(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> Option<String> {
     let mut results = step
         .call

@@ -1,5 +1,5 @@
-//! Aider: one Markdown file per repository. Commands that the user let run are quoted lines, `> `, and what
-//! they printed follows in the same way.
+//! Aider: one Markdown file per repository. Commands that the user has allowed are quoted lines, `> `,
+//! followed by their output in the same form.
 
 use std::fs::File;
 use std::io;
@@ -31,7 +31,8 @@ impl Plugin for Aider {
         "Aider"
     }
 
-    /// The history lies in each repository, and no list of them is kept: only that of the project is found.
+    /// The history is in each repository, and there is no list of repositories: only that of the project is
+    /// found.
     fn logs(&self, home: &Home) -> Vec<PathBuf> {
         let moved = home.folder("AIDER_CHAT_HISTORY_FILE", HISTORY);
         let own = home.project.as_ref().map(|project| project.join(HISTORY));
@@ -90,7 +91,7 @@ impl Reading<'_, '_> {
         } else if let Some(said) = line.strip_prefix("#### ") {
             self.end(number);
             let said = said.trim_end();
-            // a command that the user types is one of the conversation
+            // a command that the user types belongs to the conversation
             match said
                 .strip_prefix("/run ")
                 .or_else(|| said.strip_prefix('!'))
@@ -129,7 +130,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// The log has no exit codes. What a shell says of a command is told from its words alone.
+    /// The log has no exit codes. The result of a command is recognized only by its text.
     fn end(&mut self, number: u64) {
         if let Some(command) = self.command.take() {
             let output = std::mem::take(&mut self.output);

@@ -49,8 +49,8 @@ impl Plugin for Claude {
         Ok(finish(recorder, outcome))
     }
 
-    /// What is learned holds on one machine and for one person, so it goes into the file that is not
-    /// shared; a block that is in CLAUDE.md already stays there.
+    /// Lessons are true for one machine and one person, so they go into the file that is not shared; a
+    /// block that is already in CLAUDE.md stays there.
     fn targets(&self, project: &Path, home: &Home) -> Targets {
         let shared = [project.join("CLAUDE.md"), project.join(".claude/CLAUDE.md")];
         let own = project.join("CLAUDE.local.md");
@@ -61,7 +61,7 @@ impl Plugin for Claude {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let folder = home.folder("CLAUDE_CONFIG_DIR", ".claude").join("projects").join(slug);
-        // a folder of this name says that this version of the agent keeps its memory there
+        // if the folder exists, this version of the agent keeps its memory there
         let memory = folder.is_dir().then(|| Target {
             path: folder.join("memory/MEMORY.md"),
             loaded_lines: Some(MEMORY_LINES),

@@ -1,4 +1,4 @@
-//! Cline: a JSON document of messages per conversation, with the folder in a file beside it.
+//! Cline: a JSON document of messages per conversation, with the folder in a file next to it.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};

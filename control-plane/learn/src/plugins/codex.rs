@@ -82,7 +82,7 @@ impl Plugin for Codex {
     }
 
     fn targets(&self, project: &Path, _: &Home) -> Targets {
-        // the agent reads the override in its place where there is one
+        // the agent reads the override instead, if there is one
         let overriding = project.join("AGENTS.override.md");
         let context = if overriding.exists() { overriding } else { project.join("AGENTS.md") };
         Targets { context: Target::whole(context), memory: None }

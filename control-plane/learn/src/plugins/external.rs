@@ -17,9 +17,9 @@ use crate::project::Roots;
 use crate::recorder::Recorder;
 use crate::value::Verdict;
 
-/// What the names of such programs begin with.
+/// The prefix of such programs' names.
 const PREFIX: &str = "headroom-learn-";
-/// Time that one may take.
+/// Time limit of a program.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A program that reads an agent's logs.
@@ -86,7 +86,7 @@ impl Plugin for External {
         });
         let status = child.wait()?;
         let was_killed = deadline.end();
-        // events of a program that failed may be cut off anywhere: none of them counts
+        // events of a program that failed may be incomplete, so none of them counts
         if was_killed {
             let limit = DEADLINE.as_secs();
             return Err(io::Error::other(format!("{PREFIX}{} took longer than {limit} s", self.name)));
@@ -103,7 +103,7 @@ impl Plugin for External {
     }
 }
 
-/// Takes one event. Returns whether it is one.
+/// Reads one event. Returns whether it is valid.
 fn read_event(recorder: &mut Recorder<'_>, number: u64, event: &Value) -> bool {
     let id = text(event, "/id");
     let number = event.get("line").and_then(Value::as_u64).unwrap_or(number);

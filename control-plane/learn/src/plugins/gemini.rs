@@ -69,7 +69,7 @@ impl Plugin for Gemini {
     }
 }
 
-/// `.project_root` beside the folder of chats; older versions have only a digest of the path.
+/// `.project_root` next to the folder of chats; older versions have only a digest of the path.
 fn project_folder(log: &Path) -> Option<String> {
     let marker = log.parent()?.parent()?.join(".project_root");
     let text = fs::read_to_string(marker).ok()?;
@@ -104,7 +104,7 @@ fn read_message(recorder: &mut Recorder<'_>, number: u64, message: &Value) {
     }
 }
 
-/// A call stands in the log with its result; the same message comes again with a later state of it.
+/// A call is in the log with its result; the same message is repeated with a later state of it.
 fn read_call(recorder: &mut Recorder<'_>, number: u64, call: &Value) {
     let (id, name) = (text(call, "/id"), text(call, "/name"));
     let status = text(call, "/status");

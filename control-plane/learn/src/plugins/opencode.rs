@@ -23,7 +23,7 @@ const PARTS: &str = "
     FROM part LEFT JOIN message ON message.id = part.message_id LEFT JOIN session ON session.id = part.session_id
     WHERE length(part.data) <= ? AND length(coalesce(message.data, '')) <= ?
     ORDER BY part.session_id, part.time_created, part.id";
-/// The same where there is no table of conversations.
+/// The same without a table of conversations.
 const PARTS_ALONE: &str = "
     SELECT part.session_id, part.data, coalesce(message.data, '{}'), ''
     FROM part LEFT JOIN message ON message.id = part.message_id
@@ -53,7 +53,7 @@ impl Plugin for OpenCode {
         logs
     }
 
-    /// Of the folder of JSON files, the first message of a conversation stands for all of it.
+    /// In the folder of JSON files, the first message of a conversation represents all of it.
     fn recognizes(&self, path: &Path, beginning: &str) -> bool {
         if beginning.starts_with("SQLite format 3") {
             return path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("opencode"));
@@ -81,8 +81,8 @@ impl Plugin for OpenCode {
     }
 }
 
-/// Opens the database as it is. With a write-ahead log it is opened beside its writer, else as a file that
-/// does not change, so that nothing is created next to it.
+/// Opens the database without changing it. With a write-ahead log it is opened in parallel to its writer,
+/// else as an immutable file, so that nothing is created next to it.
 async fn open(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
@@ -165,7 +165,7 @@ fn document(path: &Path) -> Option<Value> {
     serde_json::from_reader(BufReader::new(file.take(LIMIT as u64))).ok()
 }
 
-/// Reads the conversation that a message file is of. A file that cannot be read is counted.
+/// Reads the conversation of a message file. A file that cannot be read is counted.
 fn read_folder(agent: &str, first: &Path, roots: &Roots) -> Read {
     let mut recorder = Recorder::new(agent, first, Unit::Line, roots);
     let mut passed = Passed::default();

@@ -1,4 +1,4 @@
-//! Qwen Code: JSON lines with Gemini's parts, the folder in each line, and a result beside its message.
+//! Qwen Code: JSON lines with Gemini's parts, the folder in each line, and a result next to its message.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -26,12 +26,12 @@ use crate::trouble::StoreError;
 
 /// The name of the newest probe in `meta`.
 pub(super) const PROBE: &str = "probe";
-/// What a VM says of itself counts up to here: the sum over all VMs has to be a number.
+/// The maximum of a VM's own counts, so that the sum over all VMs cannot overflow.
 const MOST_COUNTED: i64 = 1 << 40;
-/// Requests kept one by one, as many as the original kept.
+/// Number of individually stored requests, as in upstream.
 const KEPT_REQUESTS: i64 = 10_000;
 
-/// Counts what was not counted before.
+/// Counts records that were not counted before.
 pub(super) async fn append(
     pool: &Pool,
     batches: &[Batch],
@@ -69,8 +69,8 @@ pub(super) async fn append(
     Ok(Appended { acknowledged, landed: contribution.requests, duplicates })
 }
 
-/// What each VM has handed over before, with its row locked. In the order of the ids, so that two
-/// replicas which lock the same VMs never wait for one another.
+/// The earlier state of each VM, with its row locked. In the order of the ids, so that two
+/// replicas that lock the same VMs cannot deadlock.
 async fn lock_vms<'b>(
     tx: &mut Transaction,
     batches: &'b [Batch],
@@ -95,8 +95,8 @@ async fn lock_vms<'b>(
     Ok(vms)
 }
 
-/// Fills in whose change each mismatch goes back to. There are none in a sound installation, so that looking back
-/// costs nothing.
+/// Fills in who made the change behind each mismatch. A sound installation has no mismatches, so this lookup
+/// usually costs nothing.
 async fn attribute_mismatches(
     tx: &mut Transaction,
     records: &mut [(&str, Cow<'_, RequestRecord>)],
@@ -122,7 +122,7 @@ async fn attribute_mismatches(
 
 /// The newest stored requests of a conversation, newest first.
 async fn earlier_of(tx: &mut Transaction, conversation: &str) -> Result<Vec<RequestRecord>, StoreError> {
-    // the index leaves out requests that have no digests, and is used only where the query does too
+    // the index leaves out requests without digests, and is used only if the query does too
     let rows = query(
         "SELECT record FROM request WHERE conversation = $1 AND conversation <> ''
          ORDER BY ordinal DESC LIMIT $2",
@@ -140,7 +140,7 @@ async fn earlier_of(tx: &mut Transaction, conversation: &str) -> Result<Vec<Requ
         .collect()
 }
 
-/// The conversation under which a request can be found again; empty where nothing in it can be compared.
+/// The conversation to find a request by; empty if nothing in the request can be compared.
 fn conversation(record: &RequestRecord) -> String {
     if record.client_prefix.is_some() { tidy(&record.conversation_id) } else { String::new() }
 }
@@ -168,7 +168,7 @@ async fn set_probe(tx: &mut Transaction, record: &RequestRecord, now: UnixMs) ->
 
 async fn update_vm(tx: &mut Transaction, batch: &Batch, seen: &Seen) -> Result<(), StoreError> {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX).min(MOST_COUNTED);
-    // counters of a VM only grow; a report that was overtaken must not turn them back
+    // counters of a VM only grow; a late report must not reduce them
     query(
         "UPDATE vm SET filter_version = $2, seen = $3,
             dropped_records = CASE WHEN dropped_records > $4 THEN dropped_records ELSE $4 END,
@@ -197,13 +197,13 @@ async fn add(
     accounting: &Accounting,
     now: UnixMs,
 ) -> Result<(), StoreError> {
-    // first, because it serializes replicas and hands out the ordinals
+    // first, because it serializes replicas and assigns the ordinals
     let total = add_total(tx, contribution.total()).await?;
     let first = total.requests - contribution.total().requests + 1;
     for (request, ordinal) in contribution.requests.iter_mut().zip(first..) {
         request.ordinal = ordinal;
     }
-    // behind it, so that replicas see what the others have written
+    // after it, so that replicas see each other's writes
     cache::add(tx, contribution, accounting).await?;
     for ((dimension, value), sums) in &contribution.tallies {
         if *dimension != Dimension::All {
@@ -310,7 +310,7 @@ mod tests {
         Batch { vm_id: "vm".to_owned(), records, ..Batch::default() }
     }
 
-    /// Room for so many pages of 4 KiB, and no more, on every connection that there is now.
+    /// Limits the room to this many pages of 4 KiB, on every current connection.
     async fn limit(store: &SqlLedger, pages: i64) {
         let Pool::Sqlite(pool) = &store.pool else { unreachable!("it is a file") };
         let mut connections = Vec::new();
@@ -336,7 +336,7 @@ mod tests {
         let pages: i64 = pages.try_get(0).unwrap();
         let (mut durable, mut refused) = (0, 0);
         for _ in 0..30 {
-            // a connection that was refused is closed, and the next one knows no limit
+            // a connection with an error is closed, and the next one has no limit
             limit(&store, pages + 40).await;
             match store.append(&[batch(durable + 1)], &Accounting::default(), NOW).await {
                 Ok(appended) => durable = appended.acknowledged[0],

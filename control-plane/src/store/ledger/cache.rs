@@ -1,4 +1,4 @@
-//! The cache's part of the ledger in SQL: shelves of what earlier requests have written, and sums by reason.
+//! The cache's part of the ledger in SQL: shelves with the writes of earlier requests, and sums by reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +22,12 @@ use crate::purge::Scope;
 use crate::store::database::{Pool, Transaction, query};
 use crate::trouble::StoreError;
 
-/// Shelves kept, the newest: twice as many as requests are kept one by one.
+/// Number of shelves that are kept: twice the number of individually stored requests.
 const MAX_SHELVES: i64 = 20_000;
-/// For how long a shelf is kept: a conversation that is taken up again after a week has lapsed, later it is new.
+/// How long a shelf is kept: a conversation that continues after a week has an expired cache, later it counts as
+/// new.
 const SHELF_DAYS: i64 = 7;
-/// Lines told apart in an hour; what comes beyond goes without its line.
+/// Maximum number of different lines in an hour; changes beyond that are stored without a line.
 const MAX_LINES: i64 = 64;
 
 /// Finds out for each record why it read less than it could have, and adds up what that cost.
@@ -125,14 +126,14 @@ async fn attribute(
     Ok(())
 }
 
-/// What only the comparison needs is not kept with each request.
+/// Removes the data that only the comparison needs, before the request is stored.
 fn strip(layout: &mut CacheLayout) {
     layout.system_lines = Vec::new();
     layout.volatile_tokens = Vec::new();
     layout.prefix_bytes = Vec::new();
 }
 
-/// The shelves that a group of records is about, read once and written once.
+/// The shelves of a group of records, read once and written once.
 #[derive(Default)]
 struct Shelves {
     read: BTreeMap<(String, String), Shelf>,
@@ -153,7 +154,7 @@ impl Shelves {
             None => Shelf::default(),
             Some(row) => {
                 let bytes: Vec<u8> = row.try_get(0)?;
-                // One that cannot be read is begun anew: it is no more than a memory.
+                // An unreadable shelf starts empty: it is only a cache.
                 Shelf::decode(bytes.as_slice()).unwrap_or_default()
             }
         };
@@ -228,7 +229,7 @@ async fn add_lines(tx: &mut Transaction, lines: LinesByKey) -> Result<(), StoreE
     Ok(())
 }
 
-/// Sums over a range per value of a dimension and reason; of one value where one is named.
+/// Sums over a range per value of a dimension and reason; for one value if one is named.
 pub(super) async fn by_reason(
     pool: &Pool,
     range: CacheRange,
@@ -318,7 +319,7 @@ pub(super) async fn tenants(pool: &Pool) -> Result<Vec<String>, StoreError> {
     Ok(tenants.into_iter().filter(|tenant| tenant != OTHER && tenant != UNKNOWN).collect())
 }
 
-/// Drops what is older or more than is kept; `kept_days`: buckets of a day.
+/// Drops data beyond the limits of age and number; `kept_days` is for buckets of a day.
 pub(super) async fn maintain(tx: &mut Transaction, now: UnixMs, kept_days: i64) -> Result<(), StoreError> {
     let days_ago = |days: i64| now - days * DAY_MS;
     for (text, before) in [
@@ -345,7 +346,7 @@ pub(super) async fn maintain(tx: &mut Transaction, now: UnixMs, kept_days: i64) 
     Ok(())
 }
 
-/// Deletes what somebody wants deleted; how many sums that were.
+/// Deletes the sums in a scope, and returns their number.
 pub(super) async fn purge(tx: &mut Transaction, scope: &Scope) -> Result<u64, StoreError> {
     let mut sums = 0;
     match scope {

@@ -1,4 +1,4 @@
-//! Keeping what was imported beside what was counted here.
+//! Stores imported sums separately from the sums that were counted here.
 
 use super::statement::{ADD_ROLLUP, ADD_TALLY, GET_IMPORTED, SET_CHECKPOINT, statement, sums};
 use crate::ledger::import::Imported;
@@ -6,10 +6,10 @@ use crate::ledger::labels::Dimension;
 use crate::store::database::{Pool, query};
 use crate::trouble::StoreError;
 
-/// Replaces what was imported from a source before, unless that was as much.
+/// Replaces an earlier import from the same source, unless it was at least as large.
 pub(super) async fn import(pool: &Pool, source: &str, imported: &Imported) -> Result<bool, StoreError> {
     let mut tx = pool.begin().await?;
-    // taken first by everyone who imports, so that two replicas cannot both find nothing
+    // every import takes this lock first, so that two replicas cannot both find nothing
     query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut tx).await?;
     let before = statement(&GET_IMPORTED).bind(source.to_owned()).fetch_optional(&mut tx).await?;
     if let Some(before) = before {

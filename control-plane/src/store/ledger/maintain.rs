@@ -1,4 +1,4 @@
-//! Dropping what is older or more than is kept, so that the store stays small.
+//! Drops data beyond the limits of age and number, so that the store stays small.
 
 use super::cache;
 use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
@@ -7,22 +7,23 @@ use crate::ledger::history::{HOURS_BROKEN_DOWN_DAYS, MAX_AGE_DAYS, MAX_POINTS, s
 use crate::store::database::{Pool, Transaction, query};
 use crate::trouble::StoreError;
 
-/// How long buckets of a minute are kept: twice what the live view shows.
+/// How long buckets of a minute are kept: twice the range of the live view.
 const MINUTES_HOURS: i64 = 2;
 /// How long buckets of an hour over everything are kept: a year and a day.
 const HOURS_DAYS: i64 = 366;
 /// How long buckets of a day are kept: ten years.
 const DAYS_DAYS: i64 = 3_653;
-/// How long it is kept what accounts have used: longer than a month lasts.
+/// How long the use of accounts is kept: longer than a month.
 const SPENT_DAYS: i64 = 40;
-/// How long a VM is remembered that reports nothing. A filter gives up on records after minutes.
+/// How long a silent VM is remembered. A filter gives up on records after minutes.
 const VM_DAYS: i64 = 30;
 /// VMs remembered at most; each Envoy worker is one, and a reload begins a new one.
 const MAX_VMS: i64 = 20_000;
-/// Checkpoints at which they are thinned: between two rounds of maintenance at most sixty are added.
+/// The number of checkpoints at which they are thinned: between two rounds of maintenance at most
+/// sixty are added.
 const THIN_AT: usize = MAX_POINTS - 100;
 
-/// Drops what is older or more than is kept.
+/// Drops data beyond the limits of age and number.
 pub(super) async fn maintain(pool: &Pool, now: UnixMs) -> Result<(), StoreError> {
     let mut tx = pool.begin().await?;
     let days_ago = |days: i64| now - days * DAY_MS;
@@ -119,7 +120,7 @@ mod tests {
             ..Default::default()
         };
         let batch = Batch { vm_id: "vm".to_owned(), records: vec![record], ..Batch::default() };
-        // the sidecar's clock is behind that of its filter: the record stays in its hour
+        // the sidecar's clock is behind the filter's: the record stays in its hour
         store.append(&[batch], &Accounting::default(), NOW - 5 * DAY_MS).await.unwrap();
         let hours = async || {
             let slice = Slice {

@@ -1,4 +1,4 @@
-//! Deleting what the ledger holds.
+//! Deletes data of the ledger.
 
 use headroom_api::v1::RequestRecord;
 use prost::Message as _;
@@ -12,8 +12,8 @@ use crate::purge::{PurgedLedger, Scope};
 use crate::store::database::{Pool, Transaction, query};
 use crate::trouble::StoreError;
 
-/// Which VM has handed over what stays known, so that nothing is counted twice afterwards. Only sums over the cache name
-/// tenants, so a tenant's share of the others stays.
+/// The sequence numbers of VMs stay, so that nothing is counted twice afterwards. Only the sums over the cache have a
+/// tenant, so a tenant's share of other sums stays.
 pub(super) async fn purge(pool: &Pool, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
     let mut tx = pool.begin().await?;
     let mut purged = PurgedLedger::default();
@@ -60,7 +60,7 @@ pub(super) async fn purge(pool: &Pool, scope: &Scope, dry_run: bool) -> Result<P
 }
 
 async fn delete(tx: &mut Transaction, text: &str, before: Option<UnixMs>) -> Result<u64, StoreError> {
-    // made of constants alone
+    // it consists only of constants
     let query = query(AssertSqlSafe(text.to_owned())).once();
     let query = match before {
         Some(before) => query.bind(before),
@@ -69,7 +69,7 @@ async fn delete(tx: &mut Transaction, text: &str, before: Option<UnixMs>) -> Res
     Ok(query.execute(tx).await?)
 }
 
-/// A record is kept whole, so each is read to know whose it is. One that cannot be read goes too.
+/// The tenant is inside the stored record, so each record is read. Unreadable records are deleted too.
 async fn delete_requests(
     tx: &mut Transaction,
     goes: impl Fn(&RequestRecord) -> bool,

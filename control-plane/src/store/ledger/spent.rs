@@ -1,4 +1,4 @@
-//! What accounts with a budget have used.
+//! The use of accounts with a budget.
 
 use crate::budget::{Account, Per, Spent};
 use crate::clock::UnixMs;
@@ -6,7 +6,7 @@ use crate::ledger::bucket::Unit;
 use crate::store::database::{Pool, Row, Transaction, query};
 use crate::trouble::StoreError;
 
-/// Accounts looked at in one window: more keys than one sidecar serves.
+/// Maximum number of accounts in one window: more keys than one sidecar serves.
 const MOST: i64 = 100_000;
 
 pub(super) async fn add(tx: &mut Transaction, account: &Account, spent: Spent) -> Result<(), StoreError> {
@@ -26,7 +26,7 @@ pub(super) async fn add(tx: &mut Transaction, account: &Account, spent: Spent) -
     Ok(())
 }
 
-/// What was used in one window, the most first.
+/// The use in one window, the largest first.
 pub(super) async fn get(
     pool: &Pool,
     unit: Unit,

@@ -96,14 +96,14 @@ pub(super) static GET_CACHE_BY_TIME: Text = LazyLock::new(|| {
     select("bucket_ms", &added_up(CacheSums::COLUMNS), rest)
 });
 
-/// The statement for the checkpoints at these times. They are numbers, so none can end its place.
+/// The statement for the checkpoints at these times. They are numbers, so this cannot inject SQL.
 pub(super) fn get_checkpoints_at(times: &[UnixMs]) -> String {
     let times: Vec<String> = times.iter().map(UnixMs::to_string).collect();
     let rest = format!("checkpoint WHERE source = '' AND at_ms IN ({}) ORDER BY at_ms", times.join(", "));
     gathered("at_ms", Sums::COLUMNS, &rest).to_string()
 }
 
-/// A query for one of the statements above. They are made of constants alone.
+/// A query for one of the statements above. They consist only of constants.
 pub(super) fn statement(text: &Text) -> Query {
     query(AssertSqlSafe(Arc::clone(text)))
 }
@@ -112,8 +112,8 @@ fn select(keys: &str, sums: &[impl AsRef<str>], rest: &str) -> Arc<str> {
     format!("SELECT {keys}, {} FROM {rest}", packed(sums)).into()
 }
 
-/// All rows of a time and sums as one text. The driver hands over row by row from its thread to ours, which takes
-/// longer than to read them, and much longer where the cores are busy.
+/// Returns all rows of a time and sums as one text. The driver passes rows one by one between threads, which
+/// takes longer than reading them, and much longer if the cores are busy.
 fn gathered(time: &str, sums: &[impl AsRef<str>], rest: &str) -> Arc<str> {
     let line = format!("SELECT {time} || ',' || {} AS line FROM {rest}", packed(sums));
     format!("SELECT COALESCE(string_agg(line, ';'), '') FROM ({line}) AS lines").into()

@@ -1,5 +1,5 @@
-//! The statements of memory. This file is compiled for SQLite and for PostgreSQL: what differs stands in the file that
-//! includes it.
+//! The statements of memory. This file is compiled for SQLite and for PostgreSQL; the file that includes it has the
+//! differences.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::purge::Scope as Purge;
 use crate::store::memory::{Nearest, select};
 use crate::trouble::StoreError;
 
-/// How often something is tried anew where the fact that it met has ended in the same moment.
+/// How often an operation is retried if the fact that it found has ended at the same moment.
 const TRIES: usize = 5;
 /// No holder has this number.
 const NOBODY: i64 = -1;
@@ -31,19 +31,19 @@ const NOBODY: i64 = -1;
 pub struct SqlMemory {
     pub(super) pool: Pool<Db>,
     pub(super) location: String,
-    /// The statement that finds the nearest vectors, where the database can.
+    /// The statement that finds the nearest vectors, if the database supports that.
     pub(super) nearest: Option<&'static str>,
     pub(super) set_aside: Option<PathBuf>,
 }
 
 impl SqlMemory {
-    /// Where a damaged file was put when this store was opened.
+    /// The path of a damaged file that was set aside when this store was opened.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }
 }
 
-/// A version as the statements give it.
+/// A version as read from the database.
 #[derive(FromRow)]
 struct Line {
     ordinal: i64,
@@ -72,7 +72,7 @@ struct Line {
     merged_into: String,
 }
 
-/// A version that was found, and how well it fits.
+/// A version that was found, and how well it matches.
 #[derive(FromRow)]
 struct Match {
     #[sqlx(flatten)]
@@ -121,7 +121,7 @@ fn stored(lines: Vec<Line>) -> Result<Vec<StoredFact>, StoreError> {
     lines.into_iter().map(Line::stored).collect()
 }
 
-/// A version on its way into a table.
+/// A version to be inserted.
 struct Version<'a> {
     id: &'a str,
     number: i64,
@@ -134,7 +134,7 @@ impl SqlMemory {
         Ok(self.pool.begin_with(BEGIN).await?)
     }
 
-    /// The numbers of the holders within reach, of one scope where one is named.
+    /// The numbers of the holders within reach, of one scope if one is named.
     async fn holders(&self, reach: &Reach, scope: Option<Scope>) -> Result<[i64; 3], StoreError> {
         let mut found = [NOBODY; 3];
         let scopes = [Scope::Project, Scope::User, Scope::Team];
@@ -157,7 +157,7 @@ impl SqlMemory {
     }
 }
 
-/// The number of a holder, which is made where it is not there.
+/// The number of a holder, which is created if it does not exist.
 async fn holder_number(tx: &mut Transaction<'_, Db>, holder: &Holder) -> Result<i64, StoreError> {
     let key = |query: &'static str| {
         sqlx::query_scalar::<Db, i64>(query)
@@ -225,7 +225,7 @@ async fn insert(
     Ok(Some(ordinal))
 }
 
-/// The fact of a holder that holds and has a text.
+/// The current fact of a holder with a text.
 async fn with_text(
     tx: &mut Transaction<'_, Db>,
     holder: i64,
@@ -246,8 +246,8 @@ async fn version(tx: &mut Transaction<'_, Db>, ordinal: i64) -> Result<StoredFac
     line.stored()
 }
 
-/// The version of a fact that one of the statements for changes gives. PostgreSQL gives none where another transaction has
-/// put the next version in its place in this moment, which the next statement sees.
+/// The version of a fact, from one of the statements for changes. PostgreSQL returns none if another transaction has
+/// replaced the version at this moment; the next statement then sees the new one.
 async fn locked(
     tx: &mut Transaction<'_, Db>,
     statement: &'static str,
@@ -273,7 +273,7 @@ async fn end_version(
     merged_into: &str,
     now: UnixMs,
 ) -> Result<bool, StoreError> {
-    // what took another's place is so no more; what was forgotten or merged may well be
+    // an updated fact is no longer true; a deleted or merged one may still be
     let invalid = (ending == Ending::Updated).then_some(now);
     let ended = sqlx::query(
         "UPDATE memory_fact SET expired_ms = $2, ended = $3, ended_agent = $4, ended_via = $5, ended_reason = $6,
@@ -312,7 +312,7 @@ impl MemoryStore for SqlMemory {
         let number = holder_number(&mut tx, holder).await?;
         let mut order: Vec<(String, usize)> =
             drafts.iter().enumerate().map(|(at, draft)| (fingerprint(&draft.content), at)).collect();
-        // two that save the same facts in another order would wait for each other for ever
+        // sorted, because two writers with different orders could deadlock
         order.sort_unstable();
         let mut saved: Vec<Option<Saved>> = drafts.iter().map(|_| None).collect();
         for (_, at) in order {
@@ -362,7 +362,7 @@ impl MemoryStore for SqlMemory {
         }
         end_version(&mut tx, before.ordinal, Ending::Updated, &draft.origin, "", now).await?;
         let ordinal = insert(&mut tx, holder, &next, now).await?;
-        // somebody has saved the same text in this moment: what was asked for is asked for once more
+        // another caller has saved the same text at this moment, so the operation is retried
         let ordinal = ordinal.ok_or(StoreError::from(sqlx::Error::RowNotFound))?;
         let changed = version(&mut tx, ordinal).await?;
         tx.commit().await?;
@@ -494,7 +494,7 @@ impl MemoryStore for SqlMemory {
             }
             nearest.found
         };
-        // to a vector of nothing but zeros nothing has an angle
+        // a vector of zeros has no angle to any other
         let near: Vec<(i64, f32)> = near.into_iter().filter(|(_, cosine)| cosine.is_finite()).collect();
         let wanted: Vec<i64> = near.iter().map(|(ordinal, _)| *ordinal).collect();
         let mut facts = self.by_ordinal(ordinals(&wanted)).await?;
@@ -594,7 +594,7 @@ impl MemoryStore for SqlMemory {
         now: UnixMs,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        // the older one is written as well, so that nobody ends it in the same moment
+        // the older one is written too, so that no other transaction ends it at the same moment
         let both =
             sqlx::query("UPDATE memory_fact SET apart = apart WHERE ordinal = $1 AND expired_ms IS NULL");
         let holds = both.bind(older.ordinal).execute(&mut *tx).await?.rows_affected() == 1;
@@ -669,7 +669,7 @@ impl MemoryStore for SqlMemory {
     async fn check(&self) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE memory_check SET value = value WHERE name = 'writes'").execute(&mut *tx).await?;
-        // what is rolled back never reaches the disk
+        // a rolled-back transaction never reaches the disk
         tx.commit().await?;
         Ok(())
     }

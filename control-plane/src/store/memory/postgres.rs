@@ -32,19 +32,19 @@ const MATCHING: &str = concat!(
 );
 /// Versions by their ordinals.
 const BY_ORDINAL: &str = select!("WHERE f.ordinal = ANY($1)");
-/// The version of a fact that holds, for a transaction that will end it: `$1` its id, `$2` to `$4` the holders.
+/// The current version of a fact, for a transaction that will end it: `$1` its id, `$2` to `$4` the holders.
 const HOLDS: &str =
     select!("WHERE f.id = $1 AND f.expired_ms IS NULL AND f.holder IN ($2, $3, $4) FOR UPDATE OF f");
 /// The newest version of a fact, for a transaction that will begin another.
 const NEWEST: &str =
     select!("WHERE f.id = $1 AND f.holder IN ($2, $3, $4) ORDER BY f.version DESC LIMIT 1 FOR UPDATE OF f");
-/// The nearest facts, as pgvector finds them: `$1` the vector, `$2` the embedder, `$3` how many, `$4` to `$6` the holders.
+/// The nearest facts, by pgvector: `$1` the vector, `$2` the embedder, `$3` how many, `$4` to `$6` the holders.
 const NEAREST: &str = "
     SELECT v.fact, CAST(1 - (CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector)) AS REAL)
     FROM memory_vector v WHERE v.embedder = $2 AND v.holder IN ($4, $5, $6)
     ORDER BY CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector) LIMIT $3";
 
-/// Words for the text index. They are letters and digits alone.
+/// Words for the text index. They consist only of letters and digits.
 fn words_query(_: &[i64; 3], words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     words.join(" | ")
@@ -63,7 +63,7 @@ fn ordinals(ordinals: &[i64]) -> Ordinals {
 }
 
 impl PostgresMemory {
-    /// Connects, and brings the tables up to date. There is no file that could be damaged.
+    /// Connects, and updates the tables. There is no file that could be damaged.
     pub(in crate::store) async fn open_damaged(
         database: &Database,
         now: UnixMs,

@@ -19,7 +19,7 @@ type StoredVector = Vec<u8>;
 /// Ordinals as one value.
 type Ordinals = String;
 
-/// Takes the write lock at once: taking it later would fail where another process wrote in between.
+/// Takes the write lock at once: taking it later would fail if another process wrote in between.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Facts with words: `$1` the words, `$2` how many, `$3` now, `$4` to `$6` the holders.
 const MATCHING: &str = concat!(
@@ -35,12 +35,12 @@ const MATCHING: &str = concat!(
 );
 /// Versions by their ordinals.
 const BY_ORDINAL: &str = select!("WHERE f.ordinal IN (SELECT value FROM json_each($1))");
-/// The version of a fact that holds, for a transaction that will end it: `$1` its id, `$2` to `$4` the holders.
+/// The current version of a fact, for a transaction that will end it: `$1` its id, `$2` to `$4` the holders.
 const HOLDS: &str = select!("WHERE f.id = $1 AND f.expired_ms IS NULL AND f.holder IN ($2, $3, $4)");
 /// The newest version of a fact, for a transaction that will begin another.
 const NEWEST: &str = select!("WHERE f.id = $1 AND f.holder IN ($2, $3, $4) ORDER BY f.version DESC LIMIT 1");
 
-/// Words for the text index. They are letters and digits alone.
+/// Words for the text index. They consist only of letters and digits.
 fn words_query(holders: &[i64; 3], words: &[String]) -> String {
     let holders: Vec<String> = holders.iter().map(|holder| format!("\"h{holder}\"")).collect();
     let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
@@ -62,8 +62,8 @@ fn ordinals(ordinals: &[i64]) -> Ordinals {
 }
 
 impl SqliteMemory {
-    /// Opens the file, makes it if it is not there, and brings its tables up to date. With `damage`, or where it is found
-    /// to be damaged, it is set aside, and what can be read of it goes into the file that takes its place.
+    /// Opens the file, creates it if it does not exist, and updates its tables. With `damage`, or if it is found to be
+    /// damaged, it is set aside, and the readable rows go into a new file.
     pub(in crate::store) async fn open_damaged(
         database: &Database,
         now: UnixMs,

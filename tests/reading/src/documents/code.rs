@@ -1,4 +1,4 @@
-//! Code with line numbers, diffs, and what git says of changes.
+//! Code with line numbers, diffs, and git's output about changes.
 
 use super::{Numbers, lines};
 use crate::document::{Document, Original};

@@ -246,10 +246,10 @@ fn node(text: &str, name: &str, pointer: &str) -> anyhow::Result<Key> {
     }
 }
 
-/// A member of the only line of JSON Lines that holds a mark.
+/// A member of the only line of JSON Lines that contains a mark.
 fn line_value(mark: &'static str, member: &'static str) -> Ask {
     Ask::by(move |text| {
-        // Members stand in another order in each library: compare without a trailing comma or brace.
+        // The order of members depends on the library: compare without a trailing comma or brace.
         let bare = mark.trim_end_matches(',');
         let found = text.lines().filter(|line| line.contains(mark) || line.contains(&format!("{bare}}}")));
         let values: Vec<Value> = found.filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();

@@ -119,7 +119,7 @@ pub(super) fn all() -> Vec<Document> {
     ]
 }
 
-/// A part of the only hit that holds a mark: 0 the path, 1 the line's number.
+/// A part of the only hit that contains a mark: 0 the path, 1 the line's number.
 fn hit(text: &str, mark: &str, part: usize) -> anyhow::Result<Key> {
     let mut found = text.lines().filter(|line| line.contains(mark));
     let (Some(line), None) = (found.next(), found.next()) else { anyhow::bail!("not one line with {mark}") };

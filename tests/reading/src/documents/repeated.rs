@@ -1,4 +1,4 @@
-//! Several outputs of which later ones repeat earlier ones.
+//! Several outputs; later ones repeat earlier ones.
 
 use super::{Numbers, lines};
 use crate::document::{Document, Original};

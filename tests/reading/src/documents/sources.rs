@@ -11,10 +11,10 @@ const LEASES: &str = include_str!("../../sources/leases.go");
 const FRAMES: &str = include_str!("../../sources/frames.rs");
 const SESSIONS: &str = include_str!("../../sources/sessions.ts");
 
-/// Lines of a body from which on something of it is left out.
+/// The length of a body, in lines, from which a part of it is left out.
 const LONG_BODY: usize = 8;
 
-/// A file as a tool prints it that numbers its lines.
+/// A file in the output of a tool that numbers lines.
 fn read(name: &'static str, path: &str, source: &str, mark: char) -> Document {
     let arguments = serde_json::json!({ "file_path": path }).to_string();
     let text = source.lines().zip(1..).map(|(line, number)| format!("{number:>6}{mark}{line}\n")).collect();
@@ -52,7 +52,7 @@ fn closes(head: &'static str) -> Ask {
     .derived()
 }
 
-/// What stands between two marks, in parts.
+/// The text between two marks, in parts.
 fn parts(from: &'static str, to: &'static str, part: impl Fn(&str) -> Vec<String> + 'static) -> Ask {
     Ask::by(move |text| {
         let (_, rest) = text.split_once(from).with_context(|| format!("nothing has {from}"))?;
@@ -61,7 +61,7 @@ fn parts(from: &'static str, to: &'static str, part: impl Fn(&str) -> Vec<String
     })
 }
 
-/// The name behind a mark in every line that has it.
+/// The name after a mark, in every line that has it.
 fn names(mark: &'static str) -> Ask {
     every(&[mark], move |line| {
         let (_, rest) = line.split_once(mark)?;
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::arm::{Arm, shown};
 
-    /// What is said of bodies is read from the originals; here it is compared with the form.
+    /// The facts about bodies come from the originals; this compares them with the form.
     #[test]
     fn long_bodies_lack_lines_and_short_ones_do_not() {
         let bodies = [

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Part, halves, named, words};
 
-/// A part as a content block; `None` for what this API does not know.
+/// A part as a content block.
 pub(in crate::provider) fn block(part: &Part) -> Value {
     match part {
         Part::Thinking { text, seal } => json!({"type": "thinking", "thinking": text, "signature": seal}),

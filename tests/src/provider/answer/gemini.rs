@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Part, words};
 
-/// A part in Gemini's words. Its calls have no ids.
+/// A part in Gemini's format. Its calls have no ids.
 pub(in crate::provider) fn part(part: &Part) -> Value {
     match part {
         Part::Thinking { text, .. } => json!({"text": text, "thought": true}),
@@ -27,7 +27,7 @@ impl Answer<'_> {
         shown.map(part).collect()
     }
 
-    /// Words come one by one, calls all in the last chunk.
+    /// Words are sent one by one, all calls in the last chunk.
     pub(super) fn gemini_events(&self) -> Vec<String> {
         let (calls, said): (Vec<&Part>, Vec<&Part>) = self.parts.iter().partition(|part| part.is_call());
         let mut chunks = Vec::new();

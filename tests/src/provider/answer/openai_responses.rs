@@ -27,7 +27,7 @@ impl Answer<'_> {
         let parts = self.parts.iter().enumerate();
         let items = parts.map(|(at, part)| {
             let mut item = item(part, self.calls_before + at);
-            // Several rounds may become one response for the client: no two of them share an id.
+            // Several rounds may become one response for the client, so their ids must differ.
             if let (Some(answer), Some(id)) = (&self.response_id, item["id"].as_str()) {
                 item["id"] = format!("{id}{}", answer.trim_start_matches("resp_")).into();
             }

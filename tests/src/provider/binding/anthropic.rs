@@ -8,7 +8,7 @@ use super::{Dropped, Reason, Walk, list, tools, without};
 use crate::provider::answer::Part;
 use crate::provider::answer::anthropic::block;
 
-/// The beta header's value that lets a request say what is to become of thinking that does not fit.
+/// The beta header's value that lets a request choose how thinking that does not fit is handled.
 const CONTROLS: &str = "thinking-binding-controls-2026-08-01";
 /// A line of Claude Code's system prompt that changes with every request.
 pub(super) const BILLING: &str = "x-anthropic-billing-header";
@@ -16,23 +16,23 @@ pub(super) const BILLING: &str = "x-anthropic-billing-header";
 /// A request as the provider reads it.
 #[derive(Debug)]
 pub(in crate::provider) struct Read {
-    /// Behind its last message.
+    /// The position after its last message.
     walk: Walk,
-    /// The last message is the model's own beginning.
+    /// The role of the last message; it may be a prefill of the model's answer.
     last_role: String,
     pub(in crate::provider) dropped: Vec<Dropped>,
-    /// The request asks for thinking.
+    /// Whether the request asks for thinking.
     pub(in crate::provider) thinks: bool,
-    /// The request wants thinking that does not fit dropped.
+    /// Whether the request wants thinking that does not fit to be dropped.
     pub(in crate::provider) drops: bool,
 }
 
-/// Whether the request may say what is done with thinking that does not fit.
+/// Whether the request may choose how thinking that does not fit is handled.
 pub(in crate::provider) fn has_controls<'h>(mut betas: impl Iterator<Item = &'h str>) -> bool {
     betas.any(|value| value.split(',').any(|beta| beta.trim() == CONTROLS))
 }
 
-/// What the documentation says of thinking that does not fit.
+/// The documented error for thinking that does not fit.
 pub(in crate::provider) fn refusal(path: &str) -> String {
     format!("{path}: Invalid `signature` in `thinking` block. The block is bound to a different conversation")
 }
@@ -61,12 +61,12 @@ pub(in crate::provider) fn read(body: &Value, model: &str, has_controls: bool) -
 }
 
 impl Read {
-    /// The first thinking that does not fit and is no other model's.
+    /// The first thinking that does not fit and was not made by another model.
     pub(in crate::provider) fn mismatch(&self) -> Option<&Dropped> {
         self.dropped.iter().find(|dropped| dropped.reason == Reason::PrefixMismatch)
     }
 
-    /// Puts the seals into an answer to this request.
+    /// Adds the seals to an answer to this request.
     pub(in crate::provider) fn seal(mut self, mut parts: Vec<Part>) -> Vec<Part> {
         enter(&mut self.walk, &mut self.last_role, "assistant");
         for part in &mut parts {
@@ -80,7 +80,7 @@ impl Read {
     }
 }
 
-/// Messages of one role after another are one message to the model.
+/// Consecutive messages of one role are one message for the model.
 fn enter(walk: &mut Walk, last: &mut String, role: &str) {
     if last != role {
         walk.pass(role);
@@ -88,7 +88,7 @@ fn enter(walk: &mut Walk, last: &mut String, role: &str) {
     }
 }
 
-/// The system prompt without what may change from request to request.
+/// The system prompt without parts that may change between requests.
 fn system(system: &Value) -> Value {
     let blocks = blocks(system);
     let texts = blocks
@@ -110,7 +110,7 @@ fn blocks(content: &Value) -> Cow<'_, [Value]> {
     }
 }
 
-/// Of a thinking block, its seal and what it thinks.
+/// The seal and the text of a thinking block.
 fn thinking(block: &Value) -> Option<(&str, &str)> {
     let text = |name: &str| block[name].as_str().unwrap_or_default();
     match block["type"].as_str()? {

@@ -1,7 +1,7 @@
 //! Thought signatures of Gemini: calls of the current turn must come back with theirs.
 //!
-//! Its wire format has nothing that could tell a proxy of rounds that the client has not seen, so those rounds
-//! are no part of what a signature is bound to: the prefix here is the conversation without our own tool.
+//! Its wire format cannot tell a proxy of rounds that the client has not seen, so those rounds are not part of
+//! what a signature is bound to: the prefix here is the conversation without our own tool.
 
 use serde_json::Value;
 
@@ -13,14 +13,14 @@ use crate::provider::transcript::is_ours;
 /// A request as the provider reads it.
 #[derive(Debug)]
 pub(in crate::provider) struct Read {
-    /// Behind its last content.
+    /// The position after its last content.
     walk: Pieces,
     pub(in crate::provider) dropped: Vec<Dropped>,
     /// Why the request is refused.
     pub(in crate::provider) refusal: Option<String>,
 }
 
-/// Where the walk is: texts that follow each other are one text, as streams cut them anywhere.
+/// The current position: consecutive texts are one text, because streams cut them anywhere.
 #[derive(Debug)]
 struct Pieces {
     walk: Walk,
@@ -55,7 +55,7 @@ impl Pieces {
         }
     }
 
-    /// What a signature that stands here is bound to.
+    /// The data that a signature at this position is bound to.
     fn here(&self) -> Walk {
         let text = (!self.text.is_empty()).then_some(&self.text);
         let mut here = self.walk.clone();
@@ -81,7 +81,7 @@ pub(in crate::provider) fn read(body: &Value, model: &str) -> Read {
         for (place, part) in list(&content["parts"]).iter().enumerate() {
             let path = format!("contents.{at}.parts.{place}");
             let is_call = part["functionCall"].is_object();
-            // The signatures of hidden rounds do not come back, so none knows the one before it.
+            // The signatures of hidden rounds are not sent back, so no signature depends on the previous one.
             let found = part["thoughtSignature"].as_str().map(|seal| walk.here().check(seal, ""));
             let problem = match found {
                 Some(Ok(())) => None,
@@ -106,7 +106,7 @@ pub(in crate::provider) fn read(body: &Value, model: &str) -> Read {
 }
 
 impl Read {
-    /// Puts a signature on the first call of an answer to this request.
+    /// Adds a signature to the first call of an answer to this request.
     pub(in crate::provider) fn seal(mut self, mut parts: Vec<Part>) -> Vec<Part> {
         for said in &mut parts {
             if let Part::Call { seal, .. } = said {

@@ -9,10 +9,10 @@ use crate::provider::answer::openai_responses::item;
 /// A request as the provider reads it.
 #[derive(Debug)]
 pub(in crate::provider) struct Read {
-    /// Behind its last item.
+    /// The position after its last item.
     walk: Walk,
     pub(in crate::provider) dropped: Vec<Dropped>,
-    /// The request asks for reasoning that it can send back.
+    /// Whether the request asks for reasoning that it can send back.
     pub(in crate::provider) thinks: bool,
 }
 
@@ -33,7 +33,7 @@ pub(in crate::provider) fn read(body: &Value, items: &[Value], model: &str) -> R
             walk.pass(&canonical(item));
             continue;
         }
-        // Without its content there is nothing to give to the model.
+        // Without its content there is nothing for the model.
         let Some(seal) = item["encrypted_content"].as_str() else { continue };
         if let Err(reason) = walk.check(seal, "") {
             dropped.push(Dropped { reason, path: format!("input.{at}") });
@@ -44,7 +44,7 @@ pub(in crate::provider) fn read(body: &Value, items: &[Value], model: &str) -> R
 }
 
 impl Read {
-    /// Puts the seals into an answer to this request.
+    /// Adds the seals to an answer to this request.
     pub(in crate::provider) fn seal(mut self, mut parts: Vec<Part>) -> Vec<Part> {
         for part in &mut parts {
             match part {
@@ -56,7 +56,8 @@ impl Read {
     }
 }
 
-/// An item without what clients leave out when they send it back. A message is its role and its texts.
+/// An item without the fields that clients leave out when they send it back. A message is its role and
+/// its texts.
 fn canonical(item: &Value) -> String {
     if item["role"].is_string() {
         let texts: Vec<&Value> = match &item["content"] {

@@ -1,8 +1,8 @@
-//! Claude Code as the original Headroom's `wrap` and `init` have left it.
+//! The settings of Claude Code after upstream's `wrap` and `init`.
 //!
-//! `wrap` writes its address into `env` of the folder's `.claude/settings.local.json`, and a hook that takes it out when
-//! its proxy is gone. What stood there before is in `.headroom_wrap_marker.json` beside it, and in newer versions in
-//! `.headroom_wrap_owners.json`. `init` does the same to the user's settings, and keeps no record of what was there.
+//! `wrap` writes its address into `env` of the folder's `.claude/settings.local.json`, and a hook that removes it when
+//! the proxy is gone. The values before are in `.headroom_wrap_marker.json` next to it, and in newer versions in
+//! `.headroom_wrap_owners.json`. `init` does the same to the user's settings, and keeps no record of the old values.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const MARKER: &str = ".headroom_wrap_marker.json";
 /// `{KEY: {"original", "holders"}}`: every key that runs have written.
 const OWNERS: &str = ".headroom_wrap_owners.json";
 const LOCK: &str = ".headroom_wrap_settings.lock";
-/// What is in the commands of its hooks.
+/// Parts of the commands of its hooks.
 const HOOKS: [&str; 2] = ["headroom-wrap-selfheal", "headroom-init-claude"];
 /// The variables that it writes.
 const ADDRESSES: [&str; 3] =
@@ -28,7 +28,7 @@ const TOOL_SEARCH: &str = "ENABLE_TOOL_SEARCH";
 /// The program of its MCP server.
 const PROGRAM: &str = "headroom";
 
-/// Takes it off, and says so.
+/// Removes it, and prints that.
 pub(super) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
     let mut done = Vec::new();
     for settings in &places.settings {
@@ -40,7 +40,7 @@ pub(super) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<Strin
     Ok(done)
 }
 
-/// What the original has written down of a key.
+/// Upstream's record of a key.
 enum Before {
     Known(Option<Value>),
     Unknown,
@@ -69,13 +69,13 @@ fn from_settings(settings: &Path, disk: &Disk) -> anyhow::Result<Option<String>>
     if has_record || has_hook {
         for key in ADDRESSES.into_iter().chain([TOOL_SEARCH]) {
             let Some(value) = present.get("env").and_then(|env| env.get(key)) else { continue };
-            // What is no address of this machine is the user's again.
+            // An address on another machine is the user's own.
             let is_its = key == TOOL_SEARCH || value.as_str().is_some_and(is_proxy);
             match before(key, value, marker.as_ref(), owners.as_ref()) {
                 Before::Known(before) if is_its && before.as_ref() != Some(value) => {
                     places.push((vec!["env", key], before));
                 }
-                // `init` keeps no record, and takes both out again itself.
+                // `init` keeps no record, and removes both itself.
                 Before::Unknown if is_its && (key != TOOL_SEARCH || !is_local) => {
                     places.push((vec!["env", key], None));
                 }
@@ -93,7 +93,7 @@ fn from_settings(settings: &Path, disk: &Disk) -> anyhow::Result<Option<String>>
             disk.put(settings, &after, *mode)?;
         }
     }
-    // The record goes last: a run that is stopped here is done again.
+    // The record is removed last, so that an interrupted run can be repeated.
     if is_local {
         for name in [MARKER, OWNERS, LOCK] {
             if disk.contents(&beside(name))?.is_some() {
@@ -105,7 +105,7 @@ fn from_settings(settings: &Path, disk: &Disk) -> anyhow::Result<Option<String>>
     Ok((changed || has_record).then(said))
 }
 
-/// A file of JSON; `None`: it is not there.
+/// A file of JSON; `None`: there is none.
 fn record(path: &Path, disk: &Disk) -> anyhow::Result<Option<Map<String, Value>>> {
     let found = disk.contents(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(found.map(|(bytes, _)| object(&bytes).unwrap_or_default()))
@@ -129,19 +129,19 @@ fn before(
         return known(owned.get("original"));
     }
     match marker.filter(|marker| marker.get("key").and_then(Value::as_str) == Some(key)) {
-        // A second run found the first one's address there.
+        // The second run saw the first one's address.
         Some(marker) => known(marker.get("previous").filter(|previous| *previous != now)),
         None => Before::Unknown,
     }
 }
 
-/// The original's own address: plain HTTP, this machine, no path but a project's.
+/// Whether it is upstream's own address: plain HTTP, this machine, no path but a project's.
 fn is_proxy(url: &str) -> bool {
     let rest = url.strip_prefix("http://127.0.0.1:").or_else(|| url.strip_prefix("http://localhost:"));
     rest.and_then(|rest| rest.split('/').next()).is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// Hooks without the original's; `None`: it has none there.
+/// Hooks without upstream's; `None`: there are none of upstream's.
 fn without_ours(hooks: &Map<String, Value>) -> Option<Map<String, Value>> {
     let is_its = |hook: &Value| {
         let command = hook.get("command").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
@@ -283,7 +283,7 @@ mod tests {
         let now: Value = serde_json::from_str(&project.read(LOCAL).unwrap()).unwrap();
         assert_eq!(now, own);
         assert_eq!(project.beside(), ["settings.local.json"]);
-        // Without hooks of the user's own nothing is spelled anew.
+        // Without the user's own hooks, nothing is written in another way.
         let plain = json!({"env": {"ANTHROPIC_BASE_URL": "https://gateway.example", "A": "1"}});
         project.write(LOCAL, &plain);
         let plain_before = project.read(LOCAL);
