@@ -22,6 +22,7 @@
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
 //! | `own_tools` | `[]` | tools of memory that the filter adds to requests that have tools, and whose calls headroomd answers: `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
+//! | `memory_context` | `false` | facts of memory are put to the end of the first message of the user, in requests that neither ask for reasoning nor bring some back; decided and recorded by headroomd before the first request of a conversation is forwarded. Needs `control_plane` (docs/memory.md) |
 //! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of the filter's own tools are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
@@ -120,6 +121,8 @@ pub struct Config {
     pub retrieve_tool: RetrieveTool,
     /// Tools of memory that requests get.
     pub memory_tools: MemoryTools,
+    /// Whether conversations begin with facts of memory.
+    pub memory_context: bool,
     /// How routes rewrite requests.
     pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
@@ -246,6 +249,7 @@ impl Default for Config {
             store_originals: None,
             retrieve_tool: RetrieveTool::Add,
             memory_tools: MemoryTools::NONE,
+            memory_context: false,
             providers: Vec::new(),
             memo_bytes: 32 << 20,
             bodies_in_work: 8,
@@ -344,6 +348,7 @@ impl Config {
             store_originals,
             retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
             memory_tools: memory_tools(&mut reader, control_plane.is_some()),
+            memory_context: memory_context(&mut reader, control_plane.is_some()),
             providers: providers(&mut reader),
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
@@ -440,6 +445,14 @@ fn memory_tools(reader: &mut Reader, has_sidecar: bool) -> MemoryTools {
         return MemoryTools::NONE;
     }
     tools
+}
+
+fn memory_context(reader: &mut Reader, has_sidecar: bool) -> bool {
+    let is_wanted = reader.flag("memory_context", false);
+    if is_wanted && !has_sidecar {
+        reader.warn("memory_context", "needs control_plane; nothing will be added");
+    }
+    is_wanted && has_sidecar
 }
 
 const POLICIES: &[(&str, Policy)] =

@@ -1,5 +1,6 @@
 //! What `/v1/memory/*` is asked and answers: JSON over `POST`. Times are milliseconds since 1970, UTC.
 
+pub mod notes;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};

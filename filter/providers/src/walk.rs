@@ -28,6 +28,10 @@ pub struct Walk<'b> {
     pub kept_by_provider: bool,
     /// Thinking of the model comes back in it.
     pub carries_thinking: bool,
+    /// It asks for thinking or reasoning, brings some back, or nothing in it says that it does neither.
+    pub may_reason: bool,
+    /// Something of the model stands in it already.
+    pub is_answered: bool,
     /// What the tool list says of Headroom's own tools.
     pub own_tools: retrieve_tool::Listings,
     /// What the model reads beside tool outputs, in reading order.
@@ -155,6 +159,8 @@ impl<'b> Walk<'b> {
             has_tools: false,
             kept_by_provider: false,
             carries_thinking: false,
+            may_reason: true,
+            is_answered: false,
             own_tools: retrieve_tool::Listings::default(),
             readings: Vec::new(),
             outputs: Vec::new(),
