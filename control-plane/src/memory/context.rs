@@ -10,6 +10,7 @@ use headroom_api::memory::notes::{DEFAULT_BYTES, notes};
 use headroom_api::memory::{Caller, SearchRequest};
 use tokio::sync::oneshot;
 
+use super::fact::ConversationContext;
 use super::service::{Memory, MemoryError};
 use super::store::MemoryStore;
 use super::tools::project;
@@ -26,21 +27,6 @@ const SEARCH_SHARE: u32 = 2;
 const DECISION_SHARE: (u32, u32) = (3, 4);
 /// The longest time for which a request may say that it waits.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-
-/// What a conversation begins with.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct ConversationContext {
-    /// Whose conversation it is.
-    pub tenant: String,
-    /// Which.
-    pub conversation: String,
-    /// What its first message ends with; empty: nothing.
-    pub text: String,
-    /// The ids of the facts in it.
-    pub facts: Vec<String>,
-    /// The request whose question has decided.
-    pub decided_by: String,
-}
 
 /// A filter's question.
 #[derive(Clone, Debug, Default)]

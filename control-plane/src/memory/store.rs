@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::context::ConversationContext;
-use super::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact};
+use super::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact};
 use crate::clock::UnixMs;
 use crate::purge::Scope;
 use crate::trouble::{StoreError, StoreWatch};

@@ -384,8 +384,13 @@ mod tests {
             {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"a","content":"{output}"}}]}}]}}"#
         );
         let (opening, extended) = opening(Api::AnthropicMessages, &body).unwrap();
-        assert!(extended.starts_with(r#"{"tools":[{"name":"headroom_retrieve""#) && extended.len() < body.len());
-        assert!(extended.contains(r#"{"type":"text","text":"Say \"go\"\n\n- \"a\""}]},{"role":"assistant""#), "{extended}");
+        assert!(
+            extended.starts_with(r#"{"tools":[{"name":"headroom_retrieve""#) && extended.len() < body.len()
+        );
+        assert!(
+            extended.contains(r#"{"type":"text","text":"Say \"go\"\n\n- \"a\""}]},{"role":"assistant""#),
+            "{extended}"
+        );
         assert_eq!((opening.question.as_str(), opening.is_all), (r#"Say "go""#, false));
     }
 
@@ -393,7 +398,8 @@ mod tests {
     fn the_question_is_the_users_own_and_bounded() {
         let body = |content: &str| format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#);
         let question = |content: &str| opening(Api::OpenAiChat, &body(content)).unwrap().0;
-        let own = question(r#"[{"type":"text","text":"Which?"},{"type":"text","text":"<system-reminder>x"}]"#);
+        let own =
+            question(r#"[{"type":"text","text":"Which?"},{"type":"text","text":"<system-reminder>x"}]"#);
         assert_eq!((own.question.as_str(), own.is_all), ("Which?", true));
         let long = question(&format!("\"{}\"", "\u{e9}".repeat(400)));
         assert_eq!(long.question, "\u{e9}".repeat(256));
