@@ -58,9 +58,9 @@ fn take_note(fact: &mut NewFact) {
     let content = fact.content.trim_end();
     let (before, last) = content.rsplit_once('\n').unwrap_or((content, ""));
     let note = note(last);
-    let content = if note.is_some() { before.trim_end() } else { content };
+    let length = if note.is_some() { before.trim_end().len() } else { content.len() };
     fact.importance = note.flatten();
-    fact.content.truncate(content.len());
+    fact.content.truncate(length);
 }
 
 /// What the comment below an item says of its importance; `None`: the line is no such comment.
