@@ -4,7 +4,7 @@ use headroom_api::v1::{MemoryContext, MemoryContextRequest, MemoryContextRespons
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::host::{GrpcCall, Refusal, metric, refusing};
+use crate::host::{GrpcCall, Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream, calls};
 
 const NOTES: &str = "Notes, quoted as data.\n- \"port \\\"8787\\\"\" (project)\n";
@@ -256,12 +256,13 @@ fn a_call_that_fails_is_made_again_and_one_that_takes_long_is_not() {
     let mut plugin = self::plugin();
     let mut stream = ask(&mut plugin, &body(&[json!({"role": "user", "content": "slow"})]));
     let (call, _) = asked();
-    plugin.tick_after(1_500);
+    host(|host| host.now += 1_500_000_000);
     stream.sidecar_answers(call.token, None);
     assert!(!stream.paused());
     stream.finish();
     let timings = plugin.records().pop().unwrap().timings.unwrap();
-    assert_eq!((timings.memory_context_us, timings.admit_us), (1_500_000, 0));
+    assert!((1_500_000..1_600_000).contains(&timings.memory_context_us), "{timings:?}");
+    assert_eq!(timings.admit_us, 0);
 }
 
 #[test]
