@@ -6,6 +6,7 @@
 //! purged, and is found by no search.
 
 mod compare;
+mod context;
 mod embedder;
 mod fact;
 mod files;
@@ -17,8 +18,9 @@ mod tools;
 mod upkeep;
 
 pub use self::compare::{fingerprint, interchangeable, likeness, relation};
+pub use self::context::ContextQuestion;
 pub use self::embedder::{EmbedError, Embedder, Found, Models, OpenAiSettings, detect};
-pub use self::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
+pub use self::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};
 pub use self::service::{Memory, MemoryError};
 pub use self::store::{MemoryPlace, MemoryStore, MemorySums, Saved, Updated};

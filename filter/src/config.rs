@@ -17,12 +17,13 @@
 //! | `breakpoints` | `"off"` | `5m` or `1h`: set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime; `1h` on Anthropic's own API alone, elsewhere it is `5m` (docs/prompt-cache.md) |
 //! | `align` | `[]` | rules of the aligner, as `headroomctl cache suggest` writes them: `{"prompt": "…", "lines": [{"line": 5, "class": "date"}], "trim": false}`: in the system prompt that has the digest `prompt`, these lines move to the end (docs/prompt-cache.md) |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
-//! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); where the policies for the tool and for the kind differ, the stricter one counts |
-//! | `reversible` | `false` | leave out parts of large outputs where the model can fetch them again; the request itself carries them |
-//! | `store_originals` | on where the client lists `headroom_retrieve` itself, else off | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
-//! | `retrieve_tool` | `"add"` | with `reversible`, how the model fetches what was left out: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: parts are left out only in requests that list the tool already, as with Headroom's MCP server; `never`: the filter adds no tool and looks for none, for models that can fetch originals in another way |
-//! | `own_tools` | `[]` | memory tools that the filter adds to requests that have tools; headroomd answers their calls. `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's tool, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
-//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` is put before the path; `path_from`, if set, is removed from its beginning first. If several entries name one cluster, the first one whose `path_from` is a prefix of the path is used. The filter needs this because it sends its own requests, which answer calls of its tools, to the cluster directly |
+//! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
+//! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
+//! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
+//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
+//! | `own_tools` | `[]` | tools of memory that the filter adds to requests that have tools, and whose calls headroomd answers: `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
+//! | `memory_context` | `false` | facts of memory are put to the end of the first message of the user, in requests that neither ask for reasoning nor bring some back; decided and recorded by headroomd before the first request of a conversation is forwarded. Needs `control_plane` (docs/memory.md) |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of the filter's own tools are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
@@ -121,6 +122,8 @@ pub struct Config {
     pub retrieve_tool: RetrieveTool,
     /// Memory tools that are added to requests.
     pub memory_tools: MemoryTools,
+    /// Whether conversations begin with facts of memory.
+    pub memory_context: bool,
     /// How routes rewrite requests.
     pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
@@ -248,6 +251,7 @@ impl Default for Config {
             store_originals: None,
             retrieve_tool: RetrieveTool::Add,
             memory_tools: MemoryTools::NONE,
+            memory_context: false,
             providers: Vec::new(),
             memo_bytes: 32 << 20,
             bodies_in_work: 8,
@@ -346,6 +350,7 @@ impl Config {
             store_originals,
             retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
             memory_tools: memory_tools(&mut reader, control_plane.is_some()),
+            memory_context: memory_context(&mut reader, control_plane.is_some()),
             providers: providers(&mut reader),
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
@@ -442,6 +447,14 @@ fn memory_tools(reader: &mut Reader, has_sidecar: bool) -> MemoryTools {
         return MemoryTools::NONE;
     }
     tools
+}
+
+fn memory_context(reader: &mut Reader, has_sidecar: bool) -> bool {
+    let is_wanted = reader.flag("memory_context", false);
+    if is_wanted && !has_sidecar {
+        reader.warn("memory_context", "needs control_plane; nothing will be added");
+    }
+    is_wanted && has_sidecar
 }
 
 const POLICIES: &[(&str, Policy)] =

@@ -38,6 +38,8 @@ pub(crate) struct Clock {
     pub(crate) compress_us: u32,
     /// The wait for the sidecar's answer in the answer cache.
     pub(crate) asked_us: u32,
+    /// Waiting for it to say what the conversation begins with.
+    pub(crate) memory_context_us: u32,
 }
 
 impl Exchange {
@@ -147,7 +149,16 @@ impl Exchange {
             return;
         }
         answer.describe(&mut record);
-        let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us, asked_us } = clock;
+        let Clock {
+            headers,
+            body_complete,
+            forwarded,
+            first_byte,
+            parse_us,
+            compress_us,
+            asked_us,
+            memory_context_us,
+        } = clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),
             compress_us,
@@ -156,6 +167,7 @@ impl Exchange {
             total_us: micros(headers, settings.now()),
             parse_us,
             admit_us: asked_us,
+            memory_context_us,
         });
         if !is_probe(&record) {
             settings.metrics.request(&record);

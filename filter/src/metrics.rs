@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use headroom_api::forwarded_tokens;
-use headroom_api::names::{outcome_name, session_end_name};
-use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd};
+use headroom_api::names::{memory_context_name, outcome_name, session_end_name};
+use headroom_api::v1::{MemoryContext, RequestOutcome, RequestRecord, SessionEnd};
 use proxy_wasm::types::MetricType;
 
 use crate::host;
@@ -44,6 +44,7 @@ pub(crate) struct Metrics {
     originals_missing: Option<u32>,
     memory_calls: Option<u32>,
     memory_calls_failed: Option<u32>,
+    memory_contexts: [Option<u32>; 3],
     sessions: Option<u32>,
     sessions_active: Option<u32>,
     sessions_ended: Vec<(SessionEnd, Option<u32>)>,
@@ -92,6 +93,10 @@ const SESSION_ENDS: [SessionEnd; 7] = [
     SessionEnd::Unknown,
 ];
 
+/// What memory can put to the beginning of a conversation.
+const MEMORY_CONTEXTS: [MemoryContext; 3] =
+    [MemoryContext::Added, MemoryContext::Nothing, MemoryContext::Unanswered];
+
 impl Metrics {
     /// Before there is a configuration: nothing is counted.
     pub(crate) fn none() -> Self {
@@ -138,6 +143,10 @@ impl Metrics {
             originals_missing: counter("headroom.originals_missing"),
             memory_calls: counter("headroom.memory_calls"),
             memory_calls_failed: counter("headroom.memory_calls_failed"),
+            memory_contexts: MEMORY_CONTEXTS.map(|context| {
+                memory_context_name(context)
+                    .and_then(|name| counter(&format!("headroom.memory_context.{name}")))
+            }),
             sessions: counter("headroom.websocket_sessions"),
             sessions_active: define(MetricType::Gauge, "headroom.websocket_sessions_active"),
             sessions_ended: SESSION_ENDS
@@ -165,6 +174,9 @@ impl Metrics {
             add(*id, 1);
         }
         add(self.prefix_mismatches, record.prefix_mismatches.into());
+        for (context, id) in MEMORY_CONTEXTS.into_iter().zip(self.memory_contexts) {
+            add(id, u64::from(record.memory_context() == context));
+        }
         if let Some(tokens) = &record.tokens {
             // An audited or simulated request leaves as it came, whatever compression would have saved.
             let after = forwarded_tokens(outcome, tokens);

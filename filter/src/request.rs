@@ -21,6 +21,7 @@ use crate::hold;
 use crate::host::{self, Refused};
 use crate::in_work::Place;
 use crate::limits::{BudgetScope, TOO_MANY_REQUESTS};
+use crate::memory_context::{self, ContextLookup};
 use crate::mode::Mode;
 use crate::name::name;
 use crate::originals::Originals;
@@ -42,7 +43,7 @@ pub(crate) struct Request {
     head: Option<Head>,
     /// Whether it leaves with the header that a recovery needs.
     has_beta: bool,
-    /// The caller's name and place, for calls of memory tools.
+    /// Who asks memory.
     caller: MemoryCaller,
     /// Whether its answer may come from the cache, or go into it.
     cache: Cache,
@@ -70,7 +71,9 @@ enum Phase {
     Waiting(Body),
     /// The body is in work, and has paused.
     Working(Box<Work>),
-    /// It is ready to leave, and the sidecar was asked for an answer.
+    /// It is done, and the sidecar is asked what its conversation begins with.
+    Recalling(Box<ContextLookup>),
+    /// It could leave, and the sidecar is asked for an answer.
     Asking(Box<Lookup>),
 }
 
@@ -196,7 +199,7 @@ impl Request {
             exchange.settle_refused(refused);
             return Action::Continue;
         }
-        if adds_tool && config.memory_tools.any() {
+        if config.memory_context || (adds_tool && config.memory_tools.any()) {
             self.caller = memory_caller(exchange, headers);
         }
         if keeps_head {
@@ -244,7 +247,9 @@ impl Request {
         let collecting = match &mut self.phase {
             Phase::Collecting(collecting) => collecting,
             Phase::Passing => return Action::Continue,
-            Phase::Waiting(_) | Phase::Working(_) | Phase::Asking(_) => return Action::Pause,
+            Phase::Waiting(_) | Phase::Working(_) | Phase::Recalling(_) | Phase::Asking(_) => {
+                return Action::Pause;
+            }
         };
         collecting.size = size;
         if collecting.held {
@@ -319,7 +324,37 @@ impl Request {
             self.phase = Phase::Working(Box::new(work));
             return Action::Pause;
         }
-        let EngineOutput { body, bytes, is_restored, rewrite } = work.finish(exchange);
+        let output = work.finish(exchange);
+        if let Some(rewrite) = &output.rewrite {
+            // Before anything else is changed, which moves what the blocks point to.
+            rewrite::log_messages(exchange, &output.bytes, rewrite.replacement.as_deref(), &rewrite.blocks);
+        }
+        let step = memory_context::begin(exchange, output, &self.caller);
+        self.recall(exchange, response, step)
+    }
+
+    fn recall(
+        &mut self,
+        exchange: &mut Exchange,
+        response: &mut Response,
+        step: memory_context::Step,
+    ) -> Action {
+        match step {
+            memory_context::Step::Wait(lookup) => {
+                self.phase = Phase::Recalling(lookup);
+                Action::Pause
+            }
+            memory_context::Step::Forward(output) => self.forward_or_give_up(exchange, response, output),
+        }
+    }
+
+    fn forward_or_give_up(
+        &mut self,
+        exchange: &mut Exchange,
+        response: &mut Response,
+        output: EngineOutput,
+    ) -> Action {
+        let EngineOutput { body, bytes, is_restored, rewrite } = output;
         let Some(rewrite) = rewrite else { return self.leave(exchange) };
         match self.forward(exchange, response, &body, bytes, is_restored, rewrite) {
             Ok(()) => self.ask_or_leave(exchange, response),
@@ -327,7 +362,7 @@ impl Request {
         }
     }
 
-    /// Forwards the engine's result.
+    /// Forwards what the engine, and memory, have made of the body.
     fn forward(
         &mut self,
         exchange: &mut Exchange,
@@ -340,8 +375,6 @@ impl Request {
         let Rewrite { mut replacement, outcome, added_tools, carries_thinking, blocks, originals, .. } =
             rewrite;
         let added_tool = added_tools.any();
-        // Before a recovery, which moves the positions of the blocks.
-        rewrite::log_messages(exchange, &bytes, replacement.as_deref(), &blocks);
         let mut cache_edited = cache_edits::edited(
             exchange,
             &body.route,
@@ -454,42 +487,61 @@ impl Request {
 
     /// Whether the question with this token is its own.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
-        matches!(&self.phase, Phase::Asking(lookup) if lookup.awaits(token))
+        match &self.phase {
+            Phase::Recalling(lookup) => lookup.awaits(token),
+            Phase::Asking(lookup) => lookup.awaits(token),
+            _ => false,
+        }
     }
 
     /// Whether it waits for the sidecar's answer.
     pub(crate) fn waits_for_sidecar(&self) -> bool {
-        matches!(self.phase, Phase::Asking(_))
+        matches!(self.phase, Phase::Recalling(_) | Phase::Asking(_))
     }
 
-    /// Stops to wait for the cache: the provider has answered before it has seen the body.
-    pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange) {
-        if !self.waits_for_sidecar() {
-            return;
+    /// The provider has answered before it has seen the body, so nobody else can any more.
+    pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange, response: &mut Response) {
+        match std::mem::take(&mut self.phase) {
+            Phase::Recalling(lookup) => {
+                let output = lookup.give_up(exchange);
+                self.forward_or_give_up(exchange, response, output);
+            }
+            Phase::Asking(_) => {
+                self.leave(exchange);
+            }
+            other => {
+                self.phase = other;
+                return;
+            }
         }
         self.phase = Phase::Passing;
-        self.leave(exchange);
         if let Err(refused) = host::continue_request() {
             exchange.settings.refused(refused);
         }
     }
 
-    /// Takes the sidecar's reply to the question for an answer; `None`: there is none.
+    /// The sidecar's answer to what it was asked; `None`: there is none.
     pub(crate) fn on_grpc_answer(
         &mut self,
         exchange: &mut Exchange,
         response: &mut Response,
         answer: Option<&[u8]>,
     ) {
-        let lookup = match std::mem::take(&mut self.phase) {
-            Phase::Asking(lookup) => lookup,
+        let action = match std::mem::take(&mut self.phase) {
+            Phase::Recalling(lookup) => {
+                let step = lookup.answered(exchange, answer);
+                self.recall(exchange, response, step)
+            }
+            Phase::Asking(lookup) => {
+                let step = lookup.answered(exchange, answer);
+                self.take_step(exchange, response, step)
+            }
             other => {
                 self.phase = other;
                 return;
             }
         };
-        let step = lookup.answered(exchange, answer);
-        if self.take_step(exchange, response, step) == Action::Continue
+        if action == Action::Continue
             && let Err(refused) = host::continue_request()
         {
             exchange.settings.refused(refused);
@@ -548,8 +600,10 @@ impl Request {
 
     /// Whether its headers are held for a body that will never come.
     pub(crate) fn is_overdue(&self, exchange: &Exchange, now: u64) -> bool {
-        if let Phase::Asking(lookup) = &self.phase {
-            return lookup.is_lost(now);
+        match &self.phase {
+            Phase::Recalling(lookup) => return lookup.is_lost(now),
+            Phase::Asking(lookup) => return lookup.is_lost(now),
+            _ => {}
         }
         matches!(&self.phase, Phase::Collecting(Collecting { held: true, size: 0, .. }))
             && !exchange.settings.hold.is_proven()
@@ -558,7 +612,8 @@ impl Request {
 
     /// Ends such a wait: the host cannot hold headers, and the request goes on as it came.
     pub(crate) fn release(&mut self, exchange: &mut Exchange, response: &mut Response) {
-        if let Phase::Asking(_) = self.phase {
+        if self.waits_for_sidecar() {
+            // So late that it is not asked again.
             return self.on_grpc_answer(exchange, response, None);
         }
         if !matches!(self.phase, Phase::Collecting(_)) {

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
 use headroom_compress::{
-    Api, Block, BlockOutcome, MemoryTools, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool, Unread,
-    rounds,
+    Api, Block, BlockOutcome, MemoryTools, Opening, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool,
+    Unread, rounds,
 };
-use headroom_providers::route::Route;
+use headroom_providers::route::{Purpose, Route};
 
 use crate::body::Body;
 use crate::cache_edits;
@@ -34,7 +34,9 @@ pub(crate) struct Rewrite {
     pub(crate) added_tools: OwnTools,
     /// The folder in which the agent says it works, if memory tools need it.
     pub(crate) working_directory: Option<String>,
-    /// Whether the provider may have bound thinking in it to the text before.
+    /// How the conversation begins, where memory may add to that.
+    pub(crate) opening: Option<Opening>,
+    /// The provider may have bound thinking in it to what stands before.
     pub(crate) carries_thinking: bool,
     pub(crate) blocks: Vec<Block>,
     pub(crate) originals: Vec<Known>,
@@ -66,6 +68,7 @@ impl Rewrite {
             outcome: request_outcome,
             added_tools: outcome.added_tools,
             working_directory: outcome.working_directory.take(),
+            opening: outcome.opening.take(),
             carries_thinking: outcome.carries_thinking,
             originals: Known::of(&outcome),
             blocks: std::mem::take(&mut outcome.blocks),
@@ -118,6 +121,9 @@ pub(crate) fn engine_request<'r>(
             configured => configured,
         },
         memory_tools: memory_tools(config, &body.route),
+        wants_opening: config.memory_context
+            && treatment.mode == Mode::Optimize
+            && body.route.purpose == Purpose::Answer,
         ..headroom_compress::Request::new(body.route.api)
     }
 }
@@ -134,10 +140,12 @@ fn memory_tools(config: &Config, route: &Route) -> MemoryTools {
 
 fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
     let settings = Rc::clone(&exchange.settings);
-    // Calls in a session cannot be answered.
-    let memory_tools = MemoryTools::NONE;
-    let request =
-        headroom_compress::Request { memory_tools, ..engine_request(&settings.config, body, treatment) };
+    // Nobody answers calls in a session, and what it begins with the provider keeps.
+    let request = headroom_compress::Request {
+        memory_tools: MemoryTools::NONE,
+        wants_opening: false,
+        ..engine_request(&settings.config, body, treatment)
+    };
     let started = settings.now();
     let engine = settings.config.engine(treatment.profile);
     let read = ParsedBody::new(bytes, body.route.api, &engine);

@@ -33,6 +33,15 @@ pub(crate) fn memory(control_plane: &ControlPlane, message: &[u8]) -> host::Resu
     call(control_plane, method::MEMORY, method::CALL, message, control_plane.timeout_ms)
 }
 
+/// As [`report`] for a `MemoryContextRequest`, with a deadline of its own.
+pub(crate) fn memory_context(
+    control_plane: &ControlPlane,
+    message: &[u8],
+    timeout_ms: u32,
+) -> host::Result<u32> {
+    call(control_plane, method::MEMORY, method::CONTEXT, message, timeout_ms)
+}
+
 /// As [`report`] for a `FindAnswerRequest`, with a deadline of its own.
 pub(crate) fn find_answer(
     control_plane: &ControlPlane,

@@ -10,6 +10,7 @@ use proxy_wasm::types::{BufferType, GrpcStatusCode};
 
 use crate::answer_cache::sidecar::AnswerSidecar;
 use crate::config::{Config, ControlPlane};
+use crate::contexts::Contexts;
 use crate::copies::{self, Copies};
 use crate::deferred::{self, Deferred, Outlet};
 use crate::encoding::DecodeError;
@@ -71,6 +72,8 @@ pub(crate) struct Requests {
     pub(crate) memory: Rc<Memory>,
     /// Conversations that have needed a recovery.
     pub(crate) recoveries: RefCell<Recoveries>,
+    /// What conversations begin with.
+    pub(crate) contexts: RefCell<Contexts>,
     pub(crate) deferred: Rc<Deferred>,
     pub(crate) in_work: Rc<InWork>,
 }
@@ -551,6 +554,7 @@ impl Requests {
             deferred: Rc::new(Deferred::new(Rc::clone(&memory))),
             memory,
             recoveries: RefCell::default(),
+            contexts: RefCell::default(),
             in_work: Rc::default(),
         }
     }

@@ -115,7 +115,7 @@ impl Stream {
         }
         let Transport::Http(http) = &mut self.transport else { return Action::Continue };
         let Http { exchange, request, response } = &mut **http;
-        request.stop_asking(exchange);
+        request.stop_asking(exchange, response);
         if response.on_headers(exchange, end_of_stream) == Action::Pause {
             return Action::Pause;
         }

@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use headroom_compress::{Compression, ParsedBody};
+use headroom_compress::{Compression, Opening, ParsedBody};
 
 use crate::body::Body;
 use crate::exchange::{Exchange, micros};
@@ -132,4 +132,22 @@ pub(crate) struct EngineOutput {
     pub(crate) bytes: Rc<Vec<u8>>,
     pub(crate) is_restored: bool,
     pub(crate) rewrite: Option<Rewrite>,
+}
+
+impl EngineOutput {
+    /// How the conversation begins, and the folder in which its agent works; `None`: nothing can be added there.
+    pub(crate) fn opening(&self) -> Option<(&Opening, &str)> {
+        let rewrite = self.rewrite.as_ref()?;
+        Some((rewrite.opening.as_ref()?, rewrite.working_directory.as_deref().unwrap_or_default()))
+    }
+
+    /// Adds a text there. False: there is no such place.
+    pub(crate) fn add(&mut self, text: &str) -> bool {
+        let Some(rewrite) = &mut self.rewrite else { return false };
+        let Some(opening) = &rewrite.opening else { return false };
+        let body = rewrite.replacement.as_deref().unwrap_or(&self.bytes);
+        let Some(added) = opening.extended(body, text) else { return false };
+        rewrite.replacement = Some(added);
+        true
+    }
 }

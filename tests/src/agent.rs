@@ -85,6 +85,8 @@ pub struct Settings {
     pub tool_choice: Value,
     /// Anthropic: whether thinking that does not fit is dropped.
     pub drop_block: bool,
+    /// The model is asked to think, in formats that have a word for it.
+    pub thinks: bool,
 }
 
 /// An agent in the middle of its conversation.
@@ -131,6 +133,7 @@ impl Agent {
             tools: vec!["list".to_owned(), "read_file".to_owned()],
             tool_choice: Value::Null,
             drop_block: false,
+            thinks: true,
         };
         let (name, history) = (name.to_owned(), Vec::new());
         Self { format, name, settings, history, stored: None, outputs, given: 0, connection: None }

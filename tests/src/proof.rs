@@ -44,6 +44,10 @@ pub struct Conversations {
     /// Whether the agents read source files whose function bodies are left out, until the filter's pressure
     /// increases.
     pub sources: bool,
+    /// The agents ask for thinking.
+    pub thinks: bool,
+    /// What memory holds before they begin, in everybody's team.
+    pub facts: Vec<String>,
     /// More of the filter's configuration: a JSON object.
     pub plugin: Value,
 }
@@ -63,6 +67,8 @@ impl Default for Conversations {
             ways,
             remember_every: 0,
             sources: false,
+            thinks: true,
+            facts: Vec::new(),
             plugin,
         }
     }
@@ -121,6 +127,7 @@ impl Conversations {
                     let seed = all.len() + 1;
                     let outputs = if self.sources { source_files(seed, FILES) } else { recorded(seed)? };
                     let mut agent = Agent::new(format, &name, stream, outputs);
+                    agent.settings.thinks = self.thinks;
                     agent.say("Which deployments failed, and why?");
                     all.push(Held { agent, format, stream, name, failed: None });
                 }
@@ -133,6 +140,7 @@ impl Conversations {
 /// Holds conversations during an event. They take their rounds together; in a crowd, each at its own speed.
 pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row>> {
     let mut setting = Setting::start(event, &conversations.configuration()).await?;
+    setting.remember(&conversations.facts).await?;
     let mut all = conversations.begin(setting.provider())?;
     let busy = (event == Event::Crowd).then(Busy::start);
     if event == Event::Crowd {

@@ -34,6 +34,8 @@ pub mod method {
     pub const MEMORY: &str = "headroom.v1.Memory";
     /// Answers a call of one of memory's tools.
     pub const CALL: &str = "Call";
+    /// Says what a conversation begins with.
+    pub const CONTEXT: &str = "Context";
     /// The service that keeps answers.
     pub const ANSWERS: &str = "headroom.v1.Answers";
     /// Asks for an answer.

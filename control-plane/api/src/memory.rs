@@ -1,5 +1,6 @@
 //! Requests and answers of `/v1/memory/*`: JSON over `POST`. Times are milliseconds since 1970, UTC.
 
+pub mod notes;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};

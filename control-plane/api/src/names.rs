@@ -1,8 +1,8 @@
 //! The names of the contract's enumerations in metrics, statistics, logs and response headers.
 
 use crate::v1::{
-    AnswerLookup, MissReason, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd,
-    VolatileClass,
+    AnswerLookup, MemoryContext, MissReason, PrefixChange, PrefixMismatchSource, RequestOutcome,
+    RequestRecord, SessionEnd, VolatileClass,
 };
 
 /// The header that Envoy's configuration adds to requests for headroomd from a listener that other machines
@@ -105,6 +105,17 @@ pub const fn answer_lookup_name(lookup: AnswerLookup) -> Option<&'static str> {
         AnswerLookup::Similar => "semantic",
         AnswerLookup::Failed => "failed",
         AnswerLookup::Refresh => "refresh",
+    })
+}
+
+/// What memory has put to the beginning of a conversation; `None` where it was not asked.
+#[must_use]
+pub const fn memory_context_name(context: MemoryContext) -> Option<&'static str> {
+    Some(match context {
+        MemoryContext::Unspecified => return None,
+        MemoryContext::Added => "added",
+        MemoryContext::Nothing => "nothing",
+        MemoryContext::Unanswered => "unanswered",
     })
 }
 

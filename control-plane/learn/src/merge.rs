@@ -198,6 +198,10 @@ impl Merge {
 /// Reads a file of instructions. `None` if there is none.
 pub fn read(path: &Path) -> Result<Option<String>, MergeError> {
     let error = |error| MergeError::Io(path.to_owned(), error);
+    // to open a pipe would wait for ever
+    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return Err(error(io::Error::other("this is no file")));
+    }
     let file = match fs::File::open(path) {
         Ok(file) => file,
         // a broken link is a mistake that a new file would hide
@@ -206,9 +210,6 @@ pub fn read(path: &Path) -> Result<Option<String>, MergeError> {
         }
         Err(other) => return Err(error(other)),
     };
-    if !file.metadata().map_err(error)?.is_file() {
-        return Err(error(io::Error::other("this is no file")));
-    }
     let mut bytes = Vec::new();
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(error)?;
     if bytes.len() as u64 > LIMIT {
@@ -298,6 +299,9 @@ pub fn write(merge: &Merge) -> Result<(), MergeError> {
         file.as_file().set_permissions(about.permissions()).map_err(error)?;
     }
     file.as_file().sync_all().map_err(error)?;
+    // others that merge into a file of this folder wait, and see then that it has changed
+    let turn = fs::File::open(folder).map_err(error)?;
+    turn.lock().map_err(error)?;
     if read(&merge.path)? != merge.before {
         return Err(MergeError::Changed(merge.path.clone()));
     }
@@ -397,6 +401,45 @@ mod tests {
         let merge = merge(&path, &new, &all_hold, "2026-01-02", None).unwrap();
         assert!(write(&merge).unwrap_err().to_string().contains("read-only"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "a");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("CLAUDE.local.md");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let refused = merge(&path, &[section("C", &["x"])], &all_hold, "2026-01-02", None).unwrap_err();
+        assert!(refused.to_string().contains("no file"), "{refused}");
+    }
+
+    #[test]
+    fn those_that_merge_at_once_lose_nothing_of_each_other() {
+        const WRITERS: usize = 8;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("CLAUDE.local.md");
+        fs::write(&path, "# Mine\n").unwrap();
+        let add = |writer: usize, round: usize| {
+            let title = format!("Writer {writer}");
+            let entry = format!("`{writer} {round}` fails.");
+            loop {
+                let merge =
+                    merge(&path, &[section(&title, &[&entry])], &all_hold, "2026-01-02", None).unwrap();
+                match write(&merge) {
+                    Err(MergeError::Changed(_)) => {}
+                    done => return done.unwrap(),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                scope.spawn(move || (0..8).for_each(|round| add(writer, round)));
+            }
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        let written = sections(extract_marker_block(&text).unwrap());
+        assert!(text.starts_with("# Mine\n"));
+        assert_eq!((written.len(), written.iter().map(|it| it.entries.len()).sum()), (WRITERS, WRITERS * 8));
     }
 
     #[test]

@@ -52,8 +52,11 @@ fn write(merge: &Merge, published: &mut Published) -> anyhow::Result<()> {
 }
 
 /// Whether nobody else gets a file through git: by its name, because it lies in no repository, or because git ignores it.
-/// Where git cannot be asked, others may.
+/// Where git cannot be asked, others may. A link may lead to any file, and a repository may bring it.
 fn is_own(path: &Path) -> bool {
+    if path.symlink_metadata().is_ok_and(|about| about.is_symlink()) {
+        return false;
+    }
     let is_named = path.file_name().is_some_and(|name| OWN.iter().any(|own| name == *own));
     is_named
         || path
@@ -123,5 +126,38 @@ mod tests {
         let all = publish(&project, &plan, &inbox, true, "2026-01-02");
         assert!(all.written.contains(&project.join("AGENTS.md")));
         assert_eq!(all.problems.len(), 3, "files that have changed meanwhile are left as they are");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link_unasked() {
+        let home = tempfile::tempdir().unwrap();
+        let project = home.path().canonicalize().unwrap().join("shop");
+        fs::create_dir(&project).unwrap();
+        git(&project, &["init", "--quiet"]);
+        // one that the repository shares, and one that is the user's for all projects
+        let global = home.path().join("CLAUDE.md");
+        for shared in [&project.join("AGENTS.md"), &global] {
+            fs::write(shared, "# Shared\n").unwrap();
+        }
+        fs::write(project.join(".gitignore"), "GEMINI.md\n").unwrap();
+        std::os::unix::fs::symlink("AGENTS.md", project.join("CLAUDE.local.md")).unwrap();
+        std::os::unix::fs::symlink(&global, project.join("GEMINI.md")).unwrap();
+        let section = Section {
+            title: "Commands".to_owned(),
+            tokens_saved: None,
+            entries: vec!["`a` fails.".to_owned()],
+        };
+        let merge = |name: &str| {
+            let path = project.join(name);
+            merge::merge(&path, std::slice::from_ref(&section), &|_, _| true, "2026-01-02", None).unwrap()
+        };
+        let plan = Plan { merges: ["CLAUDE.local.md", "GEMINI.md"].map(merge).into(), ..Plan::default() };
+        let inbox = Inbox::new(&home.path().join("workspace"));
+        let published = publish(&project, &plan, &inbox, false, "2026-01-02");
+        assert_eq!((published.written.len(), published.proposed), (0, 2), "{:?}", published.problems);
+        for shared in [project.join("AGENTS.md"), global] {
+            assert_eq!(fs::read_to_string(shared).unwrap(), "# Shared\n");
+        }
     }
 }

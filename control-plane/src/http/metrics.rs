@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use headroom_api::names::{MISS_REASONS, miss_reason_name, prefix_change_name};
+use headroom_api::names::{MISS_REASONS, memory_context_name, miss_reason_name, prefix_change_name};
 use headroom_api::v1::{PrefixChange, WebSocketSession};
 use prometheus::{
     Counter, CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -75,6 +75,7 @@ pub(crate) struct Metrics {
     store_errors: IntCounterVec,
     learned: IntCounterVec,
     sightings: IntCounter,
+    memory_contexts: IntCounterVec,
     lost_records: IntGauge,
     originals: OriginalMetrics,
     answers: AnswerMetrics,
@@ -261,6 +262,12 @@ impl Default for Metrics {
                 "Errors of the stores, per what went wrong: full, damaged, malformed, busy, unreachable, other.",
                 &["store", "kind"],
             ),
+            memory_contexts: counters(
+                r,
+                "headroom_memory_contexts_total",
+                "Requests for which filters have asked what their conversation begins with: added, nothing, unanswered.",
+                &["result"],
+            ),
             lost_records: register(
                 r,
                 IntGauge::new(
@@ -311,6 +318,9 @@ impl Metrics {
             (&self.recovered, sums.recovered),
         ] {
             metric.inc_by(u64::try_from(added).unwrap_or(0));
+        }
+        if let Some(result) = memory_context_name(request.record.memory_context()) {
+            self.memory_contexts.with_label_values(&[result]).inc();
         }
         if let Some(told) = &request.record.cache_verdict {
             self.cache_readable.inc_by(told.readable_tokens);

@@ -76,6 +76,21 @@ impl Vector {
     }
 }
 
+/// What a conversation begins with.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ConversationContext {
+    /// Whose conversation it is.
+    pub tenant: String,
+    /// Which.
+    pub conversation: String,
+    /// What its first message ends with; empty: nothing.
+    pub text: String,
+    /// The ids of the facts in it.
+    pub facts: Vec<String>,
+    /// The request whose question has decided.
+    pub decided_by: String,
+}
+
 /// A version of a fact on its way into the store. It holds no credentials any more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact};
+use super::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact};
 use crate::clock::UnixMs;
 use crate::purge::Scope;
 use crate::trouble::{StoreError, StoreWatch};
@@ -150,7 +150,22 @@ pub trait MemoryStore: Send + Sync + 'static {
         origin: &Origin,
         now: UnixMs,
     ) -> Result<bool, StoreError>;
-    /// Deletes all versions of a fact for good. False where there is none within reach.
+    /// What is recorded that a conversation begins with; empty: nothing. `None`: it is not decided.
+    async fn context(&self, tenant: &str, conversation: &str) -> Result<Option<String>, StoreError>;
+    /// Records what a conversation begins with, unless that is decided, and says what is recorded then.
+    async fn decide_context(&self, context: &ConversationContext, now: UnixMs) -> Result<String, StoreError>;
+    /// Records that a conversation begins with nothing, unless another request's question has decided.
+    async fn withdraw_context(
+        &self,
+        tenant: &str,
+        conversation: &str,
+        request: &str,
+        now: UnixMs,
+    ) -> Result<(), StoreError>;
+    /// Deletes what is recorded of conversations that began before a time, and says how many these are.
+    async fn forget_contexts(&self, before: UnixMs) -> Result<u64, StoreError>;
+    /// Deletes all versions of a fact for good, and conversations begin with it no more. False where there is none
+    /// within reach.
     async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError>;
     /// Deletes what somebody wants deleted, for good, and says how many versions that is. By age only versions go that
     /// have ended: a fact does not become untrue by growing old.

@@ -80,7 +80,7 @@ pub(super) fn told(error: &MemoryError) -> String {
 
 /// The project. A header may name it by its folder's name alone, which two folders can share: where the agent works in a
 /// folder of that name, the folder counts, as it does for MCP servers.
-fn project(named: String, folder: &str, default: String) -> String {
+pub(super) fn project(named: String, folder: &str, default: String) -> String {
     let root = root(folder);
     let is_same = root
         .as_deref()

@@ -9,10 +9,12 @@ use super::embedder::{Embedder, detect};
 use super::fact::Origin;
 use super::service::{Memory, MemoryError};
 use super::store::MemoryStore;
-use crate::clock::now_ms;
+use crate::clock::{UnixMs, now_ms};
 
 /// Time between two looks where nobody saves: another replica may have.
 const PAUSE: Duration = Duration::from_secs(60);
+/// For so long it is known what a conversation began with: 180 days.
+const CONVERSATION_MS: UnixMs = 180 * 24 * 3_600 * 1_000;
 /// Facts that are embedded, or pairs that are merged, in one transaction.
 const BATCH: u32 = 64;
 
@@ -35,12 +37,22 @@ impl Memory {
                     tracing::warn!(message = "Memory was not tidied; it will be in a minute.", %error);
                 }
             }
+            if let Err(error) = self.forget_old_contexts().await {
+                tracing::warn!(message = "Records of old conversations were not deleted.", %error);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.inner().work.notified() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
+    }
+
+    /// Nobody goes on with a conversation that is so old.
+    async fn forget_old_contexts(&self) -> Result<(), MemoryError> {
+        let Ok(store) = self.store() else { return Ok(()) };
+        store.forget_contexts(now_ms().saturating_sub(CONVERSATION_MS)).await?;
+        Ok(())
     }
 
     async fn load_embedder(&self) {

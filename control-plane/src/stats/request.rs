@@ -1,8 +1,8 @@
 //! One request for the pages, without any of its text.
 
 use headroom_api::names::{
-    answer_lookup_name, miss_reason_name, outcome_name, prefix_change_name, prefix_mismatch_source_name,
-    volatile_class_name,
+    answer_lookup_name, memory_context_name, miss_reason_name, outcome_name, prefix_change_name,
+    prefix_mismatch_source_name, volatile_class_name,
 };
 use headroom_api::pages::{Block, JsonBaseline, Plan, Request, RequestCost, RequestReasoning, RequestUsage};
 use headroom_api::v1::{BlockRecord, CacheVerdict, RequestOutcome, RequestRecord, Usage};
@@ -70,6 +70,7 @@ pub(crate) fn request(landed: &Landed) -> Request {
         plan: plan(record),
         added_breakpoints: record.added_breakpoints,
         aligned_lines: record.aligned_lines,
+        memory_context: memory_context_name(record.memory_context()).map(str::to_owned),
         cache_reason: told.and_then(|told| miss_reason_name(told.reason())).map(str::to_owned),
         cache_detail: told.and_then(cache_detail),
         cache_readable_tokens: told.map(|told| i64::try_from(told.readable_tokens).unwrap_or(i64::MAX)),

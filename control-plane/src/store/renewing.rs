@@ -30,7 +30,8 @@ use crate::ledger::store::{
 };
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::memory::{
-    Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact, Updated, Vector,
+    ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
+    Updated, Vector,
 };
 use crate::originals::store::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
@@ -574,6 +575,28 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
         now: UnixMs,
     ) -> Result<bool, StoreError> {
         ask!(self, store => store.merge(older, newer, origin, now))
+    }
+
+    async fn context(&self, tenant: &str, conversation: &str) -> Result<Option<String>, StoreError> {
+        ask!(self, store => store.context(tenant, conversation))
+    }
+
+    async fn decide_context(&self, context: &ConversationContext, now: UnixMs) -> Result<String, StoreError> {
+        ask!(self, store => store.decide_context(context, now))
+    }
+
+    async fn withdraw_context(
+        &self,
+        tenant: &str,
+        conversation: &str,
+        request: &str,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        ask!(self, store => store.withdraw_context(tenant, conversation, request, now))
+    }
+
+    async fn forget_contexts(&self, before: UnixMs) -> Result<u64, StoreError> {
+        ask!(self, store => store.forget_contexts(before))
     }
 
     async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError> {

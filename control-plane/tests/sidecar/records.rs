@@ -65,6 +65,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
             total_us: 2_500_000,
             admit_us: 0,
             parse_us: 100,
+            memory_context_us: 0,
         }),
         usage: Some(Usage {
             input_tokens: 1_000,

@@ -1,6 +1,6 @@
 //! The data of one tenant is visible to no one else.
 
-use headroom_api::v1::{MemoryCallRequest, RetrieveRequest};
+use headroom_api::v1::{MemoryCallRequest, MemoryContextRequest, RetrieveRequest};
 use serde_json::{Value, json};
 use tonic::{Code, Request};
 
@@ -116,6 +116,24 @@ async fn a_tenants_token_opens_its_memory_and_nobody_elses_through_the_filters_c
     }
     let huge = ask("red", "memory_save", json!({"content": "x".repeat(3 << 20)}));
     assert_eq!(grpc.call(shown(huge, "0perator")).await.unwrap_err().code(), Code::OutOfRange);
+    let begins = |tenant: &str, conversation: &str| MemoryContextRequest {
+        tenant: tenant.to_owned(),
+        project: "shop".to_owned(),
+        conversation: conversation.to_owned(),
+        begins: true,
+        question: "When is it that Red deploys?".to_owned(),
+        request_id: "hr_1".to_owned(),
+        wait_ms: 10_000,
+        ..MemoryContextRequest::default()
+    };
+    for (conversation, token, is_found) in [("c", BLUE, false), ("c", RED, true), ("d", "0perator", false)] {
+        let answer = grpc.context(shown(begins("", conversation), token)).await.unwrap().into_inner();
+        assert_eq!((answer.decided, answer.text.contains("Tuesday")), (true, is_found), "{token}");
+    }
+    let refused = grpc.context(shown(begins("red", "c"), BLUE)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let refused = grpc.context(shown(begins("", ""), RED)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
     let told = grpc.call(shown(ask("red", "memory_save", json!([])), RED)).await.unwrap().into_inner();
     assert!(told.is_error && told.text.starts_with("Error: "), "{}", told.text);
 }

@@ -11,6 +11,7 @@ mod facts;
 mod jsonl;
 mod learn;
 mod memory;
+mod memory_contexts;
 mod memory_eval;
 mod memory_isolation;
 mod memory_tools;

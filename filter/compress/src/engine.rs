@@ -29,12 +29,12 @@ use crate::kinds::code::Language;
 use crate::kinds::numbered;
 use crate::lines::Line;
 use crate::memo::{Entry, LeftOut, Memo};
-use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
+use crate::outcome::{Block, BlockOutcome, Kind, Opening, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
-use crate::working_directory::working_directory;
+use crate::working_directory::{is_agents_own, working_directory};
 
 /// What the caller knows about a request beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,8 @@ pub struct Request<'a> {
     /// Tools of memory to add, where the client brings none of the kind. As `retrieve_tool` the same for all requests of
     /// a conversation.
     pub memory_tools: MemoryTools,
+    /// Somebody may want to add to the beginning of the conversation.
+    pub wants_opening: bool,
 }
 
 /// How the model gets originals back. Whichever it is, a request without tools is never lossy: the
@@ -78,6 +80,7 @@ impl Request<'_> {
             reversible: false,
             retrieve_tool: RetrieveTool::default(),
             memory_tools: MemoryTools::NONE,
+            wants_opening: false,
         }
     }
 }
@@ -171,6 +174,7 @@ struct Steps<'b> {
     counting: Counting,
     lossy_blocks: usize,
     addition: Option<Addition>,
+    wants_opening: bool,
     readings: usize,
     read_tokens: u64,
     blocks: Option<Blocks>,
@@ -196,6 +200,7 @@ impl<'b> Steps<'b> {
             model,
             lossy_blocks: lossy_blocks(&walk, request, askable),
             addition,
+            wants_opening: request.wants_opening,
             walk,
             readings: 0,
             read_tokens: 0,
@@ -242,7 +247,9 @@ impl<'b> Steps<'b> {
     }
 
     fn finish(self: Box<Self>, body: &'b [u8], memo: &mut Memo) -> Outcome<'b> {
-        let Self { walk, model, counting, addition, read_tokens, blocks: keyed, figures, .. } = *self;
+        let Self {
+            walk, model, counting, addition, wants_opening, read_tokens, blocks: keyed, figures, ..
+        } = *self;
         let (keyed, steps) = keyed.map(|blocks| (blocks.entries, blocks.steps)).unwrap_or_default();
         let mut edits = Vec::new();
         let mut blocks = Vec::with_capacity(keyed.len());
@@ -290,6 +297,7 @@ impl<'b> Steps<'b> {
             edits.insert(place, (*at..*at, definitions));
         }
         locate(&mut blocks, &edits);
+        let opening = if wants_opening { opening(&walk, &edits) } else { None };
         let body = if edits.is_empty() {
             Cow::Borrowed(body)
         } else {
@@ -316,7 +324,10 @@ impl<'b> Steps<'b> {
             model,
             stream: walk.stream,
             has_tools: walk.has_tools,
-            working_directory: added_tools.memory.any().then(|| working_directory(&walk)).flatten(),
+            working_directory: (added_tools.memory.any() || opening.is_some())
+                .then(|| working_directory(&walk))
+                .flatten(),
+            opening,
             added_tools,
             lists_retrieve_tool: walk.own_tools.retrieve == Listing::Listed,
             carries_thinking: walk.carries_thinking,
@@ -341,6 +352,29 @@ fn locate(blocks: &mut [Block], edits: &[(Range<usize>, &str)]) {
         at = at.saturating_add(text.len());
         from = span.end;
     }
+}
+
+/// Bytes of a question that are looked at.
+const QUESTION_BYTES: usize = 512;
+
+/// How the conversation begins, and where that stands behind the edits.
+fn opening(walk: &Walk<'_>, edits: &[(Range<usize>, &str)]) -> Option<Opening> {
+    if walk.may_reason || walk.kept_by_provider {
+        return None;
+    }
+    let (opening, rest) = walk.readings.split_at_checked(walk.opening)?;
+    let last = opening.last().filter(|last| last.role == Role::User && last.span.is_string())?;
+    let at = last.span.range().end.checked_sub(1)?;
+    let before = edits.iter().take_while(|(span, _)| span.end <= at);
+    let end = before.fold(at, |at, (span, text)| at.saturating_sub(span.len()).saturating_add(text.len()));
+    let question = opening.iter().rev().filter(|reading| reading.role == Role::User);
+    let question = question
+        .filter_map(|reading| reading.span.text(walk.body))
+        .find(|text| !is_agents_own(text))
+        .unwrap_or_default();
+    let question = question.get(..question.floor_char_boundary(QUESTION_BYTES)).unwrap_or_default();
+    let is_all = !walk.is_answered && walk.outputs.is_empty() && rest.iter().all(|it| it.role != Role::User);
+    Some(Opening { end, question: question.to_owned(), is_all })
 }
 
 /// Of the blocks, in the body's order, only the first so many may be lossy.
@@ -423,6 +457,7 @@ fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
         has_tools: false,
         added_tools: OwnTools::default(),
         working_directory: None,
+        opening: None,
         lists_retrieve_tool: false,
         carries_thinking: false,
         conversation_id: None,

@@ -72,6 +72,6 @@ pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use headroom_providers::{Api, MemoryTools, OwnTools};
 pub use memo::Memo;
-pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
+pub use outcome::{Block, BlockOutcome, Compressor, Kind, Opening, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::{Encoding, provider_tokens};
 pub use tool::glob_matches;

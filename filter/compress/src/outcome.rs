@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use headroom_providers::OwnTools;
 use headroom_providers::tape::Span;
+use headroom_providers::{OwnTools, string};
 
 use crate::tokens::Encoding;
 
@@ -25,9 +25,11 @@ pub struct Outcome<'b> {
     pub has_tools: bool,
     /// Tools of ours that were added to them: the caller has to answer their calls.
     pub added_tools: OwnTools,
-    /// The folder in which the agent says it works, if memory tools were added.
+    /// The folder in which the agent says that it works, where tools of memory were added or there is an `opening`.
     pub working_directory: Option<String>,
-    /// Whether the client lists `headroom_retrieve` itself, as with Headroom's MCP server.
+    /// How the conversation begins, where somebody wants to add to that and it can be done.
+    pub opening: Option<Opening>,
+    /// Whether the client lists a tool of this kind itself, as with Headroom's MCP server.
     pub lists_retrieve_tool: bool,
     /// Whether it carries the model's earlier thinking, which the provider may have bound to the text before
     /// it.
@@ -39,6 +41,30 @@ pub struct Outcome<'b> {
     pub originals: Vec<Original<'b>>,
     /// Why the body was not read; `None` when it was.
     pub unread: Option<Unread>,
+}
+
+/// The first message of the user, of a conversation whose beginning can be added to: nothing in the request asks for
+/// reasoning or brings some back, which would be bound to what stands before it, and the client sends all of it again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Opening {
+    /// Where in [`Outcome::body`] the last text of that message ends, inside of its quotes.
+    pub end: usize,
+    /// What the user asks, as far as it is the user's own words; its beginning.
+    pub question: String,
+    /// Nothing stands behind it: neither something of the model nor another message of the user.
+    pub is_all: bool,
+}
+
+impl Opening {
+    /// The body with a text there, as a paragraph of its own. `None`: it is not the body in which this was found.
+    pub fn extended(&self, body: &[u8], text: &str) -> Option<Vec<u8>> {
+        let (before, behind) = body.split_at_checked(self.end)?;
+        let mut added = String::new();
+        string::encode_into(&format!("\n\n{}", text.trim_end()), &mut added);
+        let inside = added.get(1..added.len().checked_sub(1)?)?;
+        // The quote that ends the text.
+        (behind.first() == Some(&b'"')).then(|| [before, inside.as_bytes(), behind].concat())
+    }
 }
 
 /// Token counts of a request, over the text that the model reads.
@@ -327,6 +353,71 @@ impl BlockOutcome {
         match self {
             Self::Compressed { compressor, .. } => compressor.name().to_owned(),
             Self::Skipped(skip) => format!("skipped:{}", skip.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Api, Config, Memo, Request, RetrieveTool, compress};
+
+    fn opening(api: Api, body: &str) -> Option<(Opening, String)> {
+        let request = Request {
+            reversible: true,
+            retrieve_tool: RetrieveTool::Add,
+            wants_opening: true,
+            ..Request::new(api)
+        };
+        let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
+        let opening = outcome.opening?;
+        let extended = opening.extended(&outcome.body, "- \"a\"\n").unwrap();
+        Some((opening, String::from_utf8(extended).unwrap()))
+    }
+
+    #[test]
+    fn a_text_goes_to_the_end_of_the_first_message_behind_whatever_was_changed_before() {
+        let tool = r#"{"name":"list","input_schema":{}}"#;
+        let output = "all is well\\n".repeat(400);
+        let body = format!(
+            r#"{{"tools":[{tool}],"messages":[{{"role":"user","content":[{{"type":"text","text":"<system-reminder>x"}},
+            {{"type":"text","text":"Say \"go\""}}]}},{{"role":"assistant","content":[{{"type":"tool_use","id":"a","name":"list","input":{{}}}}]}},
+            {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"a","content":"{output}"}}]}}]}}"#
+        );
+        let (opening, extended) = opening(Api::AnthropicMessages, &body).unwrap();
+        assert!(
+            extended.starts_with(r#"{"tools":[{"name":"headroom_retrieve""#) && extended.len() < body.len()
+        );
+        assert!(
+            extended.contains(r#"{"type":"text","text":"Say \"go\"\n\n- \"a\""}]},{"role":"assistant""#),
+            "{extended}"
+        );
+        assert_eq!((opening.question.as_str(), opening.is_all), (r#"Say "go""#, false));
+    }
+
+    #[test]
+    fn the_question_is_the_users_own_and_bounded() {
+        let body = |content: &str| format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#);
+        let question = |content: &str| opening(Api::OpenAiChat, &body(content)).unwrap().0;
+        let own =
+            question(r#"[{"type":"text","text":"Which?"},{"type":"text","text":"<system-reminder>x"}]"#);
+        assert_eq!((own.question.as_str(), own.is_all), ("Which?", true));
+        let long = question(&format!("\"{}\"", "\u{e9}".repeat(400)));
+        assert_eq!(long.question, "\u{e9}".repeat(256));
+        assert_eq!(question(r#""<system-reminder>x""#).question, "");
+        for none in [r#"{"messages":[]}"#, r#"{"messages":[{"role":"user","content":[]}]}"#, "{}", "["] {
+            assert_eq!(opening(Api::OpenAiChat, none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_added_to_another_body() {
+        let opening = |end| Opening { end, question: String::new(), is_all: true };
+        let body = br#"{"content":"Hello"}"#;
+        let with = opening(17).extended(body, "x ").unwrap();
+        assert_eq!(String::from_utf8(with).unwrap(), r#"{"content":"Hello\n\nx"}"#);
+        for end in [0, 16, 18, 19, 20, usize::MAX] {
+            assert_eq!(opening(end).extended(body, "x"), None, "{end}");
         }
     }
 }

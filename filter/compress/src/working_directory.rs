@@ -38,10 +38,14 @@ pub(crate) fn working_directory(walk: &Walk<'_>) -> Option<String> {
         .find_map(|reading| named_in(reading, walk.body))
 }
 
+/// Whether an agent has written a message of the user itself.
+pub(crate) fn is_agents_own(text: &str) -> bool {
+    OPENINGS.iter().any(|opening| text.trim_start().starts_with(opening))
+}
+
 fn named_in(reading: &Reading, body: &str) -> Option<String> {
     let text = reading.span.text(body)?;
-    let is_users = reading.role == Role::User;
-    if is_users && !OPENINGS.iter().any(|opening| text.trim_start().starts_with(opening)) {
+    if reading.role == Role::User && !is_agents_own(&text) {
         return None;
     }
     text.lines().find_map(folder)

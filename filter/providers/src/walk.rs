@@ -28,7 +28,11 @@ pub struct Walk<'b> {
     pub kept_by_provider: bool,
     /// Whether it carries earlier thinking of the model.
     pub carries_thinking: bool,
-    /// Which of Headroom's own tools the tool list has.
+    /// It asks for thinking or reasoning, brings some back, or nothing in it says that it does neither.
+    pub may_reason: bool,
+    /// Something of the model stands in it already.
+    pub is_answered: bool,
+    /// What the tool list says of Headroom's own tools.
     pub own_tools: retrieve_tool::Listings,
     /// What the model reads apart from tool outputs, in reading order.
     pub readings: Vec<Reading>,
@@ -155,6 +159,8 @@ impl<'b> Walk<'b> {
             has_tools: false,
             kept_by_provider: false,
             carries_thinking: false,
+            may_reason: true,
+            is_answered: false,
             own_tools: retrieve_tool::Listings::default(),
             readings: Vec::new(),
             outputs: Vec::new(),

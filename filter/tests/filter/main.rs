@@ -6,6 +6,7 @@ mod append_only;
 mod bodies;
 mod budgets;
 mod configuration;
+mod contexts;
 mod encodings;
 mod exports;
 mod formats;

@@ -11,6 +11,9 @@ pub(super) fn body(settings: &Settings, history: &[Value]) -> Value {
     if settings.drop_block {
         thinking["block_binding"] = json!({"prefix_mismatch_behavior": "drop_block"});
     }
+    if !settings.thinks {
+        thinking = json!({"type": "disabled"});
+    }
     let mut body = json!({
         "model": settings.model, "max_tokens": 4096, "stream": settings.stream, "thinking": thinking,
         "system": [{"type": "text", "text": "You look after deployments."}],

@@ -7,10 +7,12 @@ use super::{Settings, ToolUse, name_of, schema};
 
 pub(super) fn body(settings: &Settings, history: &[Value]) -> Value {
     let tool = |name: &String| json!({"name": name, "description": "A tool.", "parameters": schema()});
+    let thinking =
+        if settings.thinks { json!({"includeThoughts": true}) } else { json!({"thinkingBudget": 0}) };
     let mut body = json!({
         "systemInstruction": {"parts": [{"text": "You look after deployments."}]},
         "contents": history,
-        "generationConfig": {"thinkingConfig": {"includeThoughts": true}},
+        "generationConfig": {"thinkingConfig": thinking},
     });
     if !settings.tools.is_empty() {
         let declared: Vec<Value> = settings.tools.iter().map(tool).collect();

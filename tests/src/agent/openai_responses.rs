@@ -8,7 +8,10 @@ use super::{Settings, ToolUse, name_of, schema};
 fn body(settings: &Settings, input: &[Value]) -> Value {
     let tool = |name: &String| json!({"type": "function", "name": name, "description": "A tool.", "parameters": schema(), "strict": false});
     let mut body = json!({"model": settings.model, "stream": settings.stream, "input": input,
-        "instructions": "You look after deployments.", "reasoning": {"effort": "low"}});
+        "instructions": "You look after deployments."});
+    if settings.thinks {
+        body["reasoning"] = json!({"effort": "low"});
+    }
     if !settings.tools.is_empty() {
         body["tools"] = settings.tools.iter().map(tool).collect();
     }
@@ -18,7 +21,9 @@ fn body(settings: &Settings, input: &[Value]) -> Value {
 pub(super) fn stateless(settings: &Settings, history: &[Value]) -> Value {
     let mut body = body(settings, history);
     body["store"] = false.into();
-    body["include"] = json!(["reasoning.encrypted_content"]);
+    if settings.thinks {
+        body["include"] = json!(["reasoning.encrypted_content"]);
+    }
     body
 }
 

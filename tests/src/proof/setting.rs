@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Event;
+use crate::client::{Call, Connection, Protocol};
 use crate::deadline::until;
 use crate::delivery::{self, CLUSTER, RESOURCE, as_text, deliver, resource};
 use crate::envoy::{Envoy, Neighbours, Options};
@@ -24,18 +25,8 @@ pub(super) struct Setting {
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Place {
     Alone(Provider),
-    Stack {
-        stack: Stack,
-        second: Option<Envoy>,
-    },
-    Delivered {
-        envoy: Envoy,
-        provider: Provider,
-        folder: tempfile::TempDir,
-        versions: u32,
-        /// Ends with this.
-        _sidecar: Sidecar,
-    },
+    Stack { stack: Stack, second: Option<Envoy> },
+    Delivered { envoy: Envoy, provider: Provider, folder: tempfile::TempDir, versions: u32, sidecar: Sidecar },
 }
 
 /// As `headroomctl up` sets the filter up, with quicker reports.
@@ -76,6 +67,22 @@ impl Setting {
             }
         };
         Ok(Self { event, place, more: more.clone() })
+    }
+
+    /// Has memory hold these facts.
+    pub(super) async fn remember(&self, facts: &[String]) -> Result<()> {
+        let sidecar = match &self.place {
+            Place::Stack { stack, .. } => &stack.sidecar,
+            Place::Delivered { sidecar, .. } => sidecar,
+            Place::Alone(_) => return Ok(()),
+        };
+        for fact in facts {
+            let asked = json!({"scope": "team", "facts": [{"content": fact}]}).to_string();
+            let mut http = Connection::open(sidecar.http(), Protocol::Http1).await?;
+            let answer = http.send(Call::post("/v1/memory/save", asked)).await?;
+            ensure!(answer.status == 200, "{}", answer.text());
+        }
+        Ok(())
     }
 
     pub(super) fn provider(&self) -> &Provider {
@@ -157,5 +164,5 @@ async fn delivered(more: &Value) -> Result<Place> {
         sidecar_http: sidecar.http(),
     };
     let envoy = Envoy::start(&options, neighbours, &PathBuf::new(), folder.path()).await?;
-    Ok(Place::Delivered { envoy, provider, folder, versions: 1, _sidecar: sidecar })
+    Ok(Place::Delivered { envoy, provider, folder, versions: 1, sidecar })
 }

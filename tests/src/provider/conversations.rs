@@ -208,6 +208,9 @@ impl Followed {
             // A request outside of the conversation: an agent asks for a title, or checks whether the API works.
             return None;
         }
+        if !self.threads.contains_key(&first) {
+            self.report.beginnings.push(first.clone());
+        }
         let thread = self.threads.entry(first.clone()).or_default();
         let is_continuation = transcript.is_continuation();
         if !thread.asked.messages.is_empty() {

@@ -28,6 +28,8 @@ pub struct Report {
     pub retrievals: Vec<Retrieval>,
     /// The results of the filter's tools of memory.
     pub remembered: Vec<String>,
+    /// The first messages of the conversations under this name, each once.
+    pub beginnings: Vec<String>,
     /// Calls of it behind calls of the client's tools that the next request did not have, so that the model had to ask
     /// once more.
     pub asked_again: usize,
@@ -72,6 +74,7 @@ impl Report {
         self.remembered.extend(other.remembered);
         self.retrievals.extend(other.retrievals);
         self.asked_again += other.asked_again;
+        self.beginnings.extend(other.beginnings);
     }
 }
 

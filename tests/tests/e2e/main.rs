@@ -35,6 +35,7 @@ mod canary;
 mod command_line;
 mod compressed_before;
 mod configuration;
+mod contexts;
 mod copilot;
 mod delivered;
 mod demo;

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use headroom_compress::Api;
+use headroom_e2e::agent::{Agent, Format, recorded};
 use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
 use headroom_e2e::envoy::{Envoy, Neighbours, Options};
-use headroom_e2e::provider::NAME_HEADER;
+use headroom_e2e::provider::{NAME_HEADER, Plan};
 use headroom_e2e::sidecar::Sidecar;
 use headroom_e2e::{Provider, built};
 use headroomctl::bootstrap::{Bootstrap, Endpoint, GRPC_CLUSTER, Providers};
@@ -45,7 +46,12 @@ fn cluster(replicas: &[Sidecar]) -> Value {
     })
 }
 
-async fn envoy(provider: SocketAddr, replicas: &[Sidecar], folder: &Path) -> Result<Envoy> {
+async fn envoy(
+    provider: SocketAddr,
+    replicas: &[Sidecar],
+    folder: &Path,
+    memory_context: bool,
+) -> Result<Envoy> {
     let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
     bootstrap.listen = Endpoint::loopback(0);
     bootstrap.admin = folder.join("admin.sock");
@@ -53,6 +59,8 @@ async fn envoy(provider: SocketAddr, replicas: &[Sidecar], folder: &Path) -> Res
     bootstrap.plugin_config = json!({
         "reversible": true,
         "store_originals": true,
+        "memory_context": memory_context,
+        "project": "deployments",
         "control_plane": {"cluster": GRPC_CLUSTER, "report_interval_ms": 50, "max_backoff_ms": 200},
     });
     bootstrap.clusters.insert(GRPC_CLUSTER.to_owned(), cluster(replicas));
@@ -131,7 +139,7 @@ async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lo
         Sidecar::replica(&database, folders[1].path()).await?,
     ];
     let provider = Provider::start(0).await?;
-    let envoy = envoy(provider.address(), &replicas, folders[0].path()).await?;
+    let envoy = envoy(provider.address(), &replicas, folders[0].path(), false).await?;
 
     let load = Load::default();
     let thinking = Thinking::with(&provider);
@@ -185,5 +193,58 @@ async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lo
         hashes.len(),
         thought.line()
     ));
+    Ok(())
+}
+
+/// Each conversation has its notes through two Envoys in turn, whichever replica is asked and whichever is killed, and
+/// what a replica has said is what the other says.
+#[tokio::test]
+async fn conversations_keep_what_they_begin_with_while_replicas_die_in_turn() -> Result<()> {
+    const ROUNDS: usize = 12;
+    let Some(postgres) = Postgres::start().await else { return Ok(()) };
+    let database = postgres.database("contexts");
+    let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let mut replicas = [
+        Sidecar::replica(&database, folders[0].path()).await?,
+        Sidecar::replica(&database, folders[1].path()).await?,
+    ];
+    let provider = Provider::start(0).await?;
+    let envoys = [
+        envoy(provider.address(), &replicas, folders[0].path(), true).await?,
+        envoy(provider.address(), &replicas, folders[1].path(), true).await?,
+    ];
+    let fact = json!({"scope": "team", "facts": [{"content": "Deployments that failed are in the log"}]});
+    let mut http = Connection::open(replicas[0].http(), Protocol::Http1).await?;
+    let saved = http.send(Call::post("/v1/memory/save", fact.to_string())).await?;
+    ensure!(saved.status == 200, "{}", saved.text());
+
+    let mut agents = Vec::new();
+    for format in [Format::Messages, Format::Chat, Format::Responses, Format::Gemini] {
+        for stream in [false, true] {
+            let name = format!("{format:?} {stream}");
+            provider.follow(&name, Plan { rounds: ROUNDS, ..Plan::default() });
+            let mut agent = Agent::new(format, &name, stream, recorded(1)?);
+            agent.settings.thinks = false;
+            agent.say(&format!("Which deployments failed? {name}"));
+            agents.push((name, agent));
+        }
+    }
+    for round in 0..ROUNDS {
+        let dying = round / 3 % 2;
+        match round % 3 {
+            1 => replicas[dying].kill()?,
+            2 => replicas[dying].run().await?,
+            _ => {}
+        }
+        for (_, agent) in &mut agents {
+            agent.rounds(envoys[round % 2].listener(), 1).await?;
+        }
+    }
+    for (name, _) in &agents {
+        let report = provider.report(name);
+        ensure!(report.problems().is_empty() && report.respelled == 0, "{name}: {:?}", report.problems());
+        let [beginning] = report.beginnings.as_slice() else { bail!("{name} began in two ways: {report:?}") };
+        ensure!(beginning.contains("Deployments that failed are in the log"), "{name}: {beginning}");
+    }
     Ok(())
 }

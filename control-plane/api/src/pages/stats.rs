@@ -587,6 +587,9 @@ pub struct Request {
     pub added_breakpoints: u32,
     /// Lines of the system prompt that Headroom has moved or stripped of blanks.
     pub aligned_lines: u32,
+    /// What memory has put to the beginning of its conversation; absent where it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_context: Option<String>,
     /// Why it read less from the provider's cache than it could have; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_reason: Option<String>,

@@ -118,6 +118,7 @@ pub(super) const KEYS: &[Key] = &[
     key([UP, "align", "HEADROOM_ALIGN"], Some("--align"), Kind::Path, "none"),
     key([UP, "cache", "HEADROOM_CACHE"], Some("--cache"), Kind::OneOf(&["off", "exact", "semantic"]), "off"),
     key([UP, "log_messages", "HEADROOM_LOG_MESSAGES"], Some("--log-messages"), Kind::Bool, "false"),
+    key([UP, "memory_context", "HEADROOM_MEMORY_CONTEXT"], Some("--memory-context"), Kind::Bool, "false"),
     key([UP, "learn", "HEADROOM_LEARN"], Some("--learn"), Kind::Bool, "false"),
     key([UP, "workers", "HEADROOM_WORKERS"], Some("--workers"), Kind::Count(1), "2"),
     key(
@@ -199,8 +200,8 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The filter's keys that have one of their own at the top of the file.
-pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 7] =
-    ["mode", "profile", "body_mode", "code_aware", "pressure", "breakpoints", "align"];
+pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 8] =
+    ["mode", "profile", "body_mode", "code_aware", "pressure", "breakpoints", "align", "memory_context"];
 
 /// The keys of the filter's configuration that are allowed in [`FILTER`].
 pub(super) const FILTER_KEYS: [&str; 24] = [

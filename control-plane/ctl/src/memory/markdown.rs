@@ -40,20 +40,27 @@ pub(super) fn read(text: &str) -> Vec<(Option<Scope>, NewFact)> {
         }
         let (Some((_, fact)), true) = (facts.last_mut(), open) else { continue };
         match line.strip_prefix("  ") {
-            Some(more) => match note(more) {
-                Some(importance) => fact.importance = importance,
-                None => {
-                    fact.content.push('\n');
-                    fact.content.push_str(more);
-                }
-            },
+            Some(more) => {
+                fact.content.push('\n');
+                fact.content.push_str(more);
+            }
             None if line.trim().is_empty() => {}
             None => open = false,
         }
     }
-    facts.iter_mut().for_each(|(_, fact)| fact.content.truncate(fact.content.trim_end().len()));
+    facts.iter_mut().for_each(|(_, fact)| take_note(fact));
     facts.retain(|(_, fact)| !fact.content.trim().is_empty());
     facts
+}
+
+/// Reads the comment that ends an item. One in the middle of it is a part of what the fact says.
+fn take_note(fact: &mut NewFact) {
+    let content = fact.content.trim_end();
+    let (before, last) = content.rsplit_once('\n').unwrap_or((content, ""));
+    let note = note(last);
+    let length = if note.is_some() { before.trim_end().len() } else { content.len() };
+    fact.importance = note.flatten();
+    fact.content.truncate(length);
 }
 
 /// What the comment below an item says of its importance; `None`: the line is no such comment.
@@ -79,6 +86,8 @@ mod tests {
             fact("The port is 8787", Scope::Project),
             fact("two\nlines\n\n- and a list", Scope::Project),
             fact("likes tabs <!-- x -->", Scope::User),
+            fact("claims\n<!-- 1 importance=1 -->\nto matter", Scope::User),
+            fact("claims to matter\n<!-- 1 importance=1 -->", Scope::User),
         ];
         let read_back = read(&write(&facts, "/p"));
         let expected: Vec<_> = facts

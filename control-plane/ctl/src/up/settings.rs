@@ -153,6 +153,9 @@ pub struct UpArgs {
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Begin conversations in which no reasoning is asked for with what memory knows about the user's first words [env: HEADROOM_MEMORY_CONTEXT]
+    #[arg(long)]
+    pub memory_context: bool,
     /// Learn from what agents' tools fail at, as requests pass; sees what --log-messages shows, and switches it on [env: HEADROOM_LEARN]
     #[arg(long)]
     pub learn: bool,
@@ -269,6 +272,7 @@ impl UpArgs {
             "--code-aware" => flag(self.code_aware),
             "--pressure" => flag(self.pressure),
             "--log-messages" => flag(self.log_messages),
+            "--memory-context" => flag(self.memory_context),
             "--learn" => flag(self.learn),
             "--workers" => self.workers.map(|workers| workers.to_string()),
             "--anthropic-pre-upstream-concurrency" => self.anthropic_pre_upstream_concurrency.clone(),
@@ -344,6 +348,9 @@ impl Settings {
         let bodies = names::pre_upstream(concurrency.as_deref())
             .with_context(|| format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is no number"))?;
         plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
+        if args.memory_context || env.flag("HEADROOM_MEMORY_CONTEXT")? {
+            plugin_config.insert("memory_context".to_owned(), true.into());
+        }
         let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER, "http_cluster": HTTP_CLUSTER });
         let learn = args.learn || env.flag("HEADROOM_LEARN")?;
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
@@ -794,6 +801,20 @@ mod tests {
             (&settings.plugin_config["mode"], settings.allow_hosts),
             (&"off".into(), vec!["c".to_owned()])
         );
+    }
+
+    #[test]
+    fn conversations_begin_with_facts_where_an_option_or_a_variable_says_so() {
+        let asked = UpArgs { memory_context: true, ..UpArgs::default() };
+        for (args, variables, expected) in [
+            (UpArgs::default(), vec![], None),
+            (UpArgs::default(), vec![("HEADROOM_MEMORY_CONTEXT", "0")], None),
+            (UpArgs::default(), vec![("HEADROOM_MEMORY_CONTEXT", "yes")], Some(&Value::Bool(true))),
+            (asked, vec![], Some(&Value::Bool(true))),
+        ] {
+            let settings = resolve(&args, &variables).unwrap();
+            assert_eq!(settings.plugin_config.get("memory_context"), expected, "{variables:?}");
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::clock::UnixMs;
 use crate::memory::{
-    Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact, Updated, Vector,
-    fingerprint, likeness,
+    ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
+    Updated, Vector, fingerprint, likeness,
 };
 use crate::purge::Scope as Purge;
 use crate::store::memory::{Nearest, select};
@@ -25,6 +25,14 @@ use crate::trouble::StoreError;
 const TRIES: usize = 5;
 /// No holder has this number.
 const NOBODY: i64 = -1;
+
+/// What is recorded of a conversation.
+const CONTEXT: &str = "SELECT text FROM memory_context WHERE tenant = $1 AND conversation = $2";
+
+/// Ids as one text that each can be found in.
+fn id_list(ids: &[String]) -> String {
+    if ids.is_empty() { String::new() } else { format!(" {} ", ids.join(" ")) }
+}
 
 /// Memory in one database.
 #[derive(Debug)]
@@ -604,11 +612,63 @@ impl MemoryStore for SqlMemory {
         Ok(merged)
     }
 
+    async fn context(&self, tenant: &str, conversation: &str) -> Result<Option<String>, StoreError> {
+        let text = sqlx::query_scalar(CONTEXT).bind(tenant.to_owned()).bind(conversation.to_owned());
+        Ok(text.fetch_optional(&self.pool).await?)
+    }
+
+    async fn decide_context(&self, context: &ConversationContext, now: UnixMs) -> Result<String, StoreError> {
+        let mut tx = self.begin().await?;
+        let decide = sqlx::query(
+            "INSERT INTO memory_context (tenant, conversation, text, facts, decided_by, created_ms)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, conversation) DO NOTHING",
+        );
+        let decide = decide.bind(&context.tenant).bind(&context.conversation).bind(&context.text);
+        let decide = decide.bind(id_list(&context.facts)).bind(&context.decided_by).bind(now);
+        decide.execute(&mut *tx).await?;
+        let decided = sqlx::query_scalar(CONTEXT).bind(&context.tenant).bind(&context.conversation);
+        let decided = decided.fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(decided)
+    }
+
+    async fn withdraw_context(
+        &self,
+        tenant: &str,
+        conversation: &str,
+        request: &str,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let withdraw = sqlx::query(
+            "INSERT INTO memory_context (tenant, conversation, text, facts, decided_by, created_ms)
+             VALUES ($1, $2, '', '', $3, $4) ON CONFLICT (tenant, conversation) DO UPDATE SET text = '', facts = ''
+             WHERE memory_context.decided_by = excluded.decided_by",
+        );
+        let withdraw = withdraw.bind(tenant.to_owned()).bind(conversation.to_owned());
+        withdraw.bind(request.to_owned()).bind(now).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn forget_contexts(&self, before: UnixMs) -> Result<u64, StoreError> {
+        let forget = sqlx::query("DELETE FROM memory_context WHERE created_ms < $1").bind(before);
+        Ok(forget.execute(&self.pool).await?.rows_affected())
+    }
+
     async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError> {
         let holders = self.holders(reach, None).await?;
+        let mut tx = self.begin().await?;
         let query = sqlx::query("DELETE FROM memory_fact WHERE id = $1 AND holder IN ($2, $3, $4)");
         let query = holders.iter().fold(query.bind(id.to_owned()), |query, holder| query.bind(*holder));
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let is_gone = query.execute(&mut *tx).await?.rows_affected() > 0;
+        if is_gone {
+            let contexts = sqlx::query(
+                "UPDATE memory_context SET text = '', facts = ''
+                 WHERE tenant = $1 AND facts LIKE '% ' || $2 || ' %'",
+            );
+            contexts.bind(reach.tenant.clone()).bind(id.to_owned()).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(is_gone)
     }
 
     async fn purge(&self, scope: &Purge, dry_run: bool) -> Result<u64, StoreError> {
@@ -628,13 +688,23 @@ impl MemoryStore for SqlMemory {
         };
         match scope {
             Purge::All => {
-                sqlx::query("DELETE FROM memory_holder").execute(&mut *tx).await?;
+                for all in ["DELETE FROM memory_holder", "DELETE FROM memory_context"] {
+                    sqlx::query(all).execute(&mut *tx).await?;
+                }
             }
             Purge::Tenant(tenant) => {
-                let holders = sqlx::query("DELETE FROM memory_holder WHERE tenant = $1");
-                holders.bind(tenant).execute(&mut *tx).await?;
+                for theirs in [
+                    "DELETE FROM memory_holder WHERE tenant = $1",
+                    "DELETE FROM memory_context WHERE tenant = $1",
+                ] {
+                    sqlx::query(theirs).bind(tenant).execute(&mut *tx).await?;
+                }
             }
-            Purge::Before(_) => {}
+            // what ended before then is in none that began later
+            Purge::Before(time) => {
+                let contexts = sqlx::query("DELETE FROM memory_context WHERE created_ms < $1");
+                contexts.bind(*time).execute(&mut *tx).await?;
+            }
         }
         if !dry_run {
             tx.commit().await?;

@@ -6,6 +6,7 @@
 
 use crate::context_edits;
 use crate::format::Part;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
@@ -15,6 +16,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         root.pick(["model", "stream", "tools", "system", "messages", "thread", "context_management"])?;
     walk.kept_by_provider = thread.is_some_and(|thread| !thread.is_null());
     walk.envelope(Naming::Name, model, stream, tools)?;
+    walk.may_reason = reasoning::asks(root, &["thinking"]);
     walk.clears_outputs = context_edits::clear_outputs(management)?;
     each_text(system, &["text"], |text| walk.reading(Role::System, text))?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
@@ -24,6 +26,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         let role = if role.is("user") {
             Role::User
         } else if role.is("assistant") {
+            walk.is_answered = true;
             Role::Assistant
         } else {
             Role::System
@@ -64,7 +67,7 @@ fn read_block<'b>(block: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Resu
     } else if kind.is("tool_use") {
         walk.call(id, Call::new(name, input, caller)?);
     } else if kind.is("thinking") || kind.is("redacted_thinking") {
-        walk.carries_thinking = true;
+        (walk.carries_thinking, walk.may_reason) = (true, true);
     } else if kind.is("tool_result") && role == Role::User {
         let call = walk.call_of(tool_use_id);
         each_text(content, &["text"], |text| walk.output(call, text))?;

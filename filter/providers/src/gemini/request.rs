@@ -4,6 +4,7 @@
 //! be in camel case or in snake case, as in all protobuf JSON.
 
 use crate::prompt::Prompt;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk};
@@ -12,6 +13,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     let [model, tools, system, system_snake, contents] =
         root.pick(["model", "tools", "systemInstruction", "system_instruction", "contents"])?;
     walk.envelope(Naming::Declarations, model, None, tools)?;
+    walk.may_reason = !reasoning::is_switched_off(root);
     if let Some(system) = either(system, system_snake)? {
         let [parts] = system.pick(["parts"])?;
         for part in parts.into_iter().flat_map(list) {
@@ -25,6 +27,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
             Some(role) if role.is("model") => Role::Assistant,
             _ => Role::User,
         };
+        walk.is_answered |= role == Role::Assistant;
         for part in parts.into_iter().flat_map(list) {
             read_part(part, role, walk)?;
         }
@@ -32,8 +35,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     }
     let [cached, cached_snake] = root.pick(["cachedContent", "cached_content"])?;
     if cached.or(cached_snake).is_some_and(|cached| !cached.is_null()) {
-        // A cache may bring tools that the request does not list.
+        // A cache may bring tools that the request does not list, and messages that stand before its own.
         walk.called = 0;
+        walk.may_reason = true;
     }
     Ok(())
 }
@@ -55,6 +59,8 @@ fn read_part<'b>(part: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Result
         "functionResponse",
         "function_response",
     ])?;
+    walk.may_reason |= thought.is_some_and(Value::is_true)
+        || reasoning::asks(part, &["thoughtSignature", "thought_signature"]);
     if let Some(call) = either(call, call_snake)? {
         let [id, name, args] = call.pick(["id", "name", "args"])?;
         // Without ids, an output belongs to the latest call of its tool.

@@ -3,9 +3,35 @@
 //! Tool outputs are the content of messages with the role `tool`.
 
 use crate::context_edits;
+use crate::reasoning;
 use crate::retrieve_tool::{Listings, Naming};
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
+
+/// How those who speak this format are asked for reasoning: OpenAI, OpenRouter, DeepSeek and others, Qwen, vLLM, and
+/// Gemini behind `extra_body`.
+const ASKING: [&str; 9] = [
+    "reasoning_effort",
+    "reasoning",
+    "include_reasoning",
+    "thinking",
+    "enable_thinking",
+    "thinking_budget",
+    "chat_template_kwargs",
+    "extra_body",
+    "google",
+];
+
+/// How it comes back in the model's messages, and in its calls.
+const CARRYING: [&str; 7] = [
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "reasoning_opaque",
+    "thinking_blocks",
+    "extra_content",
+    "provider_specific_fields",
+];
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, stream, tools, messages, n, management, truncation, transforms, plugins, left] =
@@ -22,8 +48,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
             "truncate_prompt_tokens",
         ])?;
     walk.envelope(Naming::Function, model, stream, tools)?;
-    // OpenRouter's transforms, and the plugin that replaced them, remove messages from the middle; vLLM cuts
-    // a prompt from the left.
+    walk.may_reason = reasoning::asks(root, &ASKING);
+    // OpenRouter's transforms take messages out of the middle, as does the plugin that came after them; vLLM cuts a
+    // prompt from the left.
     walk.clears_outputs = context_edits::clear_outputs(management)?
         || context_edits::truncates(truncation)
         || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
@@ -63,6 +90,8 @@ fn read_message<'b>(message: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     let role = if role.is("user") {
         Role::User
     } else if role.is("assistant") {
+        walk.is_answered = true;
+        walk.may_reason |= reasoning::asks(message, &CARRYING);
         Role::Assistant
     } else {
         Role::System
@@ -71,6 +100,7 @@ fn read_message<'b>(message: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     walk.end_of_user_message();
     for tool_call in tool_calls.into_iter().flat_map(Value::elements) {
         let [id, function, custom, caller] = tool_call.pick(["id", "function", "custom", "caller"])?;
+        walk.may_reason |= reasoning::asks(tool_call, &CARRYING);
         if let Some(function) = function.filter(|function| function.is_object()) {
             let [name, arguments] = function.pick(["name", "arguments"])?;
             walk.call(id, Call::new(name, arguments, caller)?);

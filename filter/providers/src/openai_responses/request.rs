@@ -7,6 +7,7 @@
 //! provider.
 
 use crate::context_edits;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
@@ -35,6 +36,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     walk.kept_by_provider = [previous, conversation].into_iter().flatten().any(|id| !id.is_null())
         || store.is_none_or(|store| store.raw() != "false");
     walk.envelope(Naming::Name, model, stream, tools)?;
+    walk.may_reason = reasoning::asks(root, &["reasoning"]) || reasoning::includes_encrypted(root);
     walk.clears_outputs = context_edits::clear_outputs(management)? || context_edits::truncates(truncation);
     each_text(instructions, &TEXTS, |text| walk.reading(Role::System, text))?;
     let input = input.ok_or(NotUnderstood)?;
@@ -49,8 +51,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     }
     let [prompt] = root.pick(["prompt"])?;
     if prompt.is_some_and(|prompt| !prompt.is_null()) {
-        // A stored prompt may bring tools that the request does not list.
+        // A stored prompt may bring tools that the request does not list, and messages that stand before its own.
         walk.called = 0;
+        walk.may_reason = true;
     }
     Ok(())
 }
@@ -77,10 +80,15 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
             Some(role) if role.is("assistant") => Role::Assistant,
             _ => Role::System,
         };
+        walk.is_answered |= role == Role::Assistant;
         each_text(content, &TEXTS, |text| walk.reading(role, text))?;
         walk.end_of_user_message();
-    } else if is("reasoning") {
-        walk.carries_thinking = true;
+        return Ok(());
+    }
+    // Everything else is the model's, an answer to it, or stands for both.
+    walk.is_answered = true;
+    if is("reasoning") {
+        (walk.carries_thinking, walk.may_reason) = (true, true);
     } else if is("function_call") {
         walk.call(call_id, Call::new(name, arguments, caller)?);
     } else if is("custom_tool_call") {

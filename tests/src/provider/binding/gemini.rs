@@ -15,6 +15,8 @@ use crate::provider::transcript::is_ours;
 pub(in crate::provider) struct Read {
     /// The position after its last content.
     walk: Pieces,
+    /// The model thinks, as it does unless it is told not to: its calls have signatures.
+    signs: bool,
     pub(in crate::provider) dropped: Vec<Dropped>,
     /// Why the request is refused.
     pub(in crate::provider) refusal: Option<String>,
@@ -69,6 +71,7 @@ pub(in crate::provider) fn read(body: &Value, model: &str) -> Read {
     let instructions = body.get("systemInstruction").unwrap_or(&body["system_instruction"]);
     let walk = Walk::new(model, instructions, tools(body));
     let mut walk = Pieces { walk, text: String::new(), last_role: String::new() };
+    let signs = body["generationConfig"]["thinkingConfig"]["thinkingBudget"] != 0;
     let (mut dropped, mut refusal) = (Vec::new(), None);
     let contents = list(&body["contents"]);
     let asks = |content: &Value| {
@@ -86,7 +89,7 @@ pub(in crate::provider) fn read(body: &Value, model: &str) -> Read {
             let problem = match found {
                 Some(Ok(())) => None,
                 Some(Err(reason)) => Some((reason, "Thought signature is not valid")),
-                None if is_call && is_first_call && at > turn => Some((
+                None if signs && is_call && is_first_call && at > turn => Some((
                     Reason::PrefixMismatch,
                     "Function call is missing a thought_signature in functionCall parts",
                 )),
@@ -102,13 +105,13 @@ pub(in crate::provider) fn read(body: &Value, model: &str) -> Read {
             walk.pass(role, part);
         }
     }
-    Read { walk, dropped, refusal }
+    Read { walk, signs, dropped, refusal }
 }
 
 impl Read {
     /// Adds a signature to the first call of an answer to this request.
     pub(in crate::provider) fn seal(mut self, mut parts: Vec<Part>) -> Vec<Part> {
-        for said in &mut parts {
+        for said in parts.iter_mut().filter(|_| self.signs) {
             if let Part::Call { seal, .. } = said {
                 *seal = Some(self.walk.here().seal(""));
                 break;

@@ -1,0 +1,227 @@
+//! What memory puts to the beginning of a conversation: facts, at the end of the first message of the user.
+//!
+//! The sidecar decides it once, before the first request of a conversation is forwarded, and records it; each later
+//! request gets the same bytes at the same place, from the record. So it is a part of the conversation like what the
+//! client has written, on every replica and after every restart (I3). What a VM has been told it keeps, and asks no
+//! more. Without an answer the request goes out without: before the first request that means for ever, and the sidecar
+//! is told so; later it changes the prefix, which is counted.
+
+use std::rc::Rc;
+
+use headroom_api::v1::{MemoryContext, MemoryContextRequest, MemoryContextResponse};
+use headroom_compress::{Encoding, address, provider_tokens};
+use prost::Message as _;
+
+use crate::contexts::Known;
+use crate::exchange::{Exchange, micros};
+use crate::host::NANOS_PER_MS;
+use crate::memory::Room;
+use crate::own_tools::MemoryCaller;
+use crate::rpc;
+use crate::work::EngineOutput;
+
+/// For so long a request waits.
+const TIMEOUT_MS: u32 = 2_000;
+/// An answer is this late when its question is given up: the root context that asked may be gone, and then nobody is told.
+const LOST_AFTER_MS: u64 = 2_000;
+/// After a question that got no answer in time no other conversation that begins waits for so long: it begins with nothing.
+const PAUSE_NANOS: u64 = 10_000 * NANOS_PER_MS;
+/// The sidecar's own bound is half of it.
+const MAX_BYTES: usize = 8 << 10;
+
+/// A question that the sidecar has not answered, with the request that waits for it.
+pub(crate) struct ContextLookup {
+    output: EngineOutput,
+    question: MemoryContextRequest,
+    /// It was asked before, and that call failed.
+    is_again: bool,
+    token: u32,
+    begun: u64,
+    lost_at: u64,
+    /// For the body.
+    _room: Room,
+}
+
+impl std::fmt::Debug for ContextLookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContextLookup").field("question", &self.question).finish_non_exhaustive()
+    }
+}
+
+/// What to do with a request.
+pub(crate) enum Step {
+    Wait(Box<ContextLookup>),
+    /// It is forwarded; what the conversation begins with is in it.
+    Forward(EngineOutput),
+}
+
+/// Puts what the conversation begins with into a request, or asks for it.
+pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &MemoryCaller) -> Step {
+    let Some((opening, folder)) = output.opening() else { return Step::Forward(output) };
+    let record = &exchange.record;
+    let names_project =
+        [&caller.project, &caller.default_project, folder].into_iter().any(|name| !name.is_empty());
+    if record.conversation_id.is_empty() || !names_project {
+        return Step::Forward(output);
+    }
+    // Two projects may begin a conversation with the same words.
+    let conversation: String = address(&format!(
+        "{}\0{}\0{}\0{folder}",
+        record.conversation_id, caller.project, caller.default_project
+    ));
+    let settings = Rc::clone(&exchange.settings);
+    let begun = settings.now();
+    let begins = opening.is_all;
+    let known = settings.requests.contexts.borrow().get(&conversation).cloned();
+    match known {
+        Some(Known::Recorded(text)) => {
+            settle(exchange, &mut output, &text);
+            return Step::Forward(output);
+        }
+        // What was forwarded without stays without, whoever asks again.
+        Some(Known::Unanswered(request)) => {
+            give_back(exchange, &conversation, &request);
+            settle(exchange, &mut output, "");
+            return Step::Forward(output);
+        }
+        None => {}
+    }
+    if begins && begun < settings.requests.contexts.borrow().not_before {
+        unanswered_for(exchange, &conversation, begins);
+        return Step::Forward(output);
+    }
+    let question = MemoryContextRequest {
+        tenant: record.tenant.clone(),
+        project: caller.project.clone(),
+        folder: folder.to_owned(),
+        default_project: caller.default_project.clone(),
+        conversation,
+        begins,
+        question: if begins { opening.question.clone() } else { String::new() },
+        request_id: record.request_id.clone(),
+        wait_ms: TIMEOUT_MS,
+        unanswered: String::new(),
+    };
+    match settings.requests.memory.room(output.bytes.len()) {
+        Some(room) => {
+            ContextLookup { output, question, is_again: false, token: 0, begun, lost_at: 0, _room: room }
+                .ask(exchange, TIMEOUT_MS)
+        }
+        None => {
+            unanswered_for(exchange, &question.conversation, begins);
+            Step::Forward(output)
+        }
+    }
+}
+
+impl ContextLookup {
+    fn ask(self, exchange: &mut Exchange, timeout_ms: u32) -> Step {
+        let settings = Rc::clone(&exchange.settings);
+        let control_plane = settings.config.control_plane.as_ref();
+        let asked =
+            control_plane.map(|it| rpc::memory_context(it, &self.question.encode_to_vec(), timeout_ms));
+        match asked {
+            Some(Ok(token)) => {
+                let patience = u64::from(timeout_ms).saturating_add(LOST_AFTER_MS) * NANOS_PER_MS;
+                let lost_at = settings.now().saturating_add(patience);
+                Step::Wait(Box::new(Self { token, lost_at, ..self }))
+            }
+            refused => {
+                if let Some(Err(refused)) = refused {
+                    settings.refused(refused);
+                }
+                Step::Forward(self.give_up(exchange))
+            }
+        }
+    }
+
+    /// Whether it is the question that was asked with this token.
+    pub(crate) fn awaits(&self, token: u32) -> bool {
+        self.token == token
+    }
+
+    /// Whether it should have been answered long ago.
+    pub(crate) fn is_lost(&self, now: u64) -> bool {
+        now >= self.lost_at
+    }
+
+    /// What to do with the request after what the sidecar says; `None`: it says nothing.
+    pub(crate) fn answered(mut self, exchange: &mut Exchange, answer: Option<&[u8]>) -> Step {
+        let settings = Rc::clone(&exchange.settings);
+        let waited_us = micros(self.begun, settings.now());
+        exchange.clock.memory_context_us = waited_us;
+        let waited_ms = waited_us / 1_000;
+        if answer.is_none() && !self.is_again && waited_ms < TIMEOUT_MS / 2 {
+            // It was refused, and there may be another replica.
+            self.is_again = true;
+            return self.ask(exchange, TIMEOUT_MS.saturating_sub(waited_ms));
+        }
+        let answer = answer.and_then(|bytes| MemoryContextResponse::decode(bytes).ok());
+        let answer = answer.filter(|answer| answer.decided && answer.text.len() <= MAX_BYTES);
+        let Some(answer) = answer else { return Step::Forward(self.give_up(exchange)) };
+        let Self { mut output, question, .. } = self;
+        let text: Rc<str> = answer.text.into();
+        let known = Known::Recorded(Rc::clone(&text));
+        settings.requests.contexts.borrow_mut().set(&question.conversation, known);
+        settle(exchange, &mut output, &text);
+        Step::Forward(output)
+    }
+
+    /// The request goes without.
+    pub(crate) fn give_up(self, exchange: &mut Exchange) -> EngineOutput {
+        let Self { output, question, begun, .. } = self;
+        exchange.clock.memory_context_us = micros(begun, exchange.settings.now());
+        unanswered_for(exchange, &question.conversation, question.begins);
+        if question.begins {
+            let not_before = exchange.settings.now().saturating_add(PAUSE_NANOS);
+            exchange.settings.requests.contexts.borrow_mut().not_before = not_before;
+            give_back(exchange, &question.conversation, &question.request_id);
+        }
+        output
+    }
+}
+
+/// Notes that a request goes without. Before the first request of a conversation that means for ever.
+fn unanswered_for(exchange: &mut Exchange, conversation: &str, begins: bool) {
+    exchange.record.set_memory_context(MemoryContext::Unanswered);
+    if begins {
+        let known = Known::Unanswered(exchange.record.request_id.clone());
+        exchange.settings.requests.contexts.borrow_mut().set(conversation, known);
+    }
+}
+
+/// Tells the sidecar that what it may have decided for a request was not used. Where this gets lost, the next request of
+/// the conversation tells it again.
+fn give_back(exchange: &Exchange, conversation: &str, request: &str) {
+    let settings = &exchange.settings;
+    let Some(control_plane) = &settings.config.control_plane else { return };
+    let message = MemoryContextRequest {
+        tenant: exchange.record.tenant.clone(),
+        conversation: conversation.to_owned(),
+        request_id: exchange.record.request_id.clone(),
+        unanswered: request.to_owned(),
+        wait_ms: TIMEOUT_MS,
+        ..MemoryContextRequest::default()
+    };
+    if let Err(refused) = rpc::memory_context(control_plane, &message.encode_to_vec(), TIMEOUT_MS) {
+        settings.refused(refused);
+    }
+}
+
+/// Puts a text into a request, and notes it.
+fn settle(exchange: &mut Exchange, output: &mut EngineOutput, text: &str) {
+    let context = if text.is_empty() {
+        MemoryContext::Nothing
+    } else if output.add(text) {
+        let record = &mut exchange.record;
+        if let Some(tokens) = &mut record.tokens {
+            // What the model reads more counts as forwarded, and so as nothing saved.
+            let added = provider_tokens(&record.model, Encoding::O200kBase.count(text) as u64);
+            tokens.after = tokens.after.saturating_add(added);
+        }
+        MemoryContext::Added
+    } else {
+        MemoryContext::Unanswered
+    };
+    exchange.record.set_memory_context(context);
+}
