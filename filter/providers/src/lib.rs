@@ -45,6 +45,7 @@ pub mod prompt;
 mod provider;
 pub mod rate_limits;
 pub mod reader;
+mod reasoning;
 pub mod replay;
 pub mod retrieve_tool;
 pub mod rounds;

@@ -28,6 +28,9 @@ pub struct Walk<'b> {
     pub kept_by_provider: bool,
     /// Thinking of the model comes back in it.
     pub carries_thinking: bool,
+    /// It asks for thinking or reasoning, or carries thoughts or signatures: what stands before them may be bound to
+    /// them.
+    pub binds_reasoning: bool,
     /// What the tool list says of Headroom's own tools.
     pub own_tools: retrieve_tool::Listings,
     /// What the model reads beside tool outputs, in reading order.
@@ -155,6 +158,7 @@ impl<'b> Walk<'b> {
             has_tools: false,
             kept_by_provider: false,
             carries_thinking: false,
+            binds_reasoning: false,
             own_tools: retrieve_tool::Listings::default(),
             readings: Vec::new(),
             outputs: Vec::new(),

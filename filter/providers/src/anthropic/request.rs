@@ -6,6 +6,7 @@
 
 use crate::context_edits;
 use crate::format::Part;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
@@ -16,6 +17,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     walk.kept_by_provider = thread.is_some_and(|thread| !thread.is_null());
     walk.envelope(Naming::Name, model, stream, tools)?;
     walk.clears_outputs = context_edits::clear_outputs(management)?;
+    walk.binds_reasoning = reasoning::asks(root, ["thinking"]);
     each_text(system, &["text"], |text| walk.reading(Role::System, text))?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {
@@ -62,9 +64,11 @@ fn read_block<'b>(block: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Resu
             walk.reading(role, text);
         }
     } else if kind.is("tool_use") {
+        walk.binds_reasoning |= reasoning::carries(block, ["signature", "thought_signature"]);
         walk.call(id, Call::new(name, input, caller)?);
     } else if kind.is("thinking") || kind.is("redacted_thinking") {
         walk.carries_thinking = true;
+        walk.binds_reasoning = true;
     } else if kind.is("tool_result") && role == Role::User {
         let call = walk.call_of(tool_use_id);
         each_text(content, &["text"], |text| walk.output(call, text))?;

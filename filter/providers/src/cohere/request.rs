@@ -4,6 +4,7 @@
 //! type `text` count. A part of the type `document` is what the answer's citations give back to the client
 //! as it was sent, so it is an output only where the request switches citations off.
 
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
@@ -12,6 +13,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     let [model, stream, tools, messages, citations] =
         root.pick(["model", "stream", "tools", "messages", "citation_options"])?;
     walk.envelope(Naming::Function, model, stream, tools)?;
+    walk.binds_reasoning = reasoning::asks(root, ["thinking"]);
     let cited = is_cited(citations)?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {

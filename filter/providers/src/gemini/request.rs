@@ -4,6 +4,7 @@
 //! Names may be in camel case or in snake case, as in any protobuf JSON.
 
 use crate::prompt::Prompt;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk};
@@ -17,6 +18,10 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         for part in parts.into_iter().flat_map(list) {
             read_part(part, Role::System, walk)?;
         }
+    }
+    let [config, config_snake] = root.pick(["generationConfig", "generation_config"])?;
+    if let Some(config) = config.or(config_snake).filter(|config| config.is_object()) {
+        walk.binds_reasoning = reasoning::asks(config, ["thinkingConfig", "thinking_config"]);
     }
     let contents = contents.filter(|contents| contents.is_array()).ok_or(NotUnderstood)?;
     for content in contents.elements() {
@@ -55,6 +60,7 @@ fn read_part<'b>(part: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Result
         "functionResponse",
         "function_response",
     ])?;
+    walk.binds_reasoning |= reasoning::carries(part, ["thoughtSignature", "thought_signature", "thought"]);
     if let Some(call) = either(call, call_snake)? {
         let [id, name, args] = call.pick(["id", "name", "args"])?;
         // Without ids, an output belongs to the latest call of its tool.

@@ -3,9 +3,33 @@
 //! Tool outputs are the content of messages with the role `tool`.
 
 use crate::context_edits;
+use crate::reasoning;
 use crate::retrieve_tool::{Listings, Naming};
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
+
+/// Parameters that ask for reasoning: OpenAI's, OpenRouter's, DeepSeek's, Qwen's, vLLM's.
+const ASKS: [&str; 6] = [
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "enable_thinking",
+    "include_reasoning",
+    "chat_template_kwargs",
+];
+/// Members of the model's messages that hold thoughts, or what stands for them.
+const THOUGHTS: [&str; 8] = [
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "reasoning_text",
+    "reasoning_opaque",
+    "thinking_blocks",
+    "thought_signature",
+    "signature",
+];
+/// The same of its calls.
+const SIGNATURES: [&str; 3] = ["extra_content", "thought_signature", "signature"];
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, stream, tools, messages, n, management, truncation, transforms, plugins, left] =
@@ -29,6 +53,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
         || compresses(plugins)?
         || left.is_some_and(|tokens| !tokens.is_null());
+    walk.binds_reasoning = reasoning::asks(root, ASKS);
     // Several answers to one request cannot all be continued.
     if n.is_some_and(|n| n.raw() != "1" && !n.is_null()) {
         walk.own_tools = Listings::default();
@@ -69,7 +94,9 @@ fn read_message<'b>(message: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     };
     each_text(content, &["text"], |text| walk.reading(role, text))?;
     walk.end_of_user_message();
+    walk.binds_reasoning |= role == Role::Assistant && reasoning::carries(message, THOUGHTS);
     for tool_call in tool_calls.into_iter().flat_map(Value::elements) {
+        walk.binds_reasoning |= reasoning::carries(tool_call, SIGNATURES);
         let [id, function, custom, caller] = tool_call.pick(["id", "function", "custom", "caller"])?;
         if let Some(function) = function.filter(|function| function.is_object()) {
             let [name, arguments] = function.pick(["name", "arguments"])?;

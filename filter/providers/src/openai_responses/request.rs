@@ -7,6 +7,7 @@
 //! its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
 
 use crate::context_edits;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
@@ -36,6 +37,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         || store.is_none_or(|store| store.raw() != "false");
     walk.envelope(Naming::Name, model, stream, tools)?;
     walk.clears_outputs = context_edits::clear_outputs(management)? || context_edits::truncates(truncation);
+    let [include] = root.pick(["include"])?;
+    walk.binds_reasoning = reasoning::asks(root, ["reasoning"])
+        || include.is_some_and(|include| include.raw().contains("encrypted_content"));
     each_text(instructions, &TEXTS, |text| walk.reading(Role::System, text))?;
     let input = input.ok_or(NotUnderstood)?;
     if input.is_string() {
@@ -81,6 +85,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         walk.end_of_user_message();
     } else if is("reasoning") {
         walk.carries_thinking = true;
+        walk.binds_reasoning = true;
     } else if is("function_call") {
         walk.call(call_id, Call::new(name, arguments, caller)?);
     } else if is("custom_tool_call") {
@@ -92,6 +97,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         let call = walk.call_of(call_id);
         each_text(output, &TEXTS, |text| walk.output(call, text))?;
     } else if COMPACTIONS.iter().any(|name| is(name)) {
+        walk.binds_reasoning |= reasoning::carries(item, ["encrypted_content"]);
         walk.compaction(item);
     } else if is("shell_call_output")
         && is_local(environment)?
