@@ -21,7 +21,7 @@ mod values;
 mod written;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -70,6 +70,8 @@ pub(crate) struct Earlier {
     unknown: u32,
     /// The call whose output is looked through: no other is meant by what stands above.
     current: Option<usize>,
+    /// The calls whose outputs it refers to, so far.
+    referred: RefCell<Vec<usize>>,
 }
 
 /// A call.
@@ -100,6 +102,8 @@ struct Shown {
     /// What the call is called, and which one of those with this label it is, from 1.
     label: Arc<str>,
     nth: u32,
+    /// The call, of an output of it.
+    output_of: Option<usize>,
 }
 
 /// What an output is called of which the call is not known.
@@ -136,7 +140,8 @@ impl Earlier {
         self.calls.resize_with(number, || None);
         self.calls.push(Some(Made { label: Arc::clone(&label), nth, texts: 0 }));
         for (argument, text) in written::texts(&arguments) {
-            let shown = Shown { argument: Some(argument.to_owned()), label: Arc::clone(&label), nth };
+            let argument = Some(argument.to_owned());
+            let shown = Shown { argument, label: Arc::clone(&label), nth, output_of: None };
             let Some(base) = self.begin(&text, shown) else { return };
             let mut start = 0;
             for (count, line) in (1..).zip(text.split('\n')) {
@@ -158,6 +163,23 @@ impl Earlier {
     /// The output that is looked through next.
     pub(crate) fn look_at(&mut self, source: Source) {
         self.current = source.call;
+        self.referred.get_mut().clear();
+    }
+
+    /// The calls whose outputs the one that is looked at refers to; it may have more than it uses.
+    pub(crate) fn referred(&self) -> Vec<usize> {
+        let mut calls = self.referred.borrow().clone();
+        calls.sort_unstable();
+        calls.dedup();
+        calls
+    }
+
+    /// Notes that something refers to a text.
+    fn refer(&self, shown: &Shown) {
+        let mut referred = self.referred.borrow_mut();
+        if let Some(call) = shown.output_of.filter(|call| referred.last() != Some(call)) {
+            referred.push(call);
+        }
     }
 
     fn made(&self, source: Source) -> Option<&Made> {
@@ -179,7 +201,7 @@ impl Earlier {
                 (UNKNOWN.into(), self.unknown)
             }
         };
-        self.add_values(printed, &name, (&label, nth));
+        self.add_values(printed, &name, (&label, nth, source.call));
         // Its layout is not what the model reads.
         if printed.structured {
             return;
@@ -187,7 +209,8 @@ impl Earlier {
         let text = printed.lines_stand_in();
         let is_output = name == OUTPUT;
         let argument = (!is_output).then(|| name.into_owned());
-        let Some(base) = self.begin(text, Shown { argument, label, nth }) else { return };
+        let shown = Shown { argument, label, nth, output_of: source.call };
+        let Some(base) = self.begin(text, shown) else { return };
         if printed.is_whole() {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
@@ -241,7 +264,10 @@ impl Earlier {
         }
         let there = There::Whole(output.argument.as_deref());
         let reference = reference(Here::Whole, there, Some((self.nth(output)?, &output.label)));
-        (original.len() > reference.len()).then_some(reference)
+        (original.len() > reference.len()).then(|| {
+            self.refer(output);
+            reference
+        })
     }
 
     /// Which one its call is, where several above have its label. `None` where that is not known.
@@ -271,7 +297,9 @@ impl Earlier {
             // A run is in a region or outside all of them.
             _ => return None,
         };
-        Some(reference(here, there, Some((self.nth(shown)?, &shown.label))))
+        let reference = reference(here, there, Some((self.nth(shown)?, &shown.label)));
+        self.refer(shown);
+        Some(reference)
     }
 }
 
@@ -421,7 +449,7 @@ fn is_ours(line: &str) -> bool {
 
 /// Whether a line of an output of this kind stays, even if an earlier output shows it. Where words such as `error`
 /// may be what was looked for, only what the tool itself reports does.
-fn stays(line: &str, kind: Kind) -> bool {
+pub(crate) fn stays(line: &str, kind: Kind) -> bool {
     match kind {
         Kind::Diff => false,
         Kind::Search => signal::is_diagnostic(line),
