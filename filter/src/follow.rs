@@ -31,6 +31,8 @@ const MAX_WANTED: usize = 16;
 /// What the model reads instead of an original that cannot be found.
 const MISSING: &str = "[headroom: there is no text with this hash; call the tool that gave it again]";
 const NO_ROOM: &str = "[headroom: there is no room for the answer now]";
+/// Retrievals that a record lists.
+const MAX_RETRIEVALS: usize = 64;
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
 
 /// One answer that is followed.
@@ -44,6 +46,8 @@ pub(crate) struct Following {
     /// For the client, while the answer is paused.
     ready: Vec<u8>,
     hidden: HiddenRounds,
+    /// What the model has asked back.
+    retrievals: RefCell<Vec<Retrieval>>,
     /// For what is kept of the answer, and for texts on their way to the model.
     room: Room,
 }
@@ -91,7 +95,8 @@ impl Following {
     ) -> Self {
         let room = settings.requests.memory.no_room();
         let (state, hidden) = (State::Armed, HiddenRounds::default());
-        Self { api, tools, originals, caller, state, ready: Vec::new(), hidden, room }
+        let retrievals = RefCell::default();
+        Self { api, tools, originals, caller, state, ready: Vec::new(), hidden, retrievals, room }
     }
 
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
@@ -172,6 +177,10 @@ impl Following {
         let found = self.originals.as_ref().and_then(|originals| originals.find(&asked));
         if found.is_some() {
             settings.metrics.retrieved(true);
+            let mut retrievals = self.retrievals.borrow_mut();
+            if retrievals.len() < MAX_RETRIEVALS {
+                retrievals.extend(self.originals.as_ref().and_then(|originals| originals.describe(&asked)));
+            }
             return (found, None);
         }
         let control_plane = settings.config.control_plane.as_ref().filter(|_| ask_store);
@@ -402,6 +411,7 @@ impl Following {
 
     /// Writes into the record what the client has not seen.
     pub(crate) fn note_hidden(&self, exchange: &mut Exchange) {
+        exchange.record.retrievals.clone_from(&self.retrievals.borrow());
         let rounds = self.hidden.traced.saturating_add(self.hidden.withheld);
         if rounds > 0 {
             exchange.record.hidden_rounds = rounds;

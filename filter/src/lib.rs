@@ -22,6 +22,7 @@ mod copies;
 mod credential;
 mod deferred;
 mod encoding;
+mod epochs;
 mod exchange;
 mod follow;
 mod frames;

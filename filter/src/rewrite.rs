@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
+use headroom_api::v1::{BlockRecord, HistoryRecord, RequestOutcome, Tokens};
 use headroom_compress::{
-    Api, Block, BlockOutcome, MemoryTools, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool, Unread,
-    rounds,
+    Api, Block, BlockOutcome, MemoryTools, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool, Rewritten,
+    Unread, rounds,
 };
 use headroom_providers::route::Route;
 
@@ -138,7 +138,7 @@ fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treat
     let request =
         headroom_compress::Request { memory_tools, ..engine_request(&settings.config, body, treatment) };
     let started = settings.now();
-    let engine = settings.config.engine(treatment.profile);
+    let engine = settings.config.engine(treatment);
     let read = ParsedBody::new(bytes, body.route.api, &engine);
     let parsed = micros(started, settings.now());
     let outcome = {
@@ -201,6 +201,10 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
     if outcome.unread.is_some() {
         return;
     }
+    record.history = outcome.rewritten.as_ref().map(history);
+    if let Some(rewritten) = outcome.rewritten.as_ref().filter(|it| it.now && mode == Mode::Optimize) {
+        exchange.settings.metrics.history_rewritten(rewritten.strategy);
+    }
     let tokens = &outcome.tokens;
     record.tokens = Some(Tokens {
         encoding: tokens.encoding.name().to_owned(),
@@ -251,6 +255,21 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
                 .unwrap_or_default(),
         })
         .collect();
+}
+
+fn history(rewritten: &Rewritten) -> HistoryRecord {
+    HistoryRecord {
+        epochs: rewritten.epochs,
+        boundaries: rewritten.boundaries,
+        strategy: rewritten.strategy.name().to_owned(),
+        unpaid: rewritten.unpaid.name().to_owned(),
+        now: rewritten.now,
+        stale: rewritten.stale,
+        superseded: rewritten.superseded,
+        shortened: rewritten.shortened,
+        dropped: rewritten.dropped,
+        tokens_saved: rewritten.saved,
+    }
 }
 
 /// Two tenants may begin a conversation with the same words; each has its own.
