@@ -12,6 +12,7 @@ mod purge;
 mod recent;
 mod stats;
 mod telemetry;
+mod toin;
 mod upstream;
 
 pub use self::budgets::{BudgetUse, BudgetsPage};
@@ -33,6 +34,7 @@ pub use self::stats::{
     SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
 };
 pub use self::telemetry::{Beacon, Telemetry};
+pub use self::toin::{ToinPage, ToinPattern};
 pub use self::upstream::{
     CodexRateLimits, CodexWindow, Compression, CompressionSummary, Contribution, DisplaySession,
     DisplaySessionPolicy, Exports, ExtraUsage, LatestWindows, Lifetime, PersistentSavings, Retention,
