@@ -7,9 +7,10 @@
 //! is looked up in the sidecar's store, and so are facts. Envoy hands over the answer to such a call as a whole, so what comes after
 //! the first round of a stream reaches the client in one piece.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
+use headroom_api::v1::{Retrieval, RetrieveRequest, RetrieveResponse};
 use headroom_providers::answer::OwnCall;
 use headroom_providers::{Api, OwnTool, OwnTools};
 use prost::Message as _;

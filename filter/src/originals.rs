@@ -81,7 +81,7 @@ impl Originals {
     /// What a call asks for, for the record.
     pub(crate) fn describe(&self, asked: &Asked) -> Option<Retrieval> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
-        let part = match rounds::Range::read(&asked.lines) {
+        let part = match rounds::PageRange::read(&asked.lines) {
             Some(range) => range.unit.name(),
             None if asked.query.is_empty() => "whole",
             None => "query",

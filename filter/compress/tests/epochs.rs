@@ -222,7 +222,9 @@ fn reads_that_were_edited_or_repeated_go_and_fresh_ones_stay() {
     assert_eq!(taken(&outcome), [(0, Compressor::StaleRead), (3, Compressor::SupersededRead)]);
     let rewritten = rewritten(&outcome);
     assert_eq!((rewritten.stale, rewritten.superseded, rewritten.dropped), (1, 1, 0));
-    assert_eq!(rewritten.strategy, Strategy::ReadLifecycle);
+    let all = check(&steps, &with);
+    assert!(all.iter().any(|it| it.now));
+    assert!(all.iter().filter(|it| it.now).all(|it| it.strategy == Strategy::ReadLifecycle));
     let none =
         config(Epochs { intelligent_context: false, read_lifecycle: false, prices: uncached(), ..epochs() });
     assert!(taken(&run(&sent, &none, &mut Memo::new(0))).is_empty());
