@@ -106,7 +106,14 @@ function blocks(request, logged) {
       : ["What they say is not shown, because message logging is off. ", el("code", {}, "headroomctl up --log-messages"), " switches it on for requests from then on; texts stay in memory alone."]));
   }
   if (request.blocks_left_out > 0) notes.push(el("p", { class: "small" }, `The ${count(request.blocks_left_out)} oldest are not listed.`));
+  if (request.history?.epochs > 0) notes.push(el("p", { class: "small" }, rewritten(request.history)));
   return [...notes, el("ol", { class: "outputs" }, all.map((block, index) => el("li", {}, blockHead(block), texts.has(index) ? compare(texts.get(index), block) : null)).reverse())];
+}
+
+function rewritten(history) {
+  const parts = [["stale", "stale reads"], ["superseded", "superseded reads"], ["shortened", "shortened"], ["dropped", "dropped"]];
+  const what = parts.filter(([key]) => history[key] > 0).map(([key, name]) => `${count(history[key])} ${name}`).join(", ");
+  return `Old outputs were rewritten ${history.epochs === 1 ? "once" : `${count(history.epochs)} times`}${history.now ? ", here for the first time" : ""} (${history.strategy.replaceAll("_", " ")}): ${what}; ${compact(history.tokens_saved)} tokens fewer.`;
 }
 
 function blockHead(block) {

@@ -9,6 +9,7 @@ import { total, without } from "./money.js";
 import { some } from "./more.js";
 import { showRecent } from "./recent.js";
 import { blockOutcome, requestOutcome } from "./words.js";
+import * as toin from "./toin.js";
 
 const MINUTE = 60_000;
 const SHOWN_MINUTES = 60;
@@ -69,6 +70,7 @@ export function show(stats) {
   activity(stats);
   lists(stats);
   access.news();
+  toin.news();
   showRecent(byId("recent"), stats.recent_requests ?? []);
 }
 

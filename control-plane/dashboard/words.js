@@ -18,6 +18,11 @@ const COMPRESSORS = {
   history: "Git history shortened",
   snapshot: "Page snapshot shortened",
   text: "Text shortened",
+  code: "Bodies of functions left out",
+  stale_read: "Read of a file that was edited later",
+  superseded_read: "Read of a file that was read again",
+  shortened: "Old output shortened",
+  dropped: "Old output left out",
 };
 
 const SKIPPED = {

@@ -24,6 +24,7 @@ mod stats;
 mod stats_cache;
 mod stats_history;
 mod telemetry;
+mod toin;
 mod tool_call;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ use crate::ledger::writer::Ledger;
 use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::originals::keeper::Originals;
+use crate::relevance::Scorer;
 use crate::request_log::Lost;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
@@ -80,7 +82,9 @@ pub(crate) struct App {
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) memory: Memory,
-    /// Counts of the learner.
+    /// Who ranks stretches of originals, where a request does not say.
+    pub(crate) scorer: Scorer,
+    /// Of the learner.
     pub(crate) learning: Arc<LearnCounts>,
     pub(crate) learned: Learned,
     pub(crate) board: Board,
@@ -128,6 +132,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/stats-conversations", get(recent::conversations))
         .route("/stats-recent", get(recent::recent))
         .route("/stats-budgets", get(budgets::budgets))
+        .route("/v1/toin/stats", get(toin::stats))
+        .route("/v1/toin/export", get(toin::export))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/retrieve", get(retrieve::get).post(retrieve::post))

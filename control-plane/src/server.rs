@@ -49,6 +49,7 @@ use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
+use crate::toin;
 use crate::trouble::{StoreError, StoreWatch, Trouble};
 use crate::upstream;
 use crate::warmup::Warmup;
@@ -225,6 +226,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
         memory: memory.clone(),
+        scorer: settings.scorer,
         learning: Arc::clone(learning.learner.counts()),
         learned: learning.learned.clone(),
         desk: Desk::new(Service::new(settings.compress_within, originals.clone(), ledger.clone())),
@@ -275,6 +277,9 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     tasks.spawn("memory", memory.clone().keep(stop.clone()));
     if let Some(worker) = learning.worker {
         tasks.spawn("learner", worker.run());
+    }
+    if let Some(path) = settings.toin_path.clone() {
+        tasks.spawn("toin", toin::keep(path, Arc::clone(&store), stop.clone()));
     }
     tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     if let Some(listener) = metrics_listener {

@@ -15,6 +15,7 @@ pub use self::args::{Args, Command, LogFormat};
 use crate::memory::{Models, OpenAiSettings};
 use crate::models::Sources;
 use crate::originals::store::Keep;
+use crate::relevance::Scorer;
 use crate::store::Database;
 use crate::telemetry::TelemetrySettings;
 use crate::tenants::{NotTenants, Tenants};
@@ -101,7 +102,11 @@ pub struct Settings {
     pub budgets: Option<String>,
     /// The log of requests.
     pub log_file: Option<PathBuf>,
-    /// Whether the live learner is on.
+    /// Who ranks stretches of originals, where a request does not say.
+    pub scorer: Scorer,
+    /// Where what models ask back is exported to.
+    pub toin_path: Option<PathBuf>,
+    /// What agents' tools fail at is learned from.
     pub learn: bool,
     /// Whether lessons are also written into files that are shared through git, and not only proposed.
     pub learn_writes_tracked: bool,
@@ -137,6 +142,9 @@ pub enum SettingsError {
     /// No home folder to derive the default from.
     #[error("no workspace: set --workspace-dir, HEADROOM_WORKSPACE_DIR or HOME")]
     NoHome,
+    /// Not a scorer.
+    #[error("HEADROOM_RELEVANCE_SCORER: expected bm25, embedding or hybrid, found {0:?}")]
+    Scorer(String),
     /// Not a number within its bounds.
     #[error("{name}: expected a whole number from 1 to {highest}, found {found:?}")]
     Number {
@@ -311,6 +319,11 @@ impl Settings {
             budgets: env("HEADROOM_BUDGETS"),
             code_aware: args.code_aware
                 || flag("HEADROOM_CODE_AWARE_ENABLED", env("HEADROOM_CODE_AWARE_ENABLED"))?,
+            scorer: match env("HEADROOM_RELEVANCE_SCORER") {
+                None => Scorer::default(),
+                Some(name) => Scorer::from_name(&name).ok_or(SettingsError::Scorer(name))?,
+            },
+            toin_path: env_path("HEADROOM_TOIN_PATH"),
             log_file: args.log_file.or_else(|| env_path("HEADROOM_LOG_FILE")),
             learn: args.learn || flag("HEADROOM_LEARN", env("HEADROOM_LEARN"))?,
             learn_writes_tracked: flag("HEADROOM_LEARN_WRITE_TRACKED", env("HEADROOM_LEARN_WRITE_TRACKED"))?,

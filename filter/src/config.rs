@@ -8,12 +8,21 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and report what each tool output would have become; `off`: pass everything |
-//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "provider": "…", "project": "…"}`: `host`, `path` and `route` are globs over the request's host without its port, its path without its query, and Envoy's name of its route. The first rule whose conditions all hold decides about mode, profile, breakpoints, aligner and cache; for keys that it leaves out, the rest of the configuration counts. `align` is `on` or `off`. `provider` is the name in reports, and `project` the project of requests that name none |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "history": "…", "provider": "…", "project": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner, cache and history (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports, and the project of requests that name none |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
 //! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
+//! | `history` | `"append"` | `append`: what a provider was sent is only ever extended; `epochs`: with `reversible`, old tool outputs are rewritten at boundaries of a conversation where that pays, in requests without thinking or reasoning (docs/epochs.md) |
+//! | `epochs.window_tokens` | 100000 | what a conversation is to stay below |
+//! | `epochs.step_tokens` | a quarter of the window | from one boundary to the next |
+//! | `epochs.keep_turns` | 4 | outputs of the model's last so many turns stay |
+//! | `epochs.read_lifecycle` | `true` | reads of files that were edited or read again later are replaced |
+//! | `epochs.intelligent_context` | `true` | where the window is full, the least important outputs are shortened or dropped |
+//! | `epochs.weights` | 20, 20, 25, 15, 15, 5 | what makes an output important: `recency`, `semantic_similarity`, `retrieval_rate`, `error_indicators`, `forward_references`, `token_density` |
+//! | `epochs.prices` | `[]` | `{"model": "…", "read_percent": 10, "write_percent": 125}`: what a model's prompt cache costs, in percent of the price of input; the first whose glob matches the model's name counts, and 10 and 125 where none does; 100 and 100 where there is no cache |
+//! | `epochs.asked_back` | `[]` | `{"tool": "…", "percent": 30}`: how often outputs of a tool are asked back, as `headroomctl tune` writes it |
 //! | `breakpoints` | `"off"` | `5m` or `1h`: set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime; `1h` on Anthropic's own API alone, elsewhere it is `5m` (docs/prompt-cache.md) |
 //! | `align` | `[]` | rules of the aligner, as `headroomctl cache suggest` writes them: `{"prompt": "…", "lines": [{"line": 5, "class": "date"}], "trim": false}`: in the system prompt that has the digest `prompt`, these lines move to the end (docs/prompt-cache.md) |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
@@ -63,11 +72,12 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use headroom_compress::{Kind, MemoryTools, Policy, Profile, RetrieveTool, ToolRule};
+use headroom_compress::{Epochs, Kind, MemoryTools, Policy, Profile, RetrieveTool, ToolRule};
 use headroom_providers::align;
 use headroom_providers::cache_edits::Lifetime;
 
 use crate::answer_cache::settings::{CacheMode, CacheSettings};
+use crate::epochs;
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
 use crate::prompt_cache::{self, BREAKPOINTS, NO_BREAKPOINTS};
@@ -111,8 +121,12 @@ pub struct Config {
     pub align: Vec<align::Rule>,
     /// How a body is forwarded whose length has changed.
     pub body_mode: BodyMode,
-    /// The engine's configuration.
+    /// The engine's part, which says nothing of old turns.
     pub engine: headroom_compress::Config,
+    /// Whether old turns are rewritten.
+    pub rewrites_history: bool,
+    /// How they are.
+    pub epochs: Epochs,
     /// Whether something may be left out.
     pub reversible: bool,
     /// Whether copies of it go to the sidecar's store; `None`: only where the client lists
@@ -247,6 +261,8 @@ impl Default for Config {
             align: Vec::new(),
             body_mode: BodyMode::default(),
             engine: headroom_compress::Config::default(),
+            rewrites_history: false,
+            epochs: Epochs::default(),
             reversible: false,
             store_originals: None,
             retrieve_tool: RetrieveTool::Add,
@@ -332,14 +348,20 @@ impl Config {
         let breakpoints = reader.guarded("breakpoints", BREAKPOINTS, None, NO_BREAKPOINTS);
         let align = prompt_cache::align_rules(&mut reader);
         let mut cache = CacheSettings::read(&mut reader);
+        let rewrites_history = reader.guarded("history", epochs::HISTORIES, false, epochs::APPEND);
+        let epochs = epochs::read(&mut reader);
         let default = Treatment {
             mode,
             profile: engine.profile,
             breakpoints,
             align: !align.is_empty(),
             cache: cache.mode,
+            rewrites_history,
         };
         let mut rules = rules::read(&mut reader, default);
+        if !reversible && (rewrites_history || rules.iter().any(|rule| rule.treatment.rewrites_history)) {
+            reader.warn("history", "needs reversible; old turns stay as they are");
+        }
         withhold_cache(&mut reader, &mut cache, &mut rules, control_plane.is_some());
         let config = Self {
             mode,
@@ -352,6 +374,8 @@ impl Config {
             memory_tools: memory_tools(&mut reader, control_plane.is_some()),
             memory_context: memory_context(&mut reader, control_plane.is_some()),
             providers: providers(&mut reader),
+            rewrites_history,
+            epochs,
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
             memo_bytes: reader.bytes("memo_bytes", 0..=MAX_MEMO_BYTES, defaults.memo_bytes),
@@ -386,6 +410,7 @@ impl Config {
             breakpoints: self.breakpoints,
             align: !self.align.is_empty(),
             cache: self.cache.mode,
+            rewrites_history: self.rewrites_history,
         }
     }
 
@@ -394,12 +419,14 @@ impl Config {
         self.reversible && profile != Profile::Lossless
     }
 
-    /// The engine's configuration with this profile.
-    pub fn engine(&self, profile: Profile) -> Cow<'_, headroom_compress::Config> {
-        if profile == self.engine.profile {
+    /// The engine's part for requests that are treated so.
+    pub fn engine(&self, treatment: Treatment) -> Cow<'_, headroom_compress::Config> {
+        let Treatment { profile, rewrites_history, .. } = treatment;
+        if profile == self.engine.profile && !rewrites_history {
             return Cow::Borrowed(&self.engine);
         }
-        Cow::Owned(headroom_compress::Config { profile, ..self.engine.clone() })
+        let epochs = rewrites_history.then(|| Box::new(self.epochs.clone()));
+        Cow::Owned(headroom_compress::Config { profile, epochs, ..self.engine.clone() })
     }
 
     /// Whether ids in answers may carry traces of hidden rounds.

@@ -8,9 +8,10 @@
 //! answer to such a call as a whole, so the client receives everything after the first round of a stream in
 //! one piece.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
+use headroom_api::v1::{Retrieval, RetrieveRequest, RetrieveResponse};
 use headroom_providers::answer::OwnCall;
 use headroom_providers::{Api, OwnTool, OwnTools};
 use prost::Message as _;
@@ -32,6 +33,8 @@ const MAX_WANTED: usize = 16;
 /// What the model reads if an original cannot be found.
 const MISSING: &str = "[headroom: there is no text with this hash; call the tool that gave it again]";
 const NO_ROOM: &str = "[headroom: there is no room for the answer now]";
+/// Retrievals that a record lists.
+const MAX_RETRIEVALS: usize = 64;
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
 
 /// The state of one followed answer.
@@ -45,7 +48,9 @@ pub(crate) struct Following {
     /// Bytes for the client that wait while the answer is paused.
     ready: Vec<u8>,
     hidden: HiddenRounds,
-    /// Memory for what is kept of the answer, and for texts on their way to the model.
+    /// What the model has asked back.
+    retrievals: RefCell<Vec<Retrieval>>,
+    /// For what is kept of the answer, and for texts on their way to the model.
     room: Room,
 }
 
@@ -92,7 +97,8 @@ impl Following {
     ) -> Self {
         let room = settings.requests.memory.no_room();
         let (state, hidden) = (State::Armed, HiddenRounds::default());
-        Self { api, tools, originals, caller, state, ready: Vec::new(), hidden, room }
+        let retrievals = RefCell::default();
+        Self { api, tools, originals, caller, state, ready: Vec::new(), hidden, retrievals, room }
     }
 
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
@@ -173,6 +179,10 @@ impl Following {
         let found = self.originals.as_ref().and_then(|originals| originals.find(&asked));
         if found.is_some() {
             settings.metrics.retrieved(true);
+            let mut retrievals = self.retrievals.borrow_mut();
+            if retrievals.len() < MAX_RETRIEVALS {
+                retrievals.extend(self.originals.as_ref().and_then(|originals| originals.describe(&asked)));
+            }
             return (found, None);
         }
         let control_plane = settings.config.control_plane.as_ref().filter(|_| ask_store);
@@ -405,6 +415,7 @@ impl Following {
 
     /// Writes the rounds that the client has not seen into the record.
     pub(crate) fn note_hidden(&self, exchange: &mut Exchange) {
+        exchange.record.retrievals.clone_from(&self.retrievals.borrow());
         let rounds = self.hidden.traced.saturating_add(self.hidden.withheld);
         if rounds > 0 {
             exchange.record.hidden_rounds = rounds;

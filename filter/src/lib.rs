@@ -24,6 +24,7 @@ mod copies;
 mod credential;
 mod deferred;
 mod encoding;
+mod epochs;
 mod exchange;
 mod follow;
 mod frames;

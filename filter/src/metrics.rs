@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{memory_context_name, outcome_name, session_end_name};
 use headroom_api::v1::{MemoryContext, RequestOutcome, RequestRecord, SessionEnd};
+use headroom_compress::Strategy;
 use proxy_wasm::types::MetricType;
 
 use crate::host;
@@ -55,7 +56,8 @@ pub(crate) struct Metrics {
     unrecognized_refused: Option<u32>,
     breakpoints: Option<u32>,
     aligned_lines: Option<u32>,
-    /// Requests on paths that the filter does not read, by the path's shape; `None`: they are not counted.
+    history_rewritten: Vec<(Strategy, Option<u32>)>,
+    /// Requests on paths that are not read, by the path's shape; `None`: none are counted.
     unrecognized: Option<RefCell<BTreeMap<String, Option<u32>>>>,
 }
 
@@ -163,6 +165,12 @@ impl Metrics {
             unrecognized_refused: counter("headroom.unrecognized_refused"),
             breakpoints: counter("headroom.breakpoints_added"),
             aligned_lines: counter("headroom.lines_aligned"),
+            history_rewritten: Strategy::REWRITING
+                .into_iter()
+                .map(|strategy| {
+                    (strategy, counter(&format!("headroom.history_rewritten.{}", strategy.name())))
+                })
+                .collect(),
             unrecognized: None,
         }
     }
@@ -318,7 +326,13 @@ impl Metrics {
         add(if answered { self.memory_calls } else { self.memory_calls_failed }, 1);
     }
 
-    /// Counts what was changed in a request for the provider's cache.
+    /// Old turns of a conversation were rewritten.
+    pub(crate) fn history_rewritten(&self, strategy: Strategy) {
+        let counter = self.history_rewritten.iter().find(|(known, _)| *known == strategy);
+        add(counter.and_then(|(_, counter)| *counter), 1);
+    }
+
+    /// What was changed in a request for the provider's cache.
     pub(crate) fn cache_edited(&self, breakpoints: u32, aligned_lines: u32) {
         add(self.breakpoints, breakpoints.into());
         add(self.aligned_lines, aligned_lines.into());

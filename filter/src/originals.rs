@@ -1,11 +1,14 @@
 //! The texts that a request's lossy forms leave out, kept in the request itself until its answer is over.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
+use headroom_api::v1::Retrieval;
 use headroom_compress::rounds::{self, Asked};
-use headroom_compress::{Api, Outcome};
+use headroom_compress::{Api, BlockOutcome, Compressor, Kind, Outcome};
 
 use crate::memory::Room;
+use crate::name::name;
 use crate::settings::Settings;
 use crate::tool_loop::{Source, ToolResult};
 
@@ -26,12 +29,29 @@ pub(crate) struct Known {
     output: u32,
     /// The output in the body: a JSON string, or a JSON value.
     span: std::ops::Range<usize>,
+    tool: Arc<str>,
+    kind: Kind,
+    /// By which form it was left out.
+    form: Option<Compressor>,
 }
 
 impl Known {
     pub(crate) fn of(outcome: &Outcome<'_>) -> Vec<Self> {
         let originals = outcome.originals.iter();
-        originals.map(|it| Self { hash: Rc::from(&*it.hash), output: it.number, span: it.span() }).collect()
+        let form = |block: usize| match outcome.blocks.get(block)?.outcome {
+            BlockOutcome::Compressed { compressor, .. } => Some(compressor),
+            BlockOutcome::Skipped(_) => None,
+        };
+        originals
+            .map(|it| Self {
+                hash: Rc::from(&*it.hash),
+                output: it.number,
+                span: it.span(),
+                tool: Arc::clone(&it.tool),
+                kind: it.kind,
+                form: form(it.block),
+            })
+            .collect()
     }
 }
 
@@ -58,7 +78,23 @@ impl Originals {
         Some(ToolResult { text: page.text, source, is_error: false })
     }
 
-    /// How many calls of the client's tools the request has.
+    /// What a call asks for, for the record.
+    pub(crate) fn describe(&self, asked: &Asked) -> Option<Retrieval> {
+        let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
+        let part = match rounds::PageRange::read(&asked.lines) {
+            Some(range) => range.unit.name(),
+            None if asked.query.is_empty() => "whole",
+            None => "query",
+        };
+        Some(Retrieval {
+            tool: name(&known.tool),
+            kind: known.kind.name().to_owned(),
+            form: known.form.map(Compressor::name).unwrap_or_default().to_owned(),
+            part: part.to_owned(),
+        })
+    }
+
+    /// The number of calls of the client's tools in the request.
     pub(crate) fn calls(&self, api: Api) -> usize {
         rounds::calls(&self.body, api)
     }

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
+use headroom_api::v1::{BlockRecord, HistoryRecord, RequestOutcome, Tokens};
 use headroom_compress::{
     Api, Block, BlockOutcome, MemoryTools, Opening, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool,
-    Unread, rounds,
+    Rewritten, Unread, rounds,
 };
 use headroom_providers::route::{Purpose, Route};
 
@@ -147,7 +147,7 @@ fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treat
         ..engine_request(&settings.config, body, treatment)
     };
     let started = settings.now();
-    let engine = settings.config.engine(treatment.profile);
+    let engine = settings.config.engine(treatment);
     let read = ParsedBody::new(bytes, body.route.api, &engine);
     let parsed = micros(started, settings.now());
     let outcome = {
@@ -210,6 +210,10 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
     if outcome.unread.is_some() {
         return;
     }
+    record.history = outcome.rewritten.as_ref().map(history);
+    if let Some(rewritten) = outcome.rewritten.as_ref().filter(|it| it.now && mode == Mode::Optimize) {
+        exchange.settings.metrics.history_rewritten(rewritten.strategy);
+    }
     let tokens = &outcome.tokens;
     record.tokens = Some(Tokens {
         encoding: tokens.encoding.name().to_owned(),
@@ -262,7 +266,22 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
         .collect();
 }
 
-/// Two tenants may begin a conversation with the same words: the id separates them.
+fn history(rewritten: &Rewritten) -> HistoryRecord {
+    HistoryRecord {
+        epochs: rewritten.epochs,
+        boundaries: rewritten.boundaries,
+        strategy: rewritten.strategy.name().to_owned(),
+        unpaid: rewritten.unpaid.name().to_owned(),
+        now: rewritten.now,
+        stale: rewritten.stale,
+        superseded: rewritten.superseded,
+        shortened: rewritten.shortened,
+        dropped: rewritten.dropped,
+        tokens_saved: rewritten.saved,
+    }
+}
+
+/// Two tenants may begin a conversation with the same words; each has its own.
 fn conversation(tenant: &str, id: &str) -> String {
     if tenant.is_empty() {
         return id.to_owned();

@@ -8,6 +8,7 @@ use headroom_providers::cache_edits::Lifetime;
 use headroom_providers::without_port;
 
 use crate::answer_cache::settings::{ASKED, CACHE_MODES, CacheMode};
+use crate::epochs::{APPEND, HISTORIES};
 use crate::host;
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
@@ -26,6 +27,8 @@ pub struct Treatment {
     pub align: bool,
     /// Whether its answer may come from the cache.
     pub cache: CacheMode,
+    /// Whether old turns of its conversation may be rewritten.
+    pub rewrites_history: bool,
 }
 
 /// A rule. A condition that is not set holds for every request.
@@ -115,6 +118,7 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
             breakpoints: section.guarded("breakpoints", BREAKPOINTS, default.breakpoints, NO_BREAKPOINTS),
             align: section.guarded("align", ALIGN, default.align, (false, "no lines of its prompts move")),
             cache: section.guarded("cache", CACHE_MODES, default.cache, (CacheMode::Off, ASKED)),
+            rewrites_history: section.guarded("history", HISTORIES, default.rewrites_history, APPEND),
         };
         let [provider, project] =
             ["provider", "project"].map(|key| Some(section.text(key)).filter(|text| !text.is_empty()));

@@ -69,7 +69,7 @@ impl Work {
         let settings = Rc::clone(&exchange.settings);
         let started = settings.now();
         let job = {
-            let engine = settings.config.engine(body.treatment.profile);
+            let engine = settings.config.engine(body.treatment);
             let request = rewrite::engine_request(&settings.config, &body, body.treatment);
             Job::new(Rc::clone(&bytes), |bytes| {
                 Some(ParsedBody::new(bytes, body.route.api, &engine).begin(&request))
@@ -86,7 +86,7 @@ impl Work {
         let settings = &exchange.settings;
         let started = settings.now();
         let mut until = started.saturating_add(SLICE_NANOS);
-        let engine = settings.config.engine(self.body.treatment.profile);
+        let engine = settings.config.engine(self.body.treatment);
         let slice = loop {
             let more = self.job.with_dependent_mut(|_, compression| {
                 let memo = &mut settings.memo.borrow_mut();

@@ -12,6 +12,7 @@ mod purge;
 mod recent;
 mod stats;
 mod telemetry;
+mod toin;
 mod upstream;
 
 pub use self::budgets::{BudgetUse, BudgetsPage};
@@ -27,12 +28,14 @@ pub use self::history::{
 pub use self::purge::{PurgeRequest, Purged};
 pub use self::recent::{Conversation, Conversations, Missed, Reach, Recent, RecentGroup, RecentSums};
 pub use self::stats::{
-    Allowance, AllowanceWindow, AnswerSums, Audit, Block, BlockSums, Blocks, CacheSums, Feed, JsonBaseline,
-    LoggedBlock, Minute, Overhead, PerRequest, Plan, PrefixCache, Probe, Reasoning, ReasoningSums, Reports,
-    Request, RequestCost, RequestMessages, RequestReasoning, RequestUsage, Requests, Savings, SavingsLayer,
-    SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
+    Allowance, AllowanceWindow, AnswerSums, Audit, Block, BlockSums, Blocks, CacheSums, Feed, History,
+    JsonBaseline, LoggedBlock, Minute, Overhead, PerRequest, Plan, PrefixCache, Probe, Reasoning,
+    ReasoningSums, Reports, Request, RequestCost, RequestMessages, RequestReasoning, RequestUsage, Requests,
+    Savings, SavingsLayer, SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens,
+    ToolOutputs, Unique,
 };
 pub use self::telemetry::{Beacon, Telemetry};
+pub use self::toin::{ToinPage, ToinPattern};
 pub use self::upstream::{
     CodexRateLimits, CodexWindow, Compression, CompressionSummary, Contribution, DisplaySession,
     DisplaySessionPolicy, Exports, ExtraUsage, LatestWindows, Lifetime, PersistentSavings, Retention,

@@ -25,6 +25,7 @@ use crate::service::ServiceArgs;
 use crate::stats::StatsArgs;
 use crate::status::{DownArgs, StatusArgs};
 use crate::telemetry::TelemetryArgs;
+use crate::tune::{ToinArgs, TuneArgs};
 use crate::unwrap::UnwrapArgs;
 use crate::up::UpArgs;
 use crate::wrap::WrapArgs;
@@ -106,6 +107,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show what the beacon would send, which is off unless switched on
     Telemetry(TelemetryArgs),
+    /// Show what models asked back of what was left out, by tool, kind and form
+    Toin(ToinArgs),
+    /// Write configuration that leaves nothing out where models ask too much of it back
+    Tune(TuneArgs),
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
     Retrieve(RetrieveArgs),

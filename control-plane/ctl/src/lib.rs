@@ -39,6 +39,7 @@ pub mod status;
 pub mod telemetry;
 mod text;
 pub mod token;
+pub mod tune;
 pub mod unwrap;
 pub mod up;
 pub mod upstream;

@@ -8,7 +8,7 @@ use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
     cache, compress, config, count, demo, doctor, env, history, learn, logs, mcp, memory, open, perf,
-    providers, purge, report, retrieve, service, stats, status, telemetry, unwrap, up, wrap,
+    providers, purge, report, retrieve, service, stats, status, telemetry, tune, unwrap, up, wrap,
 };
 
 fn main() -> ExitCode {
@@ -54,6 +54,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Perf(args) => runtime()?.block_on(perf::perf(&args)),
         Command::Report(args) => runtime()?.block_on(report::report(&args)),
         Command::Doctor(args) => runtime()?.block_on(doctor::doctor(&args)),
+        Command::Toin(args) => runtime()?.block_on(tune::toin(&args)),
+        Command::Tune(args) => runtime()?.block_on(tune::tune(&args)),
         Command::Telemetry(args) => runtime()?.block_on(telemetry::telemetry(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::stats(&args)),
         Command::Completions { shell } => {

@@ -1,6 +1,7 @@
 //! `headroomctl up`: Envoy with the filter, and headroomd, in the foreground or in the background.
 
 mod child;
+mod history;
 mod litellm;
 mod logs;
 mod programs;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+pub use self::history::HistoryName;
 pub use self::programs::Programs;
 pub use self::settings::{BodyModeName, BreakpointsName, LiteLlm, ModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};

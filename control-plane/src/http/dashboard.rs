@@ -47,6 +47,7 @@ const FILES: &[File] = files! {
     "theme.js": JS = "theme.js",
     "app.js": JS = "app.js",
     "access.js": JS = "access.js",
+    "toin.js": JS = "toin.js",
     "address.js": JS = "address.js",
     "api.js": JS = "api.js",
     "cache.js": JS = "cache.js",

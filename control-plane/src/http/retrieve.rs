@@ -25,6 +25,7 @@ use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::iso;
 use crate::originals::keeper::Found;
+use crate::relevance::{Ranked, Scorer, rank};
 use crate::tenants::{MAX_NAME, is_name};
 
 /// The request.
@@ -35,6 +36,9 @@ pub(super) struct Asked {
     query: Option<String>,
     #[serde(default)]
     lines: Option<String>,
+    /// Who ranks: `bm25`, `embedding` or `hybrid`.
+    #[serde(default)]
+    scorer: Option<String>,
 }
 
 /// `POST /v1/retrieve`.
@@ -65,13 +69,19 @@ pub(super) async fn get_hash(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(mut query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let asked = Asked { hash, query: query.remove("query"), lines: query.remove("lines") };
+    let [query, lines, scorer] = ["query", "lines", "scorer"].map(|name| query.remove(name));
+    let asked = Asked { hash, query, lines, scorer };
     retrieve(&app, &tenant, asked).await
 }
 
 async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: Asked) -> Result<Response, Refusal> {
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-    let (query, lines) = (given(asked.query), given(asked.lines));
+    let (query, lines, scorer) = (given(asked.query), given(asked.lines), given(asked.scorer));
+    let scorer = match &scorer {
+        None => app.scorer,
+        Some(name) => Scorer::from_name(name)
+            .ok_or_else(|| Refusal::query("scorer: expected bm25, embedding or hybrid".to_owned()))?,
+    };
     if query.is_some() && lines.is_some() {
         return Err(Refusal::query("expected a query or lines, found both".to_owned()));
     }
@@ -79,9 +89,16 @@ async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: Asked) -> Result<Re
     let found = app.originals.retrieve(tenant, &asked.hash, noted).await?;
     let found = found.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "not_found", not_found(app)))?;
     let hash = asked.hash.trim().to_ascii_lowercase();
-    // the search in a long text takes milliseconds and must not block other requests
-    let body =
-        tokio::task::spawn_blocking(move || asked_of(&found, &hash, query.as_deref(), lines.as_deref()));
+    let ranked = match &query {
+        Some(query) => rank(scorer, app.memory.embedder(), &found.text, query)
+            .await
+            .map_err(|error| Refusal::told(StatusCode::UNPROCESSABLE_ENTITY, "scorer", error.to_string()))?,
+        None => Ranked::default(),
+    };
+    // looking through a long text takes milliseconds in which others are to be served
+    let body = tokio::task::spawn_blocking(move || {
+        asked_of(&found, &hash, query.as_deref(), lines.as_deref(), &ranked)
+    });
     let body = body.await.map_err(|_| Refusal::INTERNAL)??;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -131,19 +148,26 @@ pub(super) fn asked_of(
     hash: &str,
     query: Option<&str>,
     lines: Option<&str>,
+    ranked: &Ranked,
 ) -> Result<String, Refusal> {
     match (query, lines) {
         (Some(query), _) => {
             let text = &found.text;
-            let page = rounds::Asked { query: query.trim().to_owned(), ..rounds::Asked::default() };
-            let found = excerpt(text, None, Part::Query(query.trim()), PAGE_BYTES);
+            let mut page = rounds::Asked { query: query.trim().to_owned(), ..rounds::Asked::default() };
+            let mut part = Part::Query(query.trim());
+            if let Some(range) = ranked.range {
+                (page.lines, part) = (range.argument(), range.into());
+            }
+            let found = excerpt(text, None, part, PAGE_BYTES);
             let results = pieces(&found);
             let matches = Matches {
                 hash,
                 query,
                 count: results.len(),
                 results,
-                matches: found.matches.unwrap_or_default(),
+                matches: found.matches,
+                scorer: ranked.scorer.name(),
+                scorer_note: ranked.note.as_deref(),
                 range: Shown::of(&found),
                 content: &found.text,
                 original_content: rounds::answer(text, &page).text,
@@ -174,8 +198,13 @@ struct Matches<'t> {
     /// The excerpt's rows as JSON, or its lines as strings.
     results: Vec<Piece<'t>>,
     count: usize,
-    /// How many lines or rows of the whole text contain every word of the query.
-    matches: usize,
+    /// How many lines or rows of the whole text hold every word of the query, where words alone decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<usize>,
+    /// Who has ranked, and why it is not the one that was asked for.
+    scorer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scorer_note: Option<&'t str>,
     #[serde(flatten)]
     range: Shown,
     content: &'t str,

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::Refusal;
 use super::retrieve::{Tenant, asked_of, not_found};
+use crate::relevance::Ranked;
 
 /// The tool's name; MCP clients add a prefix to it.
 const TOOL: &str = "headroom_retrieve";
@@ -83,7 +84,10 @@ pub(super) async fn post(
             // If there are a query and a range, the model gets the range; an invalid range is ignored.
             let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
             let query = query.filter(|_| lines.is_none());
-            (content, asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref()).ok())
+            (
+                content,
+                asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref(), &Ranked::default()).ok(),
+            )
         })
         .await
         .map_err(|_| Refusal::INTERNAL)?,

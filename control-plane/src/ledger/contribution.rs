@@ -15,6 +15,7 @@ use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
 use crate::clock::UnixMs;
 use crate::models::Models;
+use crate::toin;
 
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]
@@ -134,6 +135,7 @@ impl Contribution {
                 }
             }
         }
+        self.add_toin(&record, labels);
         for (stage, us) in stages(&record) {
             let once = Timing::once(us);
             self.timings.entry(stage).and_modify(|timing| *timing += once).or_insert(once);
@@ -144,6 +146,30 @@ impl Contribution {
         }
         let vm_id = vm_id.to_owned();
         self.requests.push(Landed { ordinal: 0, vm_id, record, sums, counted_as, blocks });
+    }
+}
+
+impl Contribution {
+    /// What was left out of new outputs, and what was asked back.
+    fn add_toin(&mut self, record: &RequestRecord, labels: &Labels) {
+        let is_sent = matches!(record.outcome(), RequestOutcome::Compressed);
+        for block in record.blocks.iter().filter(|block| is_sent && block.lossy && block.new) {
+            let added = BlockSums {
+                blocks: 1,
+                memo: 0,
+                tokens_before: i64::from(block.tokens_before),
+                tokens_after: i64::from(block.tokens_after),
+            };
+            let name = toin::left_out(&block.kind, &block.outcome, &block.tool);
+            let value = labels.value(Dimension::LeftOut, &name);
+            *self.blocks.entry((Dimension::LeftOut, value)).or_default() += added;
+        }
+        for it in &record.retrievals {
+            let name = toin::asked_back(&it.kind, &it.form, &it.part, &it.tool);
+            let value = labels.value(Dimension::AskedBack, &name);
+            *self.blocks.entry((Dimension::AskedBack, value)).or_default() +=
+                BlockSums { blocks: 1, ..BlockSums::default() };
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub enum Dimension {
     Kind,
     /// The savings file that history was imported from.
     Import,
+    /// Of new blocks of which something is left out: kind, form and tool.
+    LeftOut,
+    /// What models asked back: kind, form, part and tool.
+    AskedBack,
 }
 
 impl Dimension {
@@ -49,7 +53,7 @@ impl Dimension {
     /// Those that sums over the cache are broken down by.
     pub const OF_CACHE: [Self; 5] = [Self::All, Self::Model, Self::Project, Self::Stack, Self::Tenant];
 
-    const NAMES: [(Self, &'static str); 12] = [
+    const NAMES: [(Self, &'static str); 14] = [
         (Self::All, "all"),
         (Self::Provider, "provider"),
         (Self::Model, "model"),
@@ -62,6 +66,8 @@ impl Dimension {
         (Self::Tool, "tool"),
         (Self::Kind, "kind"),
         (Self::Import, "import"),
+        (Self::LeftOut, "left_out"),
+        (Self::AskedBack, "asked_back"),
     ];
 
     /// The name in the store and in queries.
@@ -83,6 +89,8 @@ impl Dimension {
             Self::Stack | Self::Kind => 32,
             Self::Model | Self::BlockOutcome => 64,
             Self::Project | Self::Tool | Self::Tenant => 128,
+            Self::LeftOut => 512,
+            Self::AskedBack => 1_024,
         }
     }
 }

@@ -170,7 +170,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn embedder(&self) -> Option<Arc<Embedder>> {
+    pub(crate) fn embedder(&self) -> Option<Arc<Embedder>> {
         if let Part::Loaded(embedder) = &*read(&self.0.embedder) { Some(Arc::clone(embedder)) } else { None }
     }
 

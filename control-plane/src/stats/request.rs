@@ -4,8 +4,10 @@ use headroom_api::names::{
     answer_lookup_name, memory_context_name, miss_reason_name, outcome_name, prefix_change_name,
     prefix_mismatch_source_name, volatile_class_name,
 };
-use headroom_api::pages::{Block, JsonBaseline, Plan, Request, RequestCost, RequestReasoning, RequestUsage};
-use headroom_api::v1::{BlockRecord, CacheVerdict, RequestOutcome, RequestRecord, Usage};
+use headroom_api::pages::{
+    Block, History, JsonBaseline, Plan, Request, RequestCost, RequestReasoning, RequestUsage,
+};
+use headroom_api::v1::{BlockRecord, CacheVerdict, HistoryRecord, RequestOutcome, RequestRecord, Usage};
 
 use crate::clock::iso;
 use crate::ledger::contribution::{Landed, stages};
@@ -71,6 +73,7 @@ pub(crate) fn request(landed: &Landed) -> Request {
         added_breakpoints: record.added_breakpoints,
         aligned_lines: record.aligned_lines,
         memory_context: memory_context_name(record.memory_context()).map(str::to_owned),
+        history: record.history.as_ref().map(history),
         cache_reason: told.and_then(|told| miss_reason_name(told.reason())).map(str::to_owned),
         cache_detail: told.and_then(cache_detail),
         cache_readable_tokens: told.map(|told| i64::try_from(told.readable_tokens).unwrap_or(i64::MAX)),
@@ -80,7 +83,22 @@ pub(crate) fn request(landed: &Landed) -> Request {
     }
 }
 
-/// The line, the message, or the idle time of a miss.
+fn history(record: &HistoryRecord) -> History {
+    History {
+        epochs: record.epochs,
+        boundaries: record.boundaries,
+        strategy: record.strategy.clone(),
+        unpaid: record.unpaid.clone(),
+        now: record.now,
+        stale: record.stale,
+        superseded: record.superseded,
+        shortened: record.shortened,
+        dropped: record.dropped,
+        tokens_saved: record.tokens_saved,
+    }
+}
+
+/// Which line, which message, after how long.
 fn cache_detail(told: &CacheVerdict) -> Option<String> {
     if told.line > 0 {
         let classes: Vec<&str> = told.classes().filter_map(volatile_class_name).collect();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::child::Sidecar;
 use crate::records::{record, report};
-use headroom_api::v1::ReportRequest;
+use headroom_api::v1::{BlockRecord, ReportRequest, Retrieval};
 
 /// Thirty requests of three conversations, the last of which is unknown; every tenth has failed.
 async fn reported(sidecar: &Sidecar) {
@@ -166,4 +166,44 @@ async fn budgets_are_shown_with_what_was_used_of_them() {
     let other = tempfile::tempdir().unwrap();
     let none = Sidecar::start(other.path()).await;
     assert_eq!(none.json("/stats-budgets").await["configured"], false);
+}
+
+/// What was left out and what models asked back of it, durable and told apart by tool, kind and form.
+#[tokio::test]
+async fn retrievals_are_summed_up_by_tool_kind_and_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let mut reported = report("vm", 1..=12);
+    for record in &mut reported.records {
+        record.blocks[0].lossy = true;
+        record.blocks[0].outcome = "json_crush".to_owned();
+        // the same output in a later request
+        let again = BlockRecord { new: false, ..record.blocks[0].clone() };
+        record.blocks.push(again);
+    }
+    for record in reported.records.iter_mut().take(7) {
+        let asked = |part: &str| Retrieval {
+            tool: "Bash".to_owned(),
+            kind: "json".to_owned(),
+            form: "json_crush".to_owned(),
+            part: part.to_owned(),
+        };
+        record.retrievals = vec![asked("whole")];
+    }
+    // hostile: names of any length, control characters, separators, far too many
+    reported.records[11].retrievals = (0..5_000)
+        .map(|n| Retrieval { tool: "/\u{0}/".repeat(400), kind: format!("k/{n}"), ..Retrieval::default() })
+        .collect();
+    sidecar.grpc().await.report(reported).await.unwrap();
+    let page = sidecar.json("/v1/toin/stats").await;
+    let pattern =
+        &page["patterns"].as_array().unwrap().iter().find(|it| it["tool"] == "Bash").unwrap().clone();
+    assert_eq!((&pattern["outputs"], &pattern["retrievals"]), (&12.into(), &7.into()));
+    assert_eq!(pattern["parts"], serde_json::json!({"whole": 7}));
+    assert_eq!(pattern["recommendation"], "lossless");
+    assert!(page["patterns"].as_array().unwrap().len() < 100);
+    let export = sidecar.json("/v1/toin/export").await;
+    let exported =
+        export["patterns"].as_object().unwrap().values().find(|it| it["tool_name"] == "Bash").unwrap();
+    assert_eq!((&exported["total_compressions"], &exported["full_retrievals"]), (&12.into(), &7.into()));
 }

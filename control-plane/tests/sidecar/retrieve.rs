@@ -258,3 +258,25 @@ async fn a_query_finds_what_most_rows_have() {
     let (_, lines) = post(&sidecar, None, json!({"hash": table.hash, "lines": "40-80"})).await;
     assert_eq!((&lines["unit"], &lines["total"]), (&json!("rows"), &json!(240)));
 }
+
+#[tokio::test]
+async fn a_scorer_is_one_of_three_and_meaning_needs_an_embedder() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let text: String = (0..400)
+        .map(|n| format!("line {n}: {}\n", if n == 211 { "certificate expired" } else { "fine" }))
+        .collect();
+    let log = original(&text);
+    let hash = log.hash.clone();
+    sidecar.originals().await.admit(request("", vec![log])).await.unwrap();
+    let ask = |scorer: &str| format!("/v1/retrieve?hash={hash}&query=certificate%20expired&scorer={scorer}");
+    let words = sidecar.json(&ask("bm25")).await;
+    assert_eq!(words["scorer"], "bm25");
+    assert_eq!(words["scorer_note"], Value::Null);
+    let both = sidecar.json(&ask("hybrid")).await;
+    assert_eq!((&both["scorer"], &both["content"]), (&"bm25".into(), &words["content"]));
+    assert!(both["scorer_note"].as_str().unwrap().contains("no embedder"), "{both}");
+    for (scorer, status) in [("embedding", 422), ("tfidf", 400), ("%00", 400), ("BM25", 200)] {
+        assert_eq!(sidecar.get(&ask(scorer)).await.0, status, "{scorer}");
+    }
+}

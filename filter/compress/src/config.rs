@@ -103,6 +103,96 @@ pub struct Config {
     /// The most items that stay of a long JSON list, in addition to those that report failures or stand out;
     /// `None`: the profile decides.
     pub max_items: Option<usize>,
+    /// How old outputs are rewritten as a conversation grows; `None`: never.
+    pub epochs: Option<Box<Epochs>>,
+}
+
+/// How old tool outputs are rewritten as a conversation grows: at boundaries that follow from what stands before them, and
+/// where that pays.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Epochs {
+    /// What the conversation is to stay below. Tokens, as for [`PRESSURE_TOKENS`].
+    pub window_tokens: u32,
+    /// From one boundary to the next. Tokens.
+    pub step_tokens: u32,
+    /// The outputs of the model's last so many turns stay.
+    pub keep_turns: u32,
+    /// Whether reads of files that were edited or read again later are replaced.
+    pub read_lifecycle: bool,
+    /// Whether the least important outputs go where the window is full.
+    pub intelligent_context: bool,
+    /// What makes an output important.
+    pub weights: Weights,
+    /// What models' prompt caches cost, the first whose glob matches the model's name counts.
+    pub prices: Vec<CachePrice>,
+    /// How often outputs of tools were asked back, the first whose glob matches the tool's name counts.
+    pub asked_back: Vec<AskedBack>,
+}
+
+/// How much each part of an output's score counts, of the sum of all.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Weights {
+    /// How new it is.
+    pub recency: u32,
+    /// How many of its words were used of late.
+    pub semantic_similarity: u32,
+    /// How often outputs of its tool were asked back.
+    pub retrieval_rate: u32,
+    /// Whether it reports a failure.
+    pub error_indicators: u32,
+    /// How often later calls name what its call was about.
+    pub forward_references: u32,
+    /// How few of its words come again in it.
+    pub token_density: u32,
+}
+
+/// What a model's prompt cache costs, in percent of the price of input.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct CachePrice {
+    /// A glob over models' names.
+    pub model: String,
+    /// To read from it; 100 where there is no cache.
+    pub read_percent: u32,
+    /// To write to it.
+    pub write_percent: u32,
+}
+
+/// How often outputs of a tool were asked back.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct AskedBack {
+    /// A glob over tools' names.
+    pub tool: String,
+    /// Of a hundred outputs of which something was left out.
+    pub percent: u32,
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self {
+            window_tokens: 100_000,
+            step_tokens: 25_000,
+            keep_turns: 4,
+            read_lifecycle: true,
+            intelligent_context: true,
+            weights: Weights::default(),
+            prices: Vec::new(),
+            asked_back: Vec::new(),
+        }
+    }
+}
+
+impl Default for Weights {
+    /// Upstream's.
+    fn default() -> Self {
+        Self {
+            recency: 20,
+            semantic_similarity: 20,
+            retrieval_rate: 25,
+            error_indicators: 15,
+            forward_references: 15,
+            token_density: 5,
+        }
+    }
 }
 
 /// Tokens of a conversation from which on forms are compressed harder. They are below 100,000, 200,000 and
@@ -154,6 +244,7 @@ impl Default for Config {
             code_aware: false,
             pressure: false,
             max_items: None,
+            epochs: None,
         }
     }
 }

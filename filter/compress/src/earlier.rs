@@ -20,7 +20,7 @@ mod values;
 mod written;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -70,6 +70,8 @@ pub(crate) struct Earlier {
     unknown: u32,
     /// The call whose output is being replaced: a reference to an earlier output cannot mean it.
     current: Option<usize>,
+    /// The calls whose outputs it refers to, so far.
+    referred: RefCell<Vec<usize>>,
 }
 
 /// A call.
@@ -100,6 +102,8 @@ struct Shown {
     /// The label of the call, and its number among the calls with this label, from 1.
     label: Arc<str>,
     nth: u32,
+    /// The call, of an output of it.
+    output_of: Option<usize>,
 }
 
 /// The label of an output whose call is not known.
@@ -136,7 +140,8 @@ impl Earlier {
         self.calls.resize_with(number, || None);
         self.calls.push(Some(Made { label: Arc::clone(&label), nth, texts: 0 }));
         for (argument, text) in written::texts(&arguments) {
-            let shown = Shown { argument: Some(argument.to_owned()), label: Arc::clone(&label), nth };
+            let argument = Some(argument.to_owned());
+            let shown = Shown { argument, label: Arc::clone(&label), nth, output_of: None };
             let Some(base) = self.begin(&text, shown) else { return };
             let mut start = 0;
             for (count, line) in (1..).zip(text.split('\n')) {
@@ -158,6 +163,23 @@ impl Earlier {
     /// Sets the output in which lines are replaced next.
     pub(crate) fn look_at(&mut self, source: Source) {
         self.current = source.call;
+        self.referred.get_mut().clear();
+    }
+
+    /// The calls whose outputs the one that is looked at refers to; it may have more than it uses.
+    pub(crate) fn referred(&self) -> Vec<usize> {
+        let mut calls = self.referred.borrow().clone();
+        calls.sort_unstable();
+        calls.dedup();
+        calls
+    }
+
+    /// Notes that something refers to a text.
+    fn refer(&self, shown: &Shown) {
+        let mut referred = self.referred.borrow_mut();
+        if let Some(call) = shown.output_of.filter(|call| referred.last() != Some(call)) {
+            referred.push(call);
+        }
     }
 
     fn made(&self, source: Source) -> Option<&Made> {
@@ -179,15 +201,16 @@ impl Earlier {
                 (UNKNOWN.into(), self.unknown)
             }
         };
-        self.add_values(printed, &name, (&label, nth));
-        // The model does not read its layout.
+        self.add_values(printed, &name, (&label, nth, source.call));
+        // Its layout is not what the model reads.
         if printed.structured {
             return;
         }
         let text = printed.lines_stand_in();
         let is_output = name == OUTPUT;
         let argument = (!is_output).then(|| name.into_owned());
-        let Some(base) = self.begin(text, Shown { argument, label, nth }) else { return };
+        let shown = Shown { argument, label, nth, output_of: source.call };
+        let Some(base) = self.begin(text, shown) else { return };
         if printed.is_whole() {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
@@ -241,7 +264,10 @@ impl Earlier {
         }
         let there = There::Whole(output.argument.as_deref());
         let reference = reference(Here::Whole, there, Some((self.nth(output)?, &output.label)));
-        (original.len() > reference.len()).then_some(reference)
+        (original.len() > reference.len()).then(|| {
+            self.refer(output);
+            reference
+        })
     }
 
     /// The number of its call, if several earlier calls have its label. `None`: that is not known.
@@ -271,7 +297,9 @@ impl Earlier {
             // A run is inside a region or completely outside of regions.
             _ => return None,
         };
-        Some(reference(here, there, Some((self.nth(shown)?, &shown.label))))
+        let reference = reference(here, there, Some((self.nth(shown)?, &shown.label)));
+        self.refer(shown);
+        Some(reference)
     }
 }
 
@@ -419,9 +447,9 @@ fn is_ours(line: &str) -> bool {
     looks_like_one(line) || fold::is_mark(line)
 }
 
-/// Whether a line of an output of this kind stays, even if an earlier output shows it. In kinds where words
-/// such as `error` may be what was searched for, only the tool's own reports stay.
-fn stays(line: &str, kind: Kind) -> bool {
+/// Whether a line of an output of this kind stays, even if an earlier output shows it. Where words such as `error`
+/// may be what was looked for, only what the tool itself reports does.
+pub(crate) fn stays(line: &str, kind: Kind) -> bool {
     match kind {
         Kind::Diff => false,
         Kind::Search => signal::is_diagnostic(line),

@@ -20,9 +20,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::keys::{Keys, Prefix};
 use crate::block::{Call, Context};
-use crate::config::Config;
-use crate::earlier::{Coded, Earlier, Printed, Source, Values};
+use crate::config::{Config, Policy};
+use crate::earlier::{Coded, Earlier, Printed, Source, Values, stays};
 use crate::envelope;
+use crate::epochs::{Fold, Scene, Taken, Unit};
 use crate::explain::{Attempts, Explanation};
 use crate::hint;
 use crate::kinds::code::Language;
@@ -34,6 +35,7 @@ use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
+use crate::tool;
 use crate::working_directory::{is_agents_own, working_directory};
 
 /// What the caller knows about a request beside its body.
@@ -222,7 +224,12 @@ impl<'b> Steps<'b> {
         if bytes > 0 {
             return true;
         }
-        let blocks = self.blocks.get_or_insert_with(|| Blocks::new(edits_by_line(&self.walk, memo)));
+        let blocks = self.blocks.get_or_insert_with(|| {
+            let model = self.model.as_deref().unwrap_or_default();
+            let epochs = config.epochs.as_deref();
+            let fold = epochs.and_then(|epochs| Fold::new(epochs, &self.walk, model, self.lossy_blocks));
+            Blocks::new(edits_by_line(&self.walk, memo), fold)
+        });
         let run = Run {
             walk: &self.walk,
             config,
@@ -237,7 +244,8 @@ impl<'b> Steps<'b> {
         while let Some(((entry, _), output)) =
             blocks.entries.get(self.figures.len()).zip(self.walk.outputs.get(self.figures.len()))
         {
-            self.figures.push(run.figures(output, entry, encoding, memo));
+            let taken = blocks.taken(self.figures.len());
+            self.figures.push(run.figures(output, entry, taken, encoding, memo));
             bytes += output.span.range().len();
             if bytes >= STEP_BYTES && encoding != FORMS {
                 return true;
@@ -250,7 +258,10 @@ impl<'b> Steps<'b> {
         let Self {
             walk, model, counting, addition, wants_opening, read_tokens, blocks: keyed, figures, ..
         } = *self;
-        let (keyed, steps) = keyed.map(|blocks| (blocks.entries, blocks.steps)).unwrap_or_default();
+        let (keyed, steps, fold) =
+            keyed.map(|blocks| (blocks.entries, blocks.steps, blocks.fold)).unwrap_or_default();
+        let taken = fold.as_ref().map_or(&[][..], Fold::taken);
+        let no_addresses = &[][..];
         let mut edits = Vec::new();
         let mut blocks = Vec::with_capacity(keyed.len());
         let mut originals = Vec::new();
@@ -259,10 +270,16 @@ impl<'b> Steps<'b> {
         for ((output, (entry, from_memo)), figures) in walk.outputs.iter().zip(&keyed).zip(figures) {
             let new = blocks.len() >= walk.answered;
             sums.add(figures, new);
-            if let Some(replacement) = &entry.replacement {
+            let taken = taken.get(blocks.len()).and_then(Option::as_ref);
+            let replacement = taken.map(|taken| &taken.replacement).or(entry.replacement.as_ref());
+            if let Some(replacement) = replacement {
                 edits.push((output.span.range(), &**replacement));
             }
-            for address in entry.left_out.iter().flat_map(|left_out| &left_out.addresses) {
+            let left_out = entry.left_out.as_ref().map_or(no_addresses, |left_out| &left_out.addresses);
+            let addresses = taken.map_or(left_out, |taken| std::slice::from_ref(&taken.address));
+            let outcome = taken.map_or(entry.outcome, Taken::outcome);
+            let tokens_after = taken.map_or(entry.tokens_after, |taken| taken.tokens);
+            for address in addresses {
                 originals.push(Original {
                     block: blocks.len(),
                     number,
@@ -272,7 +289,7 @@ impl<'b> Steps<'b> {
                     tool: Arc::clone(&entry.tool),
                     kind: entry.kind,
                     tokens_before: entry.tokens_before,
-                    tokens_after: entry.tokens_after,
+                    tokens_after,
                 });
             }
             number += u32::from(!output.is_retrieved(walk.body));
@@ -281,13 +298,16 @@ impl<'b> Steps<'b> {
                 replaced: None,
                 tool: Arc::clone(&entry.tool),
                 kind: entry.kind,
-                outcome: entry.outcome,
+                outcome,
                 tokens_before: entry.tokens_before,
-                tokens_after: entry.tokens_after,
+                tokens_after,
                 memo: *from_memo,
                 new,
                 pressure: steps.get(blocks.len()).copied().unwrap_or_default(),
-                left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
+                left_out: match (taken, &entry.left_out) {
+                    (Some(taken), _) => Some(Arc::clone(&taken.description)),
+                    (None, left_out) => left_out.as_ref().map(|it| Arc::clone(&it.description)),
+                },
             });
         }
         let mut added_tokens = 0;
@@ -332,6 +352,7 @@ impl<'b> Steps<'b> {
             lists_retrieve_tool: walk.own_tools.retrieve == Listing::Listed,
             carries_thinking: walk.carries_thinking,
             originals,
+            rewritten: fold.as_ref().map(Fold::rewritten),
             unread: None,
         }
     }
@@ -462,6 +483,7 @@ fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
         carries_thinking: false,
         conversation_id: None,
         originals: Vec::new(),
+        rewritten: None,
         unread: Some(why),
     }
 }
@@ -570,10 +592,15 @@ struct Blocks {
     /// With each whether the memo knew.
     entries: Vec<(Arc<Entry>, bool)>,
     given: Given,
+    /// How old outputs are rewritten, where they may be.
+    fold: Option<Fold>,
+    /// Where in the body references of each block end: the last compaction, or the last boundary at which something was
+    /// rewritten.
+    sinces: Vec<usize>,
 }
 
 impl Blocks {
-    fn new(edits_by_line: bool) -> Self {
+    fn new(edits_by_line: bool, fold: Option<Fold>) -> Self {
         Self {
             edits_by_line,
             next_key: None,
@@ -583,7 +610,14 @@ impl Blocks {
             shown: Shown::default(),
             entries: Vec::new(),
             given: Given::default(),
+            fold,
+            sinces: Vec::new(),
         }
+    }
+
+    /// What stands for an output that was rewritten.
+    fn taken(&self, block: usize) -> Option<&Taken> {
+        self.fold.as_ref()?.taken().get(block)?.as_ref()
     }
 
     /// Takes the next step. False: all blocks have their entry.
@@ -595,11 +629,13 @@ impl Blocks {
             }
             bytes += output.span.range().len();
             let (key, steps) = self.key(run, output, memo);
+            let since = self.sinces.last().copied().unwrap_or_default();
+            let output = &Output { since, ..*output };
             // Where the memo knows a block, it takes no time.
             match memo.block(key) {
                 Some(entry) => {
                     run.begin_explanation();
-                    self.add(entry, true);
+                    self.add(run, output, (entry, true), memo);
                 }
                 None => {
                     self.work(run, output, (key, steps), memo);
@@ -607,10 +643,13 @@ impl Blocks {
                 }
             }
         }
+        if let Some(fold) = &mut self.fold {
+            fold.finish(&run.scene(&self.entries), memo);
+        }
         if self.shown.blocks == 0 {
             return false;
         }
-        if run.catch_up(&mut self.shown, &self.keys, &self.entries, memo) {
+        if run.catch_up(&mut self.shown, (&self.keys, &self.sinces), &self.entries, memo) {
             return true;
         }
         let Shown { earlier, bytes, .. } = std::mem::take(&mut self.shown);
@@ -626,10 +665,23 @@ impl Blocks {
         if let (Some(key), Some(steps)) = (self.keys.get(block), self.steps.get(block)) {
             return (*key, *steps);
         }
+        let (since, rewritten) = match &mut self.fold {
+            Some(fold) => {
+                let before = fold.digest();
+                fold.before(&run.scene(&self.entries), output, memo);
+                if fold.digest() != before {
+                    self.given.add_taken(fold.taken());
+                }
+                (fold.from().max(output.since), fold.digest())
+            }
+            None => (output.since, 0),
+        };
+        self.sinces.push(since);
         let before = if run.config.pressure { self.prefix.before(run, output, memo) } else { 0 };
         let steps = run.config.steps(before);
         let next_key = self.next_key.get_or_insert_with(|| Keys::new(run, memo));
-        let key = next_key.next(run, block, output, steps, memo);
+        let output = &Output { since, ..*output };
+        let key = next_key.next(run, block, output, (steps, rewritten), memo);
         self.keys.push(key);
         self.steps.push(steps);
         (key, steps)
@@ -637,8 +689,8 @@ impl Blocks {
 
     /// Compresses the next block, or as much of what has to be known before as takes about as long.
     fn work(&mut self, run: &Run<'_, '_>, output: &Output, (key, steps): (u128, u8), memo: &mut Memo) {
-        let Self { keys, shown, entries, given, .. } = self;
-        if run.catch_up(shown, keys, entries, memo) {
+        let Self { keys, sinces, shown, entries, given, .. } = self;
+        if run.catch_up(shown, (keys, sinces), entries, memo) {
             return;
         }
         let block = entries.len();
@@ -658,17 +710,35 @@ impl Blocks {
         let entry = Arc::new(entry);
         run.add(shown, (output, source), &entry, forwarded.as_deref(), lines);
         memo.remember_block(key, Arc::clone(&entry));
-        self.add(entry, false);
+        self.add(run, output, (entry, false), memo);
     }
 
-    fn add(&mut self, entry: Arc<Entry>, from_memo: bool) {
-        self.prefix.add(entry.tokens_after);
-        self.given.add(self.entries.len(), &entry);
-        self.entries.push((entry, from_memo));
+    fn add(&mut self, run: &Run<'_, '_>, output: &Output, entry: (Arc<Entry>, bool), memo: &mut Memo) {
+        self.prefix.add(entry.0.tokens_after);
+        self.given.add(self.entries.len(), &entry.0);
+        self.entries.push(entry);
+        if let Some(fold) = &mut self.fold {
+            let before = fold.digest();
+            fold.add(&run.scene(&self.entries), output, memo);
+            if fold.digest() != before {
+                self.given.add_taken(fold.taken());
+            }
+        }
     }
 }
 
-impl Run<'_, '_> {
+impl<'b> Run<'_, 'b> {
+    /// What is read for old outputs.
+    fn scene<'s>(&'s self, entries: &'s [(Arc<Entry>, bool)]) -> Scene<'s, 'b> {
+        Scene {
+            walk: self.walk,
+            lossy_blocks: self.lossy_blocks,
+            entries,
+            count_span: |span, body, memo| count_span(span, body, FORMS, memo),
+            count_text: |text, memo| count_text(text, FORMS, memo),
+        }
+    }
+
     /// Begins the explanation of the next block. One that the memo knows gets no more.
     fn begin_explanation(&self) {
         if let Some(explanations) = self.explanations {
@@ -677,12 +747,20 @@ impl Run<'_, '_> {
     }
 
     /// The tokens of a block before and after, by the request's own tokenizer.
-    fn figures(&self, output: &Output, entry: &Entry, encoding: Encoding, memo: &mut Memo) -> (u32, u32) {
+    fn figures(
+        &self,
+        output: &Output,
+        entry: &Entry,
+        taken: Option<&Taken>,
+        encoding: Encoding,
+        memo: &mut Memo,
+    ) -> (u32, u32) {
         if encoding == FORMS {
-            return (entry.tokens_before, entry.tokens_after);
+            return (entry.tokens_before, taken.map_or(entry.tokens_after, |taken| taken.tokens));
         }
         let before = count_span(output.span, self.walk.body, encoding, memo);
-        let after = entry.replacement.as_deref().and_then(|spliced| match output.span.is_string() {
+        let replacement = taken.map(|taken| &*taken.replacement).or(entry.replacement.as_deref());
+        let after = replacement.and_then(|spliced| match output.span.is_string() {
             true => string::text(spliced),
             false => Some(string::without_layout(spliced)),
         });
@@ -702,7 +780,7 @@ impl Run<'_, '_> {
     fn catch_up(
         &self,
         shown: &mut Shown,
-        keys: &[u128],
+        (keys, sinces): (&[u128], &[usize]),
         entries: &[(Arc<Entry>, bool)],
         memo: &mut Memo,
     ) -> bool {
@@ -713,8 +791,8 @@ impl Run<'_, '_> {
                 known.filter_map(|(at, key)| Some((at, memo.take_earlier(*key)?))).next()
             {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
-                let (since, made) =
-                    self.walk.outputs.get(at).map_or((0, 0), |output| (output.since, output.made));
+                let made = self.walk.outputs.get(at).map_or(0, |output| output.made);
+                let since = sinces.get(at).copied().unwrap_or_default();
                 *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since };
             }
             let rest = self.walk.outputs.iter().skip(shown.blocks);
@@ -722,7 +800,10 @@ impl Run<'_, '_> {
         }
         let enough = shown.bytes.saturating_add(STEP_BYTES);
         for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
-            let Some(output) = self.walk.outputs.get(block) else { return false };
+            let Some((output, since)) = self.walk.outputs.get(block).zip(sinces.get(block)) else {
+                return false;
+            };
+            let output = &Output { since: *since, ..*output };
             if shown.bytes >= enough {
                 return true;
             }
@@ -844,8 +925,33 @@ impl Run<'_, '_> {
             left_out: None,
             coded: Coded::No,
             values: Values::default(),
+            refers: Box::default(),
+            fails: false,
+            unit: None,
         };
         Some((entry, Cow::Owned(forwarded)))
+    }
+
+    /// Whether an output reports a failure, and what decides about it when it is old.
+    fn unit(
+        &self,
+        text: &str,
+        output: &Output,
+        call: Call<'_>,
+        verdict: &Verdict,
+    ) -> (bool, Option<Box<Unit>>) {
+        if self.config.epochs.is_none() {
+            return (false, None);
+        }
+        let kind = verdict.kind;
+        // In what was written by people, words are content.
+        let is_content = matches!(kind, Kind::Source | Kind::Diff | Kind::Html);
+        let fails = !is_content && text.lines().any(|line| stays(line, kind));
+        let may_go = output.span.is_string()
+            && verdict.tokens_after >= LEAST_UNIT
+            && tool::may_go(self.config, call.name, tool::Class::of(call.name))
+            && self.config.kind_policy(kind) == Policy::Lossy;
+        (fails, may_go.then(|| Box::new(Unit::new(text, fails))))
     }
 
     /// Computes the outcome of a block. With it come the text that is forwarded, where it is one, and its
@@ -871,6 +977,9 @@ impl Run<'_, '_> {
                 left_out: None,
                 coded: Coded::No,
                 values: Values::default(),
+                refers: Box::default(),
+                fails: false,
+                unit: None,
             }
         };
         let text = shown_text(output, body);
@@ -911,6 +1020,12 @@ impl Run<'_, '_> {
                 attempts: attempts.into_list(),
             });
         }
+        let (fails, unit) = self.unit(&text, output, call, &verdict);
+        let refers = if self.config.epochs.is_some() && verdict.replacement.is_some() {
+            earlier.referred().into_boxed_slice()
+        } else {
+            Box::default()
+        };
         let (forwarded, replacement, left_out) = match verdict.replacement {
             None => (text, None, Vec::new()),
             Some(Replacement { text, left_out }) => {
@@ -938,10 +1053,16 @@ impl Run<'_, '_> {
             coded: verdict.coded,
             values: verdict.values,
             left_out,
+            refers,
+            fails,
+            unit,
         };
         (entry, Some(forwarded), verdict.lines)
     }
 }
+
+/// Outputs of fewer tokens stay: a marker has about forty.
+const LEAST_UNIT: u32 = 96;
 
 /// What a block is compressed as: the text of a string, structured data as it is written. `None` for what stays
 /// as it is: other values, and strings that are no text.
@@ -977,6 +1098,14 @@ impl Given {
         {
             self.pages += 1;
             self.bytes = self.bytes.saturating_add(replacement.len());
+        }
+    }
+
+    fn add_taken(&mut self, taken: &[Option<Taken>]) {
+        for (block, taken) in taken.iter().enumerate() {
+            if let Some(taken) = taken {
+                self.blocks.entry(Arc::clone(&taken.address)).or_insert(block);
+            }
         }
     }
 

@@ -53,9 +53,11 @@ pub(crate) fn of_call(call: Call<'_>) -> Option<Kind> {
     of_file(&file)
 }
 
-/// The file that a call reads from start to end. `None` for parts of files, several files, and anything else.
+/// Words in the names of arguments that choose a part of a file, or several files.
+const PARTS: &[&str] = &["offset", "limit", "line", "start", "end", "range", "page", "files", "paths"];
+
+/// What a call reads: a file, from its start to its end. `None` for parts of files, for several, and for anything else.
 pub(crate) fn whole_file(call: Call<'_>) -> Option<String> {
-    const PARTS: &[&str] = &["offset", "limit", "line", "start", "end", "range", "page", "files", "paths"];
     let class = Class::of(call.name);
     if !matches!(class, Class::Bash | Class::Read | Class::Edit) {
         return None;
@@ -82,7 +84,53 @@ pub(crate) fn whole_file(call: Call<'_>) -> Option<String> {
     file.filter(|_| shows).map(|(_, file)| file)
 }
 
-/// A command that shows a file, and the file; `None` for commands that do something else, or more.
+/// What a call does with a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FileUse {
+    /// Shows these lines of it.
+    Read(u64, u64),
+    /// Shows a part that only a call with the same arguments shows.
+    ReadPart,
+    /// Writes it.
+    Edit,
+}
+
+/// Lines that tools show where the call names no number of them.
+const USUAL_LIMIT: u64 = 2_000;
+
+/// The file that a call reads or writes.
+pub(crate) fn file_use(call: Call<'_>) -> Option<(String, FileUse)> {
+    let class = Class::of(call.name);
+    if class == Class::Bash {
+        return Some((whole_file(call)?, FileUse::Read(1, u64::MAX)));
+    }
+    if !matches!(class, Class::Read | Class::Edit) {
+        return None;
+    }
+    let tape = Tape::of(call.arguments.as_bytes()).ok()?;
+    let (mut path, mut offset, mut limit, mut part) = (None, 1, USUAL_LIMIT, false);
+    let mut shows = class == Class::Read;
+    for (name, value) in tape.root().members() {
+        let name = name.text()?;
+        let number = || value.raw().parse::<u64>().ok();
+        match &*name {
+            _ if value.is_null() => {}
+            "command" if class == Class::Edit => shows = value.is("view"),
+            "offset" if class == Class::Read => offset = number()?,
+            "limit" if class == Class::Read => limit = number()?,
+            name if FILES.contains(&name) => path = Some(value.text()?.into_owned()),
+            name => part |= PARTS.iter().any(|part| name.to_ascii_lowercase().contains(part)),
+        }
+    }
+    let used = match (shows, part) {
+        (false, _) => FileUse::Edit,
+        (true, true) => FileUse::ReadPart,
+        (true, false) => FileUse::Read(offset.max(1), offset.max(1).saturating_add(limit).saturating_sub(1)),
+    };
+    Some((path?, used))
+}
+
+/// A command that shows a file, and the file; `None` for commands that do something else, or something more.
 fn shown_file(command: Cow<'_, str>) -> Option<(String, String)> {
     let command = command.trim();
     let command = match command.split_once("&& ") {

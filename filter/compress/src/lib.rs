@@ -43,6 +43,7 @@ mod detect;
 mod earlier;
 mod engine;
 mod envelope;
+mod epochs;
 #[deny(clippy::string_slice)]
 pub mod excerpt;
 mod explain;
@@ -66,8 +67,11 @@ mod working_directory;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
-pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
+pub use config::{
+    AskedBack, CachePrice, Config, Epochs, PRESSURE_TOKENS, Policy, Profile, ToolRule, Weights,
+};
 pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
+pub use epochs::{Rewritten, Strategy};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use headroom_providers::{Api, MemoryTools, OwnTools};

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
 use crate::earlier::{Coded, Earlier, Values};
+use crate::epochs::Unit;
 use crate::outcome::{BlockOutcome, Kind};
 
 /// Remembers replacements over requests, up to a number of bytes.
@@ -37,6 +38,12 @@ pub(crate) struct Entry {
     /// How it shows the texts in the output's values.
     pub(crate) values: Values,
     pub(crate) left_out: Option<LeftOut>,
+    /// The calls whose outputs the replacement refers to.
+    pub(crate) refers: Box<[usize]>,
+    /// The output reports a failure, as far as anybody asked.
+    pub(crate) fails: bool,
+    /// What decides about it when it is old; `None` where it stays.
+    pub(crate) unit: Option<Box<Unit>>,
 }
 
 /// What a lossy replacement left out.
@@ -100,7 +107,8 @@ impl Memo {
             + entry.left_out.as_ref().map_or(0, |left_out| {
                 left_out.description.len() + left_out.addresses.iter().map(|it| it.len()).sum::<usize>()
             });
-        self.blocks.insert(key, entry, ENTRY_BYTES + texts);
+        let unit = entry.unit.as_ref().map_or(0, |unit| unit.bytes()) + size_of_val(&*entry.refers);
+        self.blocks.insert(key, entry, ENTRY_BYTES + texts + unit);
     }
 
     /// The count under this key; if there is none, remembers the result of `count`.

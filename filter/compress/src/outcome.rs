@@ -6,6 +6,7 @@ use std::sync::Arc;
 use headroom_providers::tape::Span;
 use headroom_providers::{OwnTools, string};
 
+use crate::epochs::Rewritten;
 use crate::tokens::Encoding;
 
 /// The result of [`compress`](crate::compress).
@@ -39,6 +40,8 @@ pub struct Outcome<'b> {
     pub conversation_id: Option<String>,
     /// What lossy replacements left out, and the model can ask for (I5).
     pub originals: Vec<Original<'b>>,
+    /// What became of old outputs, where they may be rewritten.
+    pub rewritten: Option<Rewritten>,
     /// Why the body was not read; `None` when it was.
     pub unread: Option<Unread>,
 }
@@ -204,6 +207,14 @@ pub enum Compressor {
     Text,
     /// Bodies of functions left out of source files.
     Code,
+    /// A read of a file that was edited later, at a boundary of the conversation.
+    StaleRead,
+    /// A read of a file that was read again later.
+    SupersededRead,
+    /// An old output of which the middle is left out.
+    Shortened,
+    /// An old output that is left out.
+    Dropped,
 }
 
 /// Why a block was forwarded as it was.
@@ -287,6 +298,10 @@ impl Compressor {
             Self::Snapshot => "snapshot",
             Self::Text => "text",
             Self::Code => "code",
+            Self::StaleRead => "stale_read",
+            Self::SupersededRead => "superseded_read",
+            Self::Shortened => "shortened",
+            Self::Dropped => "dropped",
         }
     }
 }

@@ -84,7 +84,7 @@ fn start(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// The name of a file without its folders, as a key.
-fn key(path: &str) -> u64 {
+pub(crate) fn key(path: &str) -> u64 {
     xxh3_64(path.rsplit(['/', '\\']).next().unwrap_or(path).as_bytes())
 }
 
@@ -118,8 +118,8 @@ fn command_changes(arguments: &str) -> bool {
     writes || words.any(|word| PROGRAMS.contains(&word) || word == "-i" || word.starts_with("-i."))
 }
 
-/// The words of arguments that may be names of files, without folders. A JSON escape ends a word.
-fn file_names(arguments: &str) -> impl Iterator<Item = &str> {
+/// The words of arguments that could name a file, without folders. What JSON escapes ends a word.
+pub(crate) fn file_names(arguments: &str) -> impl Iterator<Item = &str> {
     let end = crate::kinds::signal::floor_char_boundary(arguments, MOST_ARGUMENTS);
     let mut escaped = false;
     let words = arguments.get(..end).unwrap_or_default().split(move |c: char| {

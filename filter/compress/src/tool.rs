@@ -131,7 +131,14 @@ pub(crate) fn may_cut_code(config: &Config, name: &str, class: Class) -> bool {
         && ruled(config, name, class).is_none_or(|policy| policy == Policy::Lossy)
 }
 
-/// The policy that the rules give a tool.
+/// Whether an old output of this tool may be taken out of the conversation: file reads too, unless a rule says otherwise.
+pub(crate) fn may_go(config: &Config, name: &str, class: Class) -> bool {
+    class != Class::Retrieve
+        && config.profile != Profile::Lossless
+        && ruled(config, name, class).is_none_or(|policy| policy == Policy::Lossy)
+}
+
+/// What the rules say of a tool.
 fn ruled(config: &Config, name: &str, class: Class) -> Option<Policy> {
     let rule = config.tools.iter().find(|rule| {
         glob_matches(&rule.pattern, name)

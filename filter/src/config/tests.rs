@@ -1,5 +1,6 @@
 //! Any JSON gives a configuration, and says what was wrong with it.
 
+use headroom_compress::{AskedBack, CachePrice, Weights};
 use headroom_providers::prompt::Class;
 
 use super::*;
@@ -24,7 +25,7 @@ fn every_key_is_read() {
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
             "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"store_originals":false,"retrieve_tool":"require",
-            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq","project":"infra"},
+            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq","project":"infra","history":"append"},
                 {"route":"plain","mode":"off","profile":"lossless","breakpoints":"off","align":"off"}],
             "breakpoints":"1h","align":[{"prompt":"00000000000000ff","stack":"bot","trim":true,
                 "lines":[{"line":5,"class":"date"},{"line":7,"class":"UUID"}]},{"prompt":"0123456789abcdef","trim":true}],
@@ -33,6 +34,10 @@ fn every_key_is_read() {
             "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
             "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
             "bodies_in_work":3,"tenant_from":"header:X-Sub",
+            "history":"epochs","epochs":{"window_tokens":50000,"step_tokens":9000,"keep_turns":3,"read_lifecycle":false,
+                "intelligent_context":false,"weights":{"recency":1,"token_density":9},
+                "prices":[{"model":"*claude*","read_percent":10,"write_percent":125}],
+                "asked_back":[{"tool":"Grep","percent":40}]},
             "control_plane":{"cluster":"headroom-cp","http_cluster":"pages","timeout_ms":5,"report_interval_ms":20,
                 "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
                 "log_messages":true,"log_bytes":11,"token":"s3cret"}}"#,
@@ -60,7 +65,12 @@ fn every_key_is_read() {
         align: true,
         ..Treatment::default()
     };
-    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless, ..Treatment::default() };
+    let plain = Treatment {
+        mode: Mode::Off,
+        profile: Profile::Lossless,
+        rewrites_history: true,
+        ..Treatment::default()
+    };
     assert_eq!(
         config.rules,
         [
@@ -76,6 +86,21 @@ fn every_key_is_read() {
         ]
     );
     assert_eq!(config.breakpoints, Some(Lifetime::OneHour));
+    assert!(config.rewrites_history);
+    let weights = Weights { recency: 1, token_density: 9, ..Weights::default() };
+    let epochs = Epochs {
+        window_tokens: 50_000,
+        step_tokens: 9_000,
+        keep_turns: 3,
+        read_lifecycle: false,
+        intelligent_context: false,
+        weights,
+        prices: vec![CachePrice { model: "*claude*".to_owned(), read_percent: 10, write_percent: 125 }],
+        asked_back: vec![AskedBack { tool: "Grep".to_owned(), percent: 40 }],
+    };
+    assert_eq!(config.epochs, epochs);
+    assert_eq!(config.engine(config.treatment()).epochs.as_deref(), Some(&epochs));
+    assert_eq!(config.engine(treatment).epochs, None);
     let lines = vec![(5, Class::Date), (7, Class::Uuid)];
     assert_eq!(
         config.align,
@@ -167,6 +192,35 @@ fn who_names_tenants_is_one_of_those_that_are_known() {
         let parsed = parse(&format!(r#"{{"tenant_from":"{text}"}}"#));
         assert_eq!((parsed.config.tenant_from, parsed.errors), (TenantSource::Configured, 1), "{text}");
     }
+}
+
+#[test]
+fn what_cannot_be_read_of_old_turns_leaves_them_as_they_are() {
+    for (json, errors) in [
+        (r#"{"history":"epoch"}"#, 1),
+        (r#"{"history":true}"#, 1),
+        (r#"{"rules":[{"history":"on"}]}"#, 1),
+        (r#"{"epochs":7}"#, 1),
+        (r#"{"epochs":{"window_tokens":10}}"#, 1),
+        (r#"{"epochs":{"step_tokens":100000}}"#, 1),
+        (r#"{"epochs":{"keep_turns":0}}"#, 1),
+        (r#"{"epochs":{"weights":[1]}}"#, 1),
+        (r#"{"epochs":{"weights":{"recency":-1}}}"#, 1),
+        (r#"{"epochs":{"prices":[{"model":"*"}]}}"#, 2),
+        (r#"{"epochs":{"prices":[{"read_percent":1,"write_percent":1}]}}"#, 0),
+        (r#"{"epochs":{"asked_back":[{"tool":"a","percent":101},7]}}"#, 2),
+    ] {
+        let parsed = parse(json);
+        assert_eq!(parsed.config.epochs, Epochs::default(), "{json}");
+        assert!(!parsed.config.rewrites_history, "{json}");
+        assert!(parsed.config.rules.iter().all(|rule| !rule.treatment.rewrites_history), "{json}");
+        assert_eq!(parsed.errors, errors, "{json}");
+    }
+    let entry = r#"{"tool":"a","percent":1}"#;
+    let many = parse(&format!(r#"{{"epochs":{{"asked_back":[{}]}}}}"#, vec![entry; 300].join(",")));
+    assert_eq!((many.config.epochs.asked_back.len(), many.errors), (256, 1));
+    let parsed = parse(r#"{"history":"epochs"}"#);
+    assert!(parsed.warnings[0].contains("needs reversible"), "{:?}", parsed.warnings);
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod delivered;
 mod demo;
 mod encodings;
 mod ending;
+mod epochs;
 mod faults;
 mod formats;
 mod forwarding;

@@ -590,6 +590,9 @@ pub struct Request {
     /// What memory has put to the beginning of its conversation; absent where it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_context: Option<String>,
+    /// How the old turns of its conversation were rewritten; absent where they may not be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
     /// Why it read less from the provider's cache than it could have; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_reason: Option<String>,
@@ -608,6 +611,32 @@ pub struct Request {
     /// The text of the request and its answer.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub messages: Option<RequestMessages>,
+}
+
+/// How the old turns of a conversation were rewritten, up to a request.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct History {
+    /// How often so far.
+    pub epochs: u32,
+    /// Boundaries at which it could have been.
+    pub boundaries: u32,
+    /// What was done at the last one: `none`, `read_lifecycle`, `compress_first`, `drop_by_score`.
+    pub strategy: String,
+    /// What would have been done there, but does not pay; else `none`.
+    pub unpaid: String,
+    /// Whether this request is the first that is rewritten so.
+    pub now: bool,
+    /// Reads of files that were edited later.
+    pub stale: u32,
+    /// Reads of files that were read again.
+    pub superseded: u32,
+    /// Outputs that were shortened.
+    pub shortened: u32,
+    /// Outputs that were dropped.
+    pub dropped: u32,
+    /// Tokens that all of it saves in the request.
+    pub tokens_saved: u64,
 }
 
 /// Tool outputs as JSON minification alone would leave them.

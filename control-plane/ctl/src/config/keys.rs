@@ -109,6 +109,25 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key([UP, "code_aware", "HEADROOM_CODE_AWARE_ENABLED"], Some("--code-aware"), Kind::Bool, "false"),
     key([UP, "pressure", "HEADROOM_PRESSURE"], Some("--pressure"), Kind::Bool, "false"),
+    key([UP, "history", "HEADROOM_HISTORY"], Some("--history"), Kind::OneOf(&["append", "epochs"]), "append"),
+    key(
+        [UP, "history_window", "HEADROOM_HISTORY_WINDOW"],
+        Some("--history-window"),
+        Kind::Count(1_000),
+        "100000",
+    ),
+    key(
+        [UP, "no_read_lifecycle", "HEADROOM_NO_READ_LIFECYCLE"],
+        Some("--no-read-lifecycle"),
+        Kind::Bool,
+        "false",
+    ),
+    key(
+        [UP, "no_intelligent_context", "HEADROOM_NO_INTELLIGENT_CONTEXT"],
+        Some("--no-intelligent-context"),
+        Kind::Bool,
+        "false",
+    ),
     key(
         [UP, "breakpoints", "HEADROOM_BREAKPOINTS"],
         Some("--breakpoints"),
@@ -200,15 +219,25 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The filter's keys that have one of their own at the top of the file.
-pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 8] =
-    ["mode", "profile", "body_mode", "code_aware", "pressure", "breakpoints", "align", "memory_context"];
+pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 9] = [
+    "mode",
+    "profile",
+    "body_mode",
+    "code_aware",
+    "pressure",
+    "history",
+    "breakpoints",
+    "align",
+    "memory_context",
+];
 
-/// The keys of the filter's configuration that are allowed in [`FILTER`].
-pub(super) const FILTER_KEYS: [&str; 24] = [
+/// The keys of the filter's configuration that may stand in [`FILTER`].
+pub(super) const FILTER_KEYS: [&str; 25] = [
     "accept_encoding",
     "bodies_in_work",
     "cache",
     "control_plane",
+    "epochs",
     "first_frame_timeout_ms",
     "kinds",
     "max_block_bytes",

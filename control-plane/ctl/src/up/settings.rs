@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use headroom_api::names;
 use serde_json::{Map, Value};
 
+use super::history::{self, HistoryName};
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
 use crate::config::sidecar;
 use crate::environment::{CODE_AWARE, Environment};
@@ -135,6 +136,18 @@ pub struct UpArgs {
     /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
+    /// What becomes of old tool outputs: `epochs` rewrites them at boundaries of a conversation where that pays [env: HEADROOM_HISTORY] [default: append]
+    #[arg(long, value_enum)]
+    pub history: Option<HistoryName>,
+    /// With --history epochs, tokens that a conversation is to stay below [env: HEADROOM_HISTORY_WINDOW] [default: 100000]
+    #[arg(long, value_name = "TOKENS")]
+    pub history_window: Option<u32>,
+    /// With --history epochs, keep reads of files that were edited or read again later [env: HEADROOM_NO_READ_LIFECYCLE]
+    #[arg(long)]
+    pub no_read_lifecycle: bool,
+    /// With --history epochs, drop nothing where the window is full [env: HEADROOM_NO_INTELLIGENT_CONTEXT]
+    #[arg(long)]
+    pub no_intelligent_context: bool,
     /// Set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime [env: HEADROOM_BREAKPOINTS] [default: off]
     #[arg(long, value_enum)]
     pub breakpoints: Option<BreakpointsName>,
@@ -271,6 +284,10 @@ impl UpArgs {
             "--align" => path(&self.align),
             "--code-aware" => flag(self.code_aware),
             "--pressure" => flag(self.pressure),
+            "--history" => name(self.history),
+            "--history-window" => self.history_window.map(|tokens| tokens.to_string()),
+            "--no-read-lifecycle" => flag(self.no_read_lifecycle),
+            "--no-intelligent-context" => flag(self.no_intelligent_context),
             "--log-messages" => flag(self.log_messages),
             "--memory-context" => flag(self.memory_context),
             "--learn" => flag(self.learn),
@@ -325,6 +342,7 @@ impl Settings {
         if args.pressure || env.flag("HEADROOM_PRESSURE")? {
             plugin_config.insert("pressure".to_owned(), true.into());
         }
+        history::settings(args, env, &mut plugin_config)?;
         let breakpoints = choice(args.breakpoints, env, "HEADROOM_BREAKPOINTS")?;
         if let Some(breakpoints) = breakpoints.and_then(|it| it.to_possible_value()) {
             plugin_config.insert("breakpoints".to_owned(), breakpoints.get_name().into());
@@ -551,7 +569,7 @@ fn backend(args: &UpArgs, env: Environment<'_>) -> Option<String> {
 }
 
 /// A choice by an argument, else by a variable.
-fn choice<T: ValueEnum>(
+pub(super) fn choice<T: ValueEnum>(
     explicit: Option<T>,
     env: Environment<'_>,
     variable: &str,

@@ -12,6 +12,8 @@ const MAX_TOKENS: u64 = 100_000_000;
 const MAX_BLOCKS: usize = 512;
 /// Blocks of reasoning in one request beyond which a record is not believed.
 const MAX_MISMATCHES: u32 = 10_000;
+/// Retrievals of one request; the filter's own cap.
+const MAX_RETRIEVALS: usize = 64;
 /// Rounds of own tools, as well.
 const MAX_ROUNDS: u32 = 10_000;
 /// Digests kept of a prefix; the filter's own cap.
@@ -81,6 +83,17 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
             let counted = provider_tokens(&model, u64::from(*tokens));
             *tokens = u32::try_from(counted).unwrap_or(u32::MAX);
         }
+    }
+    record.retrievals.truncate(MAX_RETRIEVALS);
+    for it in &mut record.retrievals {
+        for name in [&mut it.tool, &mut it.kind, &mut it.form, &mut it.part] {
+            *name = tidy(name);
+        }
+    }
+    if let Some(history) = &mut record.history {
+        history.strategy = tidy(&history.strategy);
+        history.unpaid = tidy(&history.unpaid);
+        history.tokens_saved = history.tokens_saved.min(MAX_TOKENS);
     }
     record.prefix_mismatches = record.prefix_mismatches.min(MAX_MISMATCHES);
     match (record.prefix_mismatches, record.prefix_change()) {

@@ -14,9 +14,14 @@ use crate::envelope::Envelope;
 use crate::mixed;
 
 impl Earlier {
-    /// Adds the texts in the values of an output, or of a text of it, whose name in references is `outer`.
-    pub(super) fn add_values(&mut self, printed: Printed<'_>, outer: &str, (label, nth): (&Arc<str>, u32)) {
-        // A run of lines needs line ends, which values escape.
+    /// Takes in the texts in the values of an output, or of a text of it, that references call `outer`.
+    pub(super) fn add_values(
+        &mut self,
+        printed: Printed<'_>,
+        outer: &str,
+        (label, nth, output_of): (&Arc<str>, u32, Option<usize>),
+    ) {
+        // A run of lines has line ends, which values escape.
         if memmem::find(printed.shown.as_bytes(), b"\\n").is_none() {
             return;
         }
@@ -42,7 +47,8 @@ impl Earlier {
             };
             let coded = if original == text { Coded::No } else { printed.values.coded };
             let inner = Printed::text(original, text, coded);
-            let shown = Shown { argument: Some(name.clone()), label: Arc::clone(label), nth };
+            let argument = Some(name.clone());
+            let shown = Shown { argument, label: Arc::clone(label), nth, output_of };
             let Some(base) = self.begin(inner.lines_stand_in(), shown) else { return };
             inner
                 .each_line(None, single && outer == OUTPUT, |line, number| self.add_line(line, number, base));

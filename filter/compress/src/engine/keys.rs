@@ -29,16 +29,15 @@ impl Keys {
         Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0, made: 0 }
     }
 
-    /// The key of the next block. It covers everything that may influence the block's replacement: the
-    /// configuration and the steps of pressure; and for this block and every earlier one the bytes, the calls
-    /// so far, whether its call already had an output, and the last user text before it. If files may be cut,
-    /// it also covers everything that was written and called before it.
+    /// The key of the next block. It covers everything that may steer the block's replacement: the configuration, the
+    /// steps of pressure, what was rewritten before it, and of this block and every one before it the bytes, the calls so far, whether its own had an
+    /// output already, and the last user text before it; where files may be cut, everything that was said and called before it.
     pub(super) fn next(
         &mut self,
         run: &Run<'_, '_>,
         block: usize,
         output: &Output,
-        steps: u8,
+        (steps, rewritten): (u8, u64),
         memo: &Memo,
     ) -> u128 {
         let body = run.walk.body;
@@ -79,6 +78,7 @@ impl Keys {
                     | u128::from(run.source(output, block).several) << 6
                     | u128::from(steps) << 8
                     | call.and_then(|call| call.number).map_or(0, |number| number as u128 + 1) << 16,
+                u128::from(rewritten),
             ],
             memo,
         );

@@ -6,7 +6,7 @@ mod sliced;
 
 use conversation::{APIS, Spelling, Step, body, masked};
 use headroom_compress::{
-    Api, BlockOutcome, Config, Encoding, Memo, Outcome, Profile, Request, Skip, compress,
+    Api, BlockOutcome, CachePrice, Config, Encoding, Epochs, Memo, Outcome, Profile, Request, Skip, compress,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -91,6 +91,7 @@ fn check_conversation(
     let mut warm = Memo::new(8 << 20);
     let mut tiny = Memo::new(2000);
     let mut before: Vec<String> = Vec::new();
+    let mut epochs = 0;
     let answered =
         |end: &usize| matches!(steps.get(*end), None | Some(Step::Call { .. } | Step::Assistant(_)));
     let ends: Vec<usize> = (1..=steps.len()).filter(answered).collect();
@@ -112,6 +113,7 @@ fn check_conversation(
             assert_eq!(answer.body, outcome.body);
             assert_eq!(answer.tokens, outcome.tokens);
             assert_eq!(answer.originals.len(), outcome.originals.len());
+            assert_eq!(answer.rewritten, outcome.rewritten);
         }
         sliced::check(raw.as_bytes(), &request, config, &outcome);
         // I3: what was shown stays the same. Compared as text, because each body has another spelling.
@@ -121,6 +123,13 @@ fn check_conversation(
                 serde_json::from_slice(raw).unwrap_or_else(|_| String::from_utf8_lossy(raw).into_owned())
             })
             .collect();
+        // But for old turns that were rewritten since.
+        let rewritten = outcome.rewritten.as_ref().map_or(0, |rewritten| rewritten.epochs);
+        if epochs != rewritten {
+            assert!(rewritten > epochs, "what was rewritten stays so");
+            epochs = rewritten;
+            before.clear();
+        }
         for (at, (now, before)) in shown.iter().zip(&before).enumerate() {
             assert!(now == before, "block {at} was shown as {before:?} and then as {now:?}");
         }
@@ -202,6 +211,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// Old turns are rewritten at every so many tokens, in a window of four times as many, without a cache.
+fn epochs(step_tokens: u32, keep_turns: u32) -> Option<Box<Epochs>> {
+    let prices = vec![CachePrice { model: "*".to_owned(), read_percent: 100, write_percent: 100 }];
+    let window_tokens = 4 * step_tokens;
+    Some(Box::new(Epochs { window_tokens, step_tokens, keep_turns, prices, ..Epochs::default() }))
+}
+
 fn config() -> impl Strategy<Value = Config> {
     let profile = prop::sample::select(vec![
         Profile::Lossless,
@@ -209,10 +225,10 @@ fn config() -> impl Strategy<Value = Config> {
         Profile::Balanced,
         Profile::Aggressive,
     ]);
-    (profile, prop::sample::select(vec![0, 64])).prop_map(|(profile, min_block_bytes)| Config {
-        profile,
-        min_block_bytes,
-        ..Config::default()
+    let epochs =
+        prop_oneof![Just(None), (200..2_000u32, 0..3u32).prop_map(|(step, keep)| epochs(step, keep)),];
+    (profile, prop::sample::select(vec![0, 64]), epochs).prop_map(|(profile, min_block_bytes, epochs)| {
+        Config { profile, min_block_bytes, epochs, ..Config::default() }
     })
 }
 

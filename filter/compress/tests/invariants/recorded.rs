@@ -8,7 +8,7 @@ use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
 use serde_json::Value;
 
 use crate::conversation::{APIS, Step};
-use crate::{check, check_conversation};
+use crate::{check, check_conversation, epochs};
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
@@ -88,6 +88,12 @@ fn recorded_conversations_keep_every_invariant() {
 fn recorded_conversations_keep_every_invariant_without_a_store() {
     let config = Config { profile: Profile::Lossless, ..Config::default() };
     assert_eq!(check_files(&fixtures(), &config, &[Api::AnthropicMessages]), 13);
+}
+
+#[test]
+fn recorded_conversations_keep_every_invariant_while_old_turns_are_rewritten() {
+    let config = Config { epochs: epochs(2_000, 2), ..Config::default() };
+    assert_eq!(check_files(&fixtures(), &config, &[Api::OpenAiChat, Api::CohereChat]), 13);
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn read_block<'b>(block: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Resu
             walk.reading(role, text);
         }
     } else if kind.is("tool_use") {
+        walk.may_reason |= reasoning::asks(block, &["signature", "thought_signature"]);
         walk.call(id, Call::new(name, input, caller)?);
     } else if kind.is("thinking") || kind.is("redacted_thinking") {
         (walk.carries_thinking, walk.may_reason) = (true, true);

@@ -6,9 +6,13 @@
 //! videos and search results are not read.
 
 use crate::context_edits;
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk};
+
+/// What asks for reasoning, in the words of the models' makers.
+const ASKS: [&str; 5] = ["thinking", "reasoning_config", "reasoningConfig", "reasoning_effort", "reasoning"];
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [config, system, messages, fields] =
@@ -19,7 +23,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     };
     // The path names the model and says whether the answer is a stream.
     walk.envelope(Naming::ToolSpec, None, None, tools)?;
+    walk.may_reason = false;
     if let Some(fields) = fields.filter(|fields| fields.is_object()) {
+        walk.may_reason = reasoning::asks(fields, &ASKS);
         walk.clears_outputs = context_edits::clear_outputs(fields.pick(["context_management"])?[0])?;
     }
     for block in system.into_iter().flat_map(Value::elements) {
@@ -46,6 +52,7 @@ fn read_block<'b>(block: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Resu
         return Ok(());
     }
     let [text, tool_use, tool_result] = block.pick(["text", "toolUse", "toolResult"])?;
+    walk.may_reason |= reasoning::asks(block, &["reasoningContent"]);
     if let Some(text) = text.filter(|text| text.is_string()) {
         walk.reading(role, text);
     }

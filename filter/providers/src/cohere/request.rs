@@ -4,6 +4,7 @@
 //! citations of an answer return `document` parts to the client as they were sent, so such a part is an
 //! output only if the request switches citations off.
 
+use crate::reasoning;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
@@ -12,6 +13,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     let [model, stream, tools, messages, citations] =
         root.pick(["model", "stream", "tools", "messages", "citation_options"])?;
     walk.envelope(Naming::Function, model, stream, tools)?;
+    walk.may_reason = reasoning::asks(root, &["thinking"]);
     let cited = is_cited(citations)?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {

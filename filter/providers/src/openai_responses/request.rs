@@ -100,6 +100,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         let call = walk.call_of(call_id);
         each_text(output, &TEXTS, |text| walk.output(call, text))?;
     } else if COMPACTIONS.iter().any(|name| is(name)) {
+        walk.may_reason |= reasoning::asks(item, &["encrypted_content"]);
         walk.compaction(item);
     } else if is("shell_call_output")
         && is_local(environment)?

@@ -1,0 +1,85 @@
+//! What `up` tells the filter of old turns: whether they are rewritten, and what models' prompt caches cost.
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use super::settings::{UpArgs, choice};
+use crate::environment::Environment;
+
+/// What becomes of old tool outputs.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum HistoryName {
+    /// They stay as they were sent.
+    Append,
+    /// They are rewritten at boundaries of a conversation.
+    Epochs,
+}
+
+/// Models whose prompt caches have prices of their own, as a glob over their names, and one of each in the table. What
+/// is here first counts.
+const MODELS: [(&str, &str); 14] = [
+    ("*claude*", "claude-sonnet-4-5"),
+    ("*gpt-4o*", "gpt-4o"),
+    ("*gpt-4.1*", "gpt-4.1"),
+    ("*gpt-5*", "gpt-5"),
+    ("*gemini-2.5*", "gemini-2.5-pro"),
+    ("*gemini-3*", "gemini-3.1-pro"),
+    ("*deepseek-v4*", "deepseek-v4-pro"),
+    ("*deepseek*", "deepseek-chat"),
+    ("*kimi*", "kimi-k2.6"),
+    ("*glm*", "glm-4.6"),
+    ("*mistral-large*", "mistral-large-latest"),
+    ("*grok-4*", "grok-4.20"),
+    ("*o3*", "o3"),
+    ("*o4-mini*", "o4-mini"),
+];
+
+/// Writes what the options, the variables and the price table say into the filter's configuration.
+pub(super) fn settings(
+    args: &UpArgs,
+    env: Environment<'_>,
+    plugin_config: &mut Map<String, Value>,
+) -> anyhow::Result<()> {
+    let Some(HistoryName::Epochs) = choice(args.history, env, "HEADROOM_HISTORY")? else { return Ok(()) };
+    plugin_config.insert("history".to_owned(), "epochs".into());
+    let mut epochs = json!({ "prices": prices() });
+    let window = args.history_window.map(|tokens| tokens.to_string());
+    if let Some(window) = env.or(window.as_ref(), "HEADROOM_HISTORY_WINDOW") {
+        let tokens: u32 = window
+            .parse()
+            .map_err(|_| anyhow::anyhow!("--history-window: {window:?} is no number of tokens"))?;
+        epochs["window_tokens"] = tokens.into();
+    }
+    if args.no_read_lifecycle || env.flag("HEADROOM_NO_READ_LIFECYCLE")? {
+        epochs["read_lifecycle"] = false.into();
+    }
+    if args.no_intelligent_context || env.flag("HEADROOM_NO_INTELLIGENT_CONTEXT")? {
+        epochs["intelligent_context"] = false.into();
+    }
+    plugin_config.insert("epochs".to_owned(), epochs);
+    Ok(())
+}
+
+/// What reading and writing the caches of models costs, in percent of the price of input.
+fn prices() -> Vec<Value> {
+    let each = MODELS.iter().filter_map(|(glob, model)| {
+        let price = headroom_prices::find("", model)?.price;
+        let percent = |part: f64| (part / price.input * 100.0).round().clamp(0.0, 1_000.0) as u32;
+        let (read, write) = (percent(price.cached_read).min(100), percent(price.cached_write));
+        (price.input > 0.0).then(|| json!({"model": glob, "read_percent": read, "write_percent": write}))
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_that_is_named_has_a_price() {
+        assert_eq!(prices().len(), MODELS.len());
+        let claude = &prices()[0];
+        assert_eq!(claude, &json!({"model": "*claude*", "read_percent": 10, "write_percent": 125}));
+        assert_eq!(prices()[1], json!({"model": "*gpt-4o*", "read_percent": 50, "write_percent": 100}));
+    }
+}
