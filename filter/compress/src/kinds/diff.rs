@@ -28,7 +28,7 @@ const MOST_MARKS: usize = 32;
 const MOST_BYTES: usize = 24_000;
 
 /// Said before a diff whose `---` and `+++` lines are left out.
-const HEADER: &str = "[headroom: \"---\" and \"+++\" lines are left out where they follow from \"diff --git\" and the modes]\n";
+const HEADER: &str = "[headroom: left out are \"---\" and \"+++\" lines that say what \"diff --git\" says, or /dev/null for a new or deleted file]\n";
 
 /// Names of files that tools write: what changed in them follows from another change.
 const GENERATED_NAMES: &[&str] = &[
