@@ -27,8 +27,10 @@ const MOST_MARKS: usize = 32;
 /// Changed lines are kept up to this many bytes: as much as a reviewer reads in one go.
 const MOST_BYTES: usize = 24_000;
 
-/// Said before a diff whose `---` and `+++` lines are left out.
-const HEADER: &str = "[headroom: left out are \"---\" and \"+++\" lines that say what \"diff --git\" says, or /dev/null for a new or deleted file]\n";
+/// Said before a diff whose `---` and `+++` lines are left out. Which of them says `/dev/null` follows from the line that
+/// says that a file is new or deleted.
+const HEADER: &str =
+    "[headroom: left out are \"---\" and \"+++\" lines that repeat \"diff --git\" or say /dev/null]\n";
 
 /// Names of files that tools write: what changed in them follows from another change.
 const GENERATED_NAMES: &[&str] = &[

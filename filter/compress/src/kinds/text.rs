@@ -17,6 +17,7 @@ use super::shorten::shorten_plain;
 use super::signal::{self, Signal};
 use super::words::words;
 use crate::block::{Context, Lossy};
+use crate::earlier::has_ours;
 use crate::tool::Class;
 
 /// Fewer sentences are read faster than what a digest says about them.
@@ -73,8 +74,12 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     [by_block, by_line].into_iter().flatten().min_by_key(String::len)
 }
 
-/// The text with its blocks stated once, and the attributes of a plan listed.
+/// The text with its blocks stated once, and the attributes of a plan listed. Lines that stand for others name lines by
+/// their numbers, which are not to be counted in such a form.
 fn in_blocks(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
+    if has_ours(text) {
+        return None;
+    }
     let listed = plan::listed(text);
     let blocks = blocks::form(listed.as_deref().unwrap_or(text), fails);
     let mut form = HEAD.to_owned();

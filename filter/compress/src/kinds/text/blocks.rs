@@ -21,11 +21,10 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::earlier::looks_like_one;
+use crate::kinds::failure;
 use crate::kinds::shorten::free_tags;
 use crate::kinds::wording::{self, mark_holes};
 use crate::kinds::words::words;
-use crate::kinds::{failure, fold};
 use crate::work;
 
 /// Shorter texts cannot pay for the explanation.
@@ -173,21 +172,11 @@ fn push_line(out: &mut String, line: &str) {
     out.push_str(line);
 }
 
-/// The lines that stay as they are: those that report a failure, with what belongs to them, and those that stand for
-/// others.
+/// The lines that stay as they are: those that report a failure, with what belongs to them.
 fn whole_lines(lines: &[&str], fails: impl Fn(&str) -> bool) -> Vec<bool> {
     let failures: Vec<bool> = lines.iter().map(|line| fails(line)).collect();
     let text = |line: usize| lines.get(line).copied().unwrap_or_default();
-    let mut whole = failure::with_belongings(&failures, text, |_| false, MOST_BELONGING);
-    for (line, whole) in lines.iter().zip(&mut whole) {
-        *whole |= is_of_others(line);
-    }
-    whole
-}
-
-/// Whether a line stands for others.
-fn is_of_others(line: &str) -> bool {
-    line.starts_with('[') && (looks_like_one(line) || fold::is_mark(line))
+    failure::with_belongings(&failures, text, |_| false, MOST_BELONGING)
 }
 
 /// Whether a digit stands behind a mark somewhere.

@@ -122,7 +122,6 @@ proptest! {
                 0 | 1 => resource(n, "s1"),
                 2 => format!("name: web-{n}\n  memory: 25{n}Mi\n  the rest of it is the same as ever\n"),
                 3 => "Error: it failed\n".to_owned(),
-                4 => "[12 lines: same as lines 1-12 above]\n".to_owned(),
                 _ => format!("A line of its own {}\n", "x".repeat(n)),
             })
             .collect();
