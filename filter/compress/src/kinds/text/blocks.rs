@@ -186,14 +186,15 @@ fn has_numbered(text: &str, open: &str) -> bool {
 }
 
 /// The lines of a text by what they say but for their values, and sequences of them.
-struct Sequences<'a> {
-    lines: &'a [&'a str],
+struct Sequences {
     /// Lines with one number say the same with other values, or the very same.
     ids: Vec<u32>,
     /// The next line with the same number.
     next: Vec<usize>,
     /// The end of the sequence that begins with a line: where it comes again, or a line that has no others like it.
     ends: Vec<usize>,
+    /// How far each is indented; blank ones lie deepest.
+    depths: Vec<usize>,
     /// Of the lines before each: a hash of the sequence, a sum that does not know their order, their bytes.
     hashes: Vec<u64>,
     sums: Vec<u64>,
@@ -211,8 +212,8 @@ struct Candidate {
 /// What the hash of a sequence is multiplied with for each line behind.
 const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
 
-impl<'a> Sequences<'a> {
-    fn of(lines: &'a [&'a str]) -> Self {
+impl Sequences {
+    fn of(lines: &[&str]) -> Self {
         let ids = ids(lines);
         let numbers = ids.iter().max().map_or(0, |most| *most as usize + 1);
         let mut counts = vec![0usize; numbers];
@@ -231,6 +232,11 @@ impl<'a> Sequences<'a> {
             }
             ends[at] = next[at].min(rare);
         }
+        let depth = |line: &&str| match line.len() - line.trim_start().len() {
+            depth if depth == line.len() => usize::MAX,
+            depth => depth,
+        };
+        let depths = lines.iter().map(depth).collect();
         let (mut hashes, mut sums, mut bytes) = (vec![0u64], vec![0u64], vec![0usize]);
         let (mut hash, mut sum, mut size) = (0u64, 0u64, 0usize);
         for (id, line) in ids.iter().zip(lines) {
@@ -242,7 +248,7 @@ impl<'a> Sequences<'a> {
             sums.push(sum);
             bytes.push(size);
         }
-        Self { lines, ids, next, ends, hashes, sums, bytes }
+        Self { ids, next, ends, depths, hashes, sums, bytes }
     }
 
     /// A hash of the lines from one on.
@@ -267,7 +273,11 @@ impl<'a> Sequences<'a> {
                 None => found.push(Candidate { first, count, uses: 1 }),
             }
         }
-        found.retain(|found| found.uses >= FEWEST_USES && self.size(found) * (found.uses - 1) > LEAST_GAIN);
+        found.retain(|found| {
+            found.uses >= FEWEST_USES
+                && self.size(found) * (found.uses - 1) > LEAST_GAIN
+                && self.is_of_one(found)
+        });
         found.sort_by_key(|found| (usize::MAX - self.size(found) * (found.uses - 1), found.first));
         found.truncate(CANDIDATES);
         found
@@ -283,19 +293,21 @@ impl<'a> Sequences<'a> {
         one.count == other.count && one.uses <= other.uses + 1 && sum(one) == sum(other)
     }
 
+    /// Whether a sequence begins with a line, and goes on with none that lies further out: that would belong to what
+    /// comes next.
+    fn is_of_one(&self, found: &Candidate) -> bool {
+        let depths = self.depths.get(found.first..found.first + found.count).unwrap_or_default();
+        depths.first().is_some_and(|first| *first < usize::MAX && depths.iter().all(|depth| depth >= first))
+    }
+
     /// How little a sequence looks as if something began with it: something does behind a blank line, and with a line
     /// that stands out.
     fn strangeness(&self, found: &Candidate) -> usize {
-        let line = |at: usize| self.lines.get(at).copied().unwrap_or("");
-        let depth = |line: &str| line.len() - line.trim_start().len();
-        let first = line(found.first);
-        let mut others =
-            (found.first + 1..found.first + found.count).map(line).filter(|line| !line.is_empty());
-        match found.first.checked_sub(1) {
-            _ if first.trim_start().is_empty() => 3,
-            None => 0,
-            Some(before) if line(before).is_empty() => 0,
-            _ if others.all(|line| depth(line) > depth(first)) => 1,
+        let first = self.depths.get(found.first).copied().unwrap_or_default();
+        let others = self.depths.get(found.first + 1..found.first + found.count).unwrap_or_default();
+        match found.first.checked_sub(1).map(|before| self.depths.get(before).copied()) {
+            None | Some(Some(usize::MAX)) => 0,
+            _ if others.iter().all(|depth| *depth > first) => 1,
             _ => 2,
         }
     }
@@ -350,12 +362,7 @@ struct Block {
 }
 
 /// The blocks that are worth it. Their lines are taken then.
-fn choose(
-    lines: &[&str],
-    sequences: &Sequences<'_>,
-    candidates: &[Candidate],
-    taken: &mut [bool],
-) -> Vec<Block> {
+fn choose(lines: &[&str], sequences: &Sequences, candidates: &[Candidate], taken: &mut [bool]) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut done = vec![false; candidates.len()];
     let mut tries = 0;

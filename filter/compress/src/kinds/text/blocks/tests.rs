@@ -104,6 +104,18 @@ fn numbers_of_values_cannot_be_mistaken_for_text() {
 }
 
 #[test]
+fn a_block_does_not_end_with_the_start_of_the_next() {
+    let disk = |name: &str| {
+        format!(
+            "  # disk.{name} will be created\n  + \"{name}\" \"{name}\" {{\n      + size = \"a size that all of them have\"\n      + zone = \"a zone that all of them have\"\n    }}\n\n"
+        )
+    };
+    let text: String = ["web", "main", "front", "nat", "log"].map(disk).concat();
+    let body = shown(&text).map_or(text, |form| form.body);
+    assert!(body.contains("\n  # disk.main will be created\n  + \"main\" \"main\" {\n"), "{body}");
+}
+
+#[test]
 fn few_or_short_blocks_are_left_alone() {
     assert!(shown(&(0..2).map(|n| resource(n, "s1")).collect::<String>()).is_none());
     assert!(shown("a\nb\n\n".repeat(3).as_str()).is_none());
