@@ -142,6 +142,7 @@ pub(crate) fn coded(kind: Kind, text: &str, cx: &Context<'_>) -> Option<Form> {
     let form = step.form(text, cx)?;
     let by_line = match kind {
         Kind::Listing => listing::is_by_line(&form),
+        Kind::Text => text::is_by_line(&form),
         Kind::History | Kind::Snapshot => false,
         _ => true,
     };

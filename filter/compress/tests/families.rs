@@ -63,6 +63,91 @@ fn tables_of_processes_sockets_and_packages() {
     assert!(shown.starts_with("id|name|total\n-+-+-\n8000|user0|0\n8001|user1|7\n"), "{shown}");
 }
 
+/// What `terraform plan` prints of resources that are made by `count`.
+fn plan_of_copies() -> String {
+    let web = |n: usize| {
+        format!(
+            "  # terraform_data.web[{n}] will be created\n  + resource \"terraform_data\" \"web\" {{\n      + id     = (known after apply)\n      + input  = {{\n          + env   = \"prod\"\n          + name  = \"web-{n}\"\n          + ports = [\n              + 80,\n              + 443,\n            ]\n          + size  = \"{}\"\n        }}\n      + output = (known after apply)\n    }}\n",
+            if n == 17 { "xlarge" } else { "small" }
+        )
+    };
+    "Terraform will perform the following actions:\n\n".to_owned()
+        + &lines(30, web)
+        + "Plan: 30 to add, 0 to change, 0 to destroy.\n"
+}
+
+/// The same of resources of several kinds, some of which change.
+fn plan_of_kinds() -> String {
+    const KNOWN: [&str; 12] = [
+        "arn",
+        "availability_zone",
+        "cpu_core_count",
+        "host_id",
+        "id",
+        "instance_state",
+        "ipv6_addresses",
+        "key_name",
+        "private_dns",
+        "private_ip",
+        "public_dns",
+        "public_ip",
+    ];
+    let attribute = |name: &str, value: &str| format!("      + {name:<18} = {value}\n");
+    let known: String = KNOWN.iter().map(|name| attribute(name, "(known after apply)")).collect();
+    let mut plan = "Terraform will perform the following actions:\n\n".to_owned();
+    for (kind, name) in [("instance", "web"), ("db_instance", "main"), ("lb", "front"), ("eip", "nat")] {
+        plan += &format!(
+            "  # aws_{kind}.{name} will be created\n  + resource \"aws_{kind}\" \"{name}\" {{\n{}{known}{}    }}\n\n",
+            attribute("ami", "\"ami-0c55b159\""),
+            attribute("tags_all", "(known after apply)")
+        );
+    }
+    plan + "  # aws_security_group.web will be updated in-place\n  ~ resource \"aws_security_group\" \"web\" {\n        id   = \"sg-1\"\n      ~ name = \"old\" -> \"new\"\n        # (6 unchanged attributes hidden)\n    }\n\n  # aws_eip.old must be replaced\n-/+ resource \"aws_eip\" \"old\" {\n      ~ id     = \"eip-1\" -> (known after apply)\n      ~ domain = \"vpc\" -> \"standard\" # forces replacement\n    }\n\nPlan: 5 to add, 1 to change, 1 to destroy.\n"
+}
+
+#[test]
+fn plans_state_what_their_resources_share_once_and_show_what_is_different() {
+    let shown = saves("terraform plan -no-color", &plan_of_copies(), 25);
+    assert!(
+        shown.starts_with("[headroom: nothing left out. A line \"A x y\" stands for the lines of block A, with x for <1> and y for <2>]\nA, 15 lines:\n  # terraform_data.web[<1>] will be created\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\n          + name  = \"<2>\"\n") && shown.contains("\nA 16 web-16\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\n          + name  = \"web-17\"\n") && shown.contains("size  = \"xlarge\""),
+        "{shown}"
+    );
+    assert!(shown.ends_with("\nA 29 web-29\nPlan: 30 to add, 0 to change, 0 to destroy.\n"), "{shown}");
+
+    let shown = saves("terraform plan -no-color", &plan_of_kinds(), 60);
+    for line in [
+        "  # aws_db_instance.main will be created",
+        "      ~ name = \"old\" -> \"new\"",
+        "  # aws_eip.old must be replaced",
+        "      ~ domain = \"vpc\" -> \"standard\" # forces replacement",
+        "Plan: 5 to add, 1 to change, 1 to destroy.",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
+    }
+}
+
+#[test]
+fn a_git_log_with_committers_names_them_once() {
+    let log = lines(30, |n| {
+        format!(
+            "commit {:040x}\nAuthor:     Ann A <ann@x.org>\nAuthorDate: Mon Nov {} 15:48:30 2026 +0000\nCommit:     GitHub <noreply@github.com>\nCommitDate: Mon Nov {} 15:49:30 2026 +0000\n\n    part {n}\n",
+            n * 7919,
+            1 + n % 28,
+            1 + n % 28
+        )
+    });
+    let shown = saves("git log --format=fuller", &log, 65);
+    assert!(shown.contains(" Mon Nov 8 15:48:30 2026; 15:49:30\n part 7\n"), "{shown}");
+}
+
 #[test]
 fn blame_of_the_head_of_a_file() {
     let blame = lines(40, |n| {

@@ -46,7 +46,10 @@ fn rows_with_two_orders_of_keys_are_a_table() {
     let outcome = run(Api::AnthropicMessages, body, Profile::Lossless);
     let forwarded = forwarded(&outcome);
     let shown = last_output(&forwarded);
-    assert!(shown.contains("rows, @=keys in the order name,size,kind: kind=file,size,name"), "{shown}");
+    assert!(
+        shown.contains("rows, @=cells as in this head, keys stood as name,size,kind: kind=file,size,name"),
+        "{shown}"
+    );
     let (before, after) = tokens(&outcome);
     assert!(after * 100 <= before * 45, "{before} -> {after}");
 }

@@ -49,8 +49,9 @@ impl Document {
 
     /// With the question which call returns a line of the first output, for arms that leave something out.
     pub fn ask_for_line(self, number: usize) -> Self {
+        let output = if self.original.outputs().len() > 1 { "output 1" } else { "the output" };
         let text = format!(
-            "Which call of headroom_retrieve shows line {number} of the output (of output 1, where there are several) as the tool printed it? Answer as TASK.md says: retrieve HASH lines A-B."
+            "Which call of headroom_retrieve shows line {number} of {output} as the tool printed it? Answer as TASK.md says: retrieve HASH lines A-B."
         );
         let ask = Ask::by(move |text| {
             let line = text.lines().nth(number - 1).unwrap_or_default().to_owned();

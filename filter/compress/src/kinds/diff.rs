@@ -27,8 +27,10 @@ const MOST_MARKS: usize = 32;
 /// Changed lines are kept up to this many bytes: about what a reviewer reads in one go.
 const MOST_BYTES: usize = 24_000;
 
-/// The note before a diff whose `---` and `+++` lines are left out.
-const HEADER: &str = "[headroom: \"---\" and \"+++\" lines are left out where they follow from \"diff --git\" and the modes]\n";
+/// Said before a diff whose `---` and `+++` lines are left out. Which of them says `/dev/null` follows from the line that
+/// says that a file is new or deleted.
+const HEADER: &str =
+    "[headroom: left out are \"---\" and \"+++\" lines that repeat \"diff --git\" or say /dev/null]\n";
 
 /// Names of generated files: their changes follow from another change.
 const GENERATED_NAMES: &[&str] = &[

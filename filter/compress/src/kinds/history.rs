@@ -1,4 +1,4 @@
-//! What git prints about changes: `git log` and `git blame`.
+//! What git says of changes: `git log`, also with `--format=fuller`, and `git blame`.
 //!
 //! A log repeats its labels, and usually one author; blame repeats a commit on each of its lines:
 //!
@@ -100,6 +100,47 @@ mod tests {
         assert!(form.contains(&format!("\n\n    one\n\n{stat}")), "{form}");
     }
 
+    fn full_entry(hash: usize, author: &str, committer: &str, later: usize) -> String {
+        format!(
+            "commit {hash:040x}\nAuthor:     {author}\nAuthorDate: Mon Nov 1 15:48:{hash:02} 2026 +0000\nCommit:     {committer}\nCommitDate: Mon Nov {} 15:49:{hash:02} 2026 +0000\n\n    part {hash}\n\n",
+            1 + later
+        )
+    }
+
+    #[test]
+    fn a_full_log_names_its_usual_people_once_and_dates_behind_the_commit() {
+        let text = [
+            full_entry(1, "Ann <a@b.c>", "GitHub <noreply@github.com>", 0),
+            full_entry(2, "Bob <b@b.c>", "GitHub <noreply@github.com>", 3),
+            full_entry(3, "Ann <a@b.c>", "Ann <a@b.c>", 0).replace("15:49", "15:48"),
+        ]
+        .concat();
+        let form = shown(&text).unwrap();
+        let hash = |n: usize| format!("{n:040x}");
+        assert_eq!(
+            form,
+            format!(
+                "[git log: \"Author:     Ann <a@b.c>\", \"Commit:     GitHub <noreply@github.com>\" where no other is named, \"commit\" left out; AuthorDate behind the hash, then \"; \" and CommitDate where it differs, its time alone where the day is the same, all dates in +0000, messages indented by one, blank lines around them left out]\n\
+                 {} Mon Nov 1 15:48:01 2026; 15:49:01\n part 1\n\
+                 {} Mon Nov 1 15:48:02 2026; Mon Nov 4 15:49:02 2026\nAuthor:     Bob <b@b.c>\n part 2\n\
+                 {} Mon Nov 1 15:48:03 2026\nCommit:     Ann <a@b.c>\n part 3\n\n",
+                hash(1),
+                hash(2),
+                hash(3)
+            )
+        );
+    }
+
+    #[test]
+    fn a_full_log_of_people_who_commit_themselves_says_so() {
+        let text: String = [(1, "Ann <a@b.c>"), (2, "Bob <b@b.c>"), (3, "Cy <c@b.c>"), (4, "Ann <a@b.c>")]
+            .map(|(hash, who)| full_entry(hash, who, who, 0))
+            .concat();
+        let form = shown(&text).unwrap();
+        assert!(form.starts_with("[git log: \"Author:     Ann <a@b.c>\", \"Commit:\" the same as \"Author:\" where no other is named, "), "{form}");
+        assert!(!form.contains("\nCommit:"), "{form}");
+    }
+
     #[test]
     fn blame_names_a_commit_above_its_lines() {
         let line = |hash: &str, n: usize, code: &str| {
@@ -128,6 +169,10 @@ mod tests {
         fn a_form_gives_back_its_text(
             parts in prop::collection::vec(prop_oneof![
                 (0usize..4, "[AB]").prop_map(|(hash, author)| entry(hash, &author, "    m\n")),
+                (0usize..4, "[AB]", "[AB]", 0usize..2).prop_map(|(hash, author, committer, later)| {
+                    full_entry(hash, &author, &committer, later)
+                }),
+                Just("Commit:     C\n".to_owned()),
                 Just("    more of it\n".to_owned()),
                 Just("\n".to_owned()),
                 Just("    \n".to_owned()),

@@ -2,6 +2,7 @@
 
 use crate::block::{Context, Lossy};
 
+use super::clock;
 use super::keep::{Keep, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::{self, Line, shorten};
@@ -83,10 +84,10 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out == 0 {
         return None;
     }
+    let mark = shorten::free_mark(text).unwrap_or("*");
     let mut text = keep.render(|gap| format!("… {}", counted_lines(&gap, cx)));
-    let left = LeftOut { keep: &keep, lines: &cut, marks: &marks, groups: &groups, columns: &columns };
-    let (table, listed) = left.wordings(reserve);
-    text.push_str(&table);
+    let left = LeftOut { keep: &keep, lines: &cut, marks: &marks, groups: &groups, columns: &columns, mark };
+    let (mut table, listed) = left.wordings(reserve);
     let gone = || lines.iter().zip(&marks).enumerate().filter(|(line, _)| !keep.has(*line));
     let errors = gone().filter(|(_, (line, mark))| mark.error && shown.contains(&kind(line)));
     let codes = Codes::of(errors.map(|(_, (line, _))| *line));
@@ -96,15 +97,37 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let all = Codes::of(gone().map(|(_, (line, _))| *line));
     if all.without() * 2 < all.lines && all.counts.len() > 1 {
-        text.push_str(&format!("\n[left out, by status:{}]", all.listed()));
+        table.push_str(&format!("\n[left out, by status:{}]", all.listed()));
     }
+    text.insert_str(log_end(&text), &table);
     if listed > 0 {
         what.push_str("; wordings and counts above");
     }
     Some(Lossy { text, left_out: what })
 }
 
-/// What a line reports about itself.
+/// Tags behind a log at most: those that an agent puts around what a command printed.
+const MOST_TAGS: usize = 4;
+
+/// Where the last line of a log ends: before the tags that close what the log stands in.
+fn log_end(text: &str) -> usize {
+    if !text.starts_with('<') {
+        return text.len();
+    }
+    let mut end = text.len();
+    for _ in 0..MOST_TAGS {
+        let before = text.get(..end).unwrap_or_default();
+        let Some(start) = memchr::memrchr(b'\n', before.as_bytes()) else { break };
+        let line = before.get(start + 1..).unwrap_or_default();
+        if !(line.starts_with('<') && line.ends_with('>') && line.contains("</")) {
+            break;
+        }
+        end = start;
+    }
+    end
+}
+
+/// What a line says of itself.
 struct Mark {
     signal: Signal,
     /// Whether it reports any failure.
@@ -210,6 +233,15 @@ struct LeftOut<'k, 'a> {
     marks: &'k [Mark],
     groups: &'k Groups,
     columns: &'k Columns<'a>,
+    /// What stands for words that differ.
+    mark: &'static str,
+}
+
+/// What the rows of a table of wordings make use of.
+#[derive(Default)]
+struct Used {
+    mark: bool,
+    ranges: bool,
 }
 
 /// The left out lines of one wording.
@@ -230,18 +262,25 @@ impl LeftOut<'_, '_> {
     fn wordings(&self, room: usize) -> (String, usize) {
         let missing = self.missing();
         let mut out = String::new();
-        let (mut listed, mut ranges) = (0, false);
+        let (mut listed, mut used) = (0, Used::default());
         for wording in missing.iter().take(WORDINGS) {
-            let row = self.row(wording, &mut ranges);
+            let (row, of_row) = self.row(wording);
             let fits = out.len() + row.len() <= room && wording.count > 1;
             if !fits && !wording.fails {
                 break;
             }
             out.push_str(&row);
+            used.mark |= of_row.mark;
+            used.ranges |= of_row.ranges;
             listed += 1;
         }
         if listed > 0 {
-            let legend = if ranges { "; a..b is from the least to the greatest number" } else { "" };
+            let legend = match (used.mark, used.ranges) {
+                (true, true) => format!("; {} for what differs, a..b for numbers from a to b", self.mark),
+                (true, false) => format!("; {} for what differs", self.mark),
+                (false, true) => "; a..b for numbers from a to b".to_owned(),
+                (false, false) => String::new(),
+            };
             out.insert_str(0, &format!("\n[left out, by wording{legend}:]"));
             let others = missing.get(listed..).unwrap_or_default();
             let lines: usize = others.iter().map(|wording| wording.count).sum();
@@ -275,31 +314,48 @@ impl LeftOut<'_, '_> {
         missing
     }
 
-    fn row(&self, wording: &Missing, ranges: &mut bool) -> String {
+    fn row(&self, wording: &Missing) -> (String, Used) {
+        let mut used = Used::default();
         let (Some(first), Some(last)) = (self.lines.get(wording.first), self.lines.get(wording.last)) else {
-            return String::new();
+            return (String::new(), used);
         };
         let mut text = self.groups.wording_with(wording.group, first.rest(), |out, hole| {
             let range = self.columns.range(wording.group, hole, self.keep);
-            *ranges |= range.as_ref().is_some_and(|range| range.contains(".."));
-            out.push_str(range.as_deref().unwrap_or("*"));
+            used.ranges |= range.as_ref().is_some_and(|range| range.contains(".."));
+            used.mark |= range.is_none();
+            out.push_str(range.as_deref().unwrap_or(self.mark));
         });
         if text.len() > WORDING_BYTES {
             text.truncate(signal::floor_char_boundary(&text, WORDING_BYTES));
             text.push('…');
         }
-        format!("\n{}× {}{}", grouped(wording.count), text.trim(), span(*first, *last))
+        (format!("\n{}× {}{}", grouped(wording.count), text.trim(), span(*first, *last)), used)
     }
 }
 
 /// ` (10:00:01 to 10:07:12)`.
 fn span(first: Line<'_>, last: Line<'_>) -> String {
-    let (Some(from), Some(to)) = (first.stamp, last.stamp) else { return String::new() };
-    let open = |line: Line<'_>, end: usize| {
-        line.text.get(..end).unwrap_or_default().trim_start_matches(['[', '"', '(', '{']).to_owned()
+    let (Some((day, from)), Some((last_day, to))) = (moment(first), moment(last)) else {
+        return String::new();
     };
-    let end = if first.lead() == last.lead() { last.time().to_owned() } else { open(last, to.end) };
-    format!(" ({} to {end})", open(first, from.end))
+    let last_day = if day == last_day { "" } else { last_day };
+    format!(" ({day}{from} to {last_day}{to})")
+}
+
+/// The date and the time of a line: at its start, or in the first brackets, as in logs of requests.
+fn moment<'a>(line: Line<'a>) -> Option<(&'a str, &'a str)> {
+    let text = line.text;
+    let cut = |text: &'a str, stamp: clock::Stamp| {
+        let day = text.get(..stamp.start)?.trim_start_matches(['[', '"', '(', '{']);
+        Some((day, text.get(stamp.start..stamp.end)?))
+    };
+    match line.stamp {
+        Some(stamp) => cut(text, stamp),
+        None => {
+            let inside = text.get(memchr::memchr(b'[', text.as_bytes())? + 1..)?;
+            cut(inside, clock::stamp(inside)?)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -356,6 +412,50 @@ mod tests {
         );
         assert!(kept.text.contains("13× ERROR db: connection refused by *"), "{}", kept.text);
         assert!(kept.left_out.contains("13 of them errors like those shown"), "{}", kept.left_out);
+    }
+
+    #[test]
+    fn what_stands_for_words_that_differ_is_said_and_stands_in_no_line() {
+        let said = |text: &str| {
+            let kept = digest(text, "");
+            kept.text.lines().find(|line| line.starts_with("[left out, by wording")).unwrap().to_owned()
+        };
+        assert_eq!(
+            said(&service()),
+            "[left out, by wording; * for what differs, a..b for numbers from a to b:]"
+        );
+        let starred = service().replace("GET", "*GET");
+        assert_eq!(
+            said(&starred),
+            "[left out, by wording; <> for what differs, a..b for numbers from a to b:]"
+        );
+    }
+
+    #[test]
+    fn what_is_said_of_a_log_stands_inside_of_the_tags_around_it() {
+        let kept = digest(&format!("<output>\n{}</output>\n<returncode>0</returncode>\n", service()), "");
+        assert!(kept.text.starts_with("<output>\n"), "{}", kept.text);
+        let (log, tags) = kept.text.split_once("\n[left out, by wording").expect("a table");
+        assert!(!log.contains("</output>"), "{}", kept.text);
+        assert!(tags.ends_with("\n</output>\n<returncode>0</returncode>"), "{}", kept.text);
+    }
+
+    #[test]
+    fn requests_that_are_left_out_have_their_first_and_last_time() {
+        let text: String = (0..200)
+            .map(|i| {
+                format!(
+                    "10.0.{}.{i} - - [{:02}/Oct/2026:12:{:02}:{:02} +0000] \"GET /items/{i} HTTP/1.1\" 200 {}\n",
+                    i % 7,
+                    1 + i / 100,
+                    i % 100 / 60,
+                    i % 60,
+                    i * 7
+                )
+            })
+            .collect();
+        let kept = digest(&text, "");
+        assert!(kept.text.contains(" (01/Oct/2026:12:00:03 to 02/Oct/2026:12:01:"), "{}", kept.text);
     }
 
     #[test]

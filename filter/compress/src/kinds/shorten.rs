@@ -107,7 +107,7 @@ fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, mos
     if !stamped && !groups.all().iter().enumerate().any(pays) {
         return None;
     }
-    let mark = *MARKS.iter().find(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_none())?;
+    let mark = free_mark(text)?;
     if memchr::memmem::find(text.as_bytes(), TIME.as_bytes()).is_some() {
         return None;
     }
@@ -122,7 +122,12 @@ fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, mos
     (out.len() < text.len()).then_some(out)
 }
 
-/// The lines of a text, split at their times if leads repeat.
+/// A mark for what differs that does not stand in a text.
+pub(crate) fn free_mark(text: &str) -> Option<&'static str> {
+    MARKS.iter().find(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_none()).copied()
+}
+
+/// The lines of a text, with their times where leads repeat.
 pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> =
         text.split('\n').map(|text| Line { text, stamp: clock::stamp(text), of_others: false }).collect();
@@ -203,8 +208,7 @@ impl Tags {
         gains.truncate(MOST_WORDINGS);
         gains.sort_by(|a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
         let order: Vec<usize> = gains.into_iter().map(|(_, id)| id).collect();
-        let taken = Taken::of(lines);
-        let names: Vec<String> = (0..).map(tag).filter(|tag| !taken.has(tag)).take(order.len()).collect();
+        let names = Taken::of(lines.iter().flat_map(|line| [line.text, line.rest()])).free(order.len());
         let mut of_group = vec![None; groups.all().len()];
         for (place, &id) in order.iter().enumerate() {
             of_group[id] = Some(place);
@@ -236,26 +240,28 @@ fn tag(mut n: usize) -> String {
 /// Tags that could be confused with a line's own words.
 struct Taken<'a>(HashSet<&'a str>);
 
+/// So many tags that no line of a text begins with.
+pub(crate) fn free_tags(lines: &[&str], count: usize) -> Vec<String> {
+    Taken::of(lines.iter().copied()).free(count)
+}
+
 impl<'a> Taken<'a> {
-    fn of(lines: &[Line<'a>]) -> Self {
+    /// By what lines begin with.
+    fn of(starts: impl Iterator<Item = &'a str>) -> Self {
         let mut taken = HashSet::default();
-        for line in lines {
-            for start in [line.text, line.rest()] {
-                let word = first_word(start.strip_prefix(' ').unwrap_or(start));
-                let word = word.strip_suffix(':').unwrap_or(word);
-                if !word.is_empty()
-                    && word.len() <= LONGEST_TAG
-                    && word.bytes().all(|b| b.is_ascii_uppercase())
-                {
-                    taken.insert(word);
-                }
+        for start in starts {
+            let word = first_word(start.strip_prefix(' ').unwrap_or(start));
+            let word = word.strip_suffix([':', ',']).unwrap_or(word);
+            if !word.is_empty() && word.len() <= LONGEST_TAG && word.bytes().all(|b| b.is_ascii_uppercase()) {
+                taken.insert(word);
             }
         }
         Self(taken)
     }
 
-    fn has(&self, tag: &str) -> bool {
-        self.0.contains(tag)
+    /// The first tags that are not taken.
+    fn free(&self, count: usize) -> Vec<String> {
+        (0..).map(tag).filter(|tag| !self.0.contains(tag.as_str())).take(count).collect()
     }
 }
 

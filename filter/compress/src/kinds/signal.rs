@@ -234,25 +234,7 @@ pub(crate) fn scan(line: &str) -> (Signal, bool) {
     for found in automaton.find_iter(line) {
         let Some((_, rule)) = NEEDLES.get(found.pattern().as_usize()) else { continue };
         let (start, end) = (found.start(), found.end());
-        let word = || starts_word(line, start) && ends_word(line, end);
-        let holds = match rule {
-            Rule::Word | Rule::Warn | Rule::Fails => word() && !is_in_a_name(line, start, end),
-            Rule::WarnPart | Rule::FailsPart => true,
-            Rule::Counted => word() && !says_none(line, start, end) && !is_in_a_name(line, start, end),
-            Rule::Suffix if starts_word(line, start) => {
-                ends_word(line, end) && !says_none(line, start, end) && !is_in_a_name(line, start, end)
-            }
-            Rule::Suffix => ends_word(line, end) && ends_name(line, start) && !is_in_a_name(line, start, end),
-            Rule::Status => {
-                starts_word(line, start) && status_follows(after_marks(line.get(end..).unwrap_or_default()))
-            }
-            Rule::Protocol => {
-                starts_word(line, start) && status_follows(after_version(line.get(end..).unwrap_or_default()))
-            }
-            Rule::Quoted => request_size_follows(line.get(end - 1..).unwrap_or_default()),
-            Rule::Exit => starts_word(line, start) && nonzero_follows(line.get(end..).unwrap_or_default()),
-        };
-        if !holds {
+        if !holds(*rule, line, start, end) {
             continue;
         }
         let warns = matches!(rule, Rule::Warn | Rule::WarnPart);
@@ -268,7 +250,48 @@ pub(crate) fn scan(line: &str) -> (Signal, bool) {
     (signal, failure)
 }
 
-/// The level that a log line gives itself.
+/// Whether a needle stands in a line in the way that counts.
+#[inline]
+fn holds(rule: Rule, line: &str, start: usize, end: usize) -> bool {
+    let word = || starts_word(line, start) && ends_word(line, end);
+    match rule {
+        Rule::Word | Rule::Warn | Rule::Fails => word() && !is_in_a_name(line, start, end),
+        Rule::WarnPart | Rule::FailsPart => true,
+        Rule::Counted => word() && !says_none(line, start, end) && !is_in_a_name(line, start, end),
+        Rule::Suffix if starts_word(line, start) => {
+            ends_word(line, end) && !says_none(line, start, end) && !is_in_a_name(line, start, end)
+        }
+        Rule::Suffix => ends_word(line, end) && ends_name(line, start) && !is_in_a_name(line, start, end),
+        Rule::Status => {
+            starts_word(line, start) && status_follows(after_marks(line.get(end..).unwrap_or_default()))
+        }
+        Rule::Protocol => {
+            starts_word(line, start) && status_follows(after_version(line.get(end..).unwrap_or_default()))
+        }
+        Rule::Quoted => request_size_follows(line.get(end - 1..).unwrap_or_default()),
+        Rule::Exit => starts_word(line, start) && nonzero_follows(line.get(end..).unwrap_or_default()),
+    }
+}
+
+/// The first words of a line that say that something failed: `CrashLoopBackOff`, `ValueError`. `None` where no words
+/// but a number or a mark says so.
+pub(crate) fn failure_words(line: &str) -> Option<&str> {
+    let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
+    work::spend(line.len());
+    AUTOMATON.as_ref()?.find_iter(line).find_map(|found| {
+        let (_, rule) = NEEDLES.get(found.pattern().as_usize())?;
+        let (start, end) = (found.start(), found.end());
+        let says = matches!(rule, Rule::Word | Rule::Counted | Rule::Suffix | Rule::Fails);
+        if !says || !holds(*rule, line, start, end) {
+            return None;
+        }
+        let before = line.get(..start)?.bytes().rev();
+        let name = before.take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        line.get(start - name.min(LONGEST_NAME)..end)
+    })
+}
+
+/// How a log line ranks itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Level {
     Error,

@@ -5,6 +5,8 @@
 //! the later ones first. Text that is not prose stays whole: in the output of a program that no other kind
 //! fits, any line may be the one that matters.
 
+mod blocks;
+mod plan;
 mod prose;
 
 use memchr::memmem;
@@ -15,6 +17,7 @@ use super::shorten::shorten_plain;
 use super::signal::{self, Signal};
 use super::words::words;
 use crate::block::{Context, Lossy};
+use crate::earlier::has_ours;
 use crate::tool::Class;
 
 /// A document with fewer sentences is read faster than a digest of it.
@@ -44,7 +47,13 @@ const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "n
 /// again.
 const LEAST_SAVED: usize = 10;
 
-/// How many lines decide about a text, and which part of them, one in `STRUCTURED`, makes it structured.
+/// How a form begins.
+const HEAD: &str = "[headroom: nothing left out.";
+
+/// What the explanation of a form says whose lines stand for several.
+const STANDS_FOR: &str = "stands for the lines";
+
+/// Lines by which a text is judged, and one in how many makes it structured.
 const STRUCTURE_LINES: usize = 400;
 const STRUCTURED: usize = 4;
 
@@ -52,15 +61,50 @@ const STRUCTURED: usize = 4;
 /// together.
 const MOST_WORDINGS: usize = 8;
 
-/// The text with repeated wording stated once; every byte can be restored. A file is shown as it is, because
-/// a reader may edit it next.
+/// The text with repeated blocks of lines, or repeated wording, stated once; every byte can be restored. A file is shown
+/// as it is: who reads one may edit it next.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let class = Class::of(cx.call.name);
-    if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx.call.arguments) || is_structured(text) {
+    if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx.call.arguments) {
         return None;
     }
-    shorten_plain(text, |line| signal::reports_failure(line) || is_offence(line), MOST_WORDINGS)
-        .filter(|form| form.len() * 100 <= text.len() * (100 - LEAST_SAVED))
+    let fails = |line: &str| signal::reports_failure(line) || is_offence(line);
+    let pays = |form: &String| form.len() * 100 <= text.len() * (100 - LEAST_SAVED);
+    let by_block = in_blocks(text, fails).filter(pays);
+    let by_line =
+        if is_structured(text) { None } else { shorten_plain(text, fails, MOST_WORDINGS).filter(pays) };
+    [by_block, by_line].into_iter().flatten().min_by_key(String::len)
+}
+
+/// The text with its blocks stated once, and the attributes of a plan listed. Lines that stand for others name lines by
+/// their numbers, which are not to be counted in such a form.
+fn in_blocks(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
+    if has_ours(text) {
+        return None;
+    }
+    let listed = plan::listed(text);
+    let blocks = blocks::form(listed.as_deref().unwrap_or(text), fails);
+    let mut form = HEAD.to_owned();
+    if listed.is_some() {
+        form.push_str(plan::SENTENCE);
+        form.push_str(if blocks.is_some() { "." } else { "" });
+    }
+    let body = match blocks {
+        Some(blocks) => {
+            form.push_str(&blocks.sentence);
+            blocks.body
+        }
+        None => listed?,
+    };
+    form.push_str("]\n");
+    form.push_str(&body);
+    Some(form)
+}
+
+/// Whether each line of a form stands for one of the text.
+pub(crate) fn is_by_line(form: &str) -> bool {
+    let stated = form.lines().next().and_then(|line| line.strip_prefix(HEAD));
+    !stated.is_some_and(|stated| stated.contains(STANDS_FOR))
 }
 
 /// Whether a text is configuration, a plan or a tree, where enough lines are `key: value` or `key = value`.
@@ -290,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn wordings_that_lines_share_stand_once_but_not_those_of_a_linter_or_of_configuration() {
+    fn wordings_that_lines_share_stand_once_but_not_those_of_a_linter_and_of_configuration_in_blocks_alone() {
         let config = Config::default();
         let form = |line: &dyn Fn(usize) -> String, arguments: &str| {
             let text: String = (0..40).map(|n| line(n) + "\n").collect();
@@ -311,10 +355,22 @@ mod tests {
         for line in [
             |n: usize| format!("app/models/m{n}.rb:{n}:1: W: Metrics/LineLength: Line is too long. [81/80]"),
             |n| format!("  {n}:5  warning  Unexpected console statement  no-console"),
-            |n| format!("- name: web-{n}\n  memory: 256Mi"),
-            |n| format!("      + instance_type = \"t3.micro\"\n      + id = \"web-{n}\""),
         ] {
             assert_eq!(form(&line, "{}").0, None, "{}", line(1));
+        }
+        let cases: [(fn(usize) -> String, &str); 2] = [
+            (
+                |n| format!("- name: web-{n}\n  memory: 256Mi"),
+                "\n- name: <1>\n  memory: 256Mi\n[the output:]\nA web-0\n",
+            ),
+            (
+                |n| format!("      + instance_type = \"t3.micro\"\n      + id = \"web-{n}\""),
+                "\n      + instance_type = \"t3.micro\"\n      + id = \"<1>\"\n[the output:]\nA web-0\n",
+            ),
+        ];
+        for (line, block) in cases {
+            let shown = form(&line, "{}").0.expect("a form");
+            assert!(shown.contains(block) && !is_by_line(&shown), "{shown}");
         }
     }
 

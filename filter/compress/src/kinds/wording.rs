@@ -260,7 +260,7 @@ fn alike(a: &str, b: &str) -> bool {
 }
 
 /// Flags the words in which `line` differs from `first`. False when they differ in anything else.
-fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
+pub(crate) fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
     work::spend(line.len());
     if first == line {
         return true;

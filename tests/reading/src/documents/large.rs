@@ -96,7 +96,7 @@ fn diff() -> String {
     (0..40)
         .map(|file| {
             let body: String = (0..14).map(|at| match at % 4 { 0 => format!("+    add_{file}_{at}({});\n", n.below(10_000)), 1 => format!("-    del_{file}_{at}({});\n", n.below(10_000)), _ => format!("     keep_{at}();\n") }).collect();
-            format!("diff --git a/src/m{file}.js b/src/m{file}.js\nindex {:07x}..{:07x} 100644\n--- a/src/m{file}.js\n+++ b/src/m{file}.js\n@@ -{},10 +{},11 @@\n{body}", n.below(1 << 28), n.below(1 << 28), 5 + file, 5 + file)
+            format!("diff --git a/src/m{file}.js b/src/m{file}.js\nindex {:07x}..{:07x} 100644\n--- a/src/m{file}.js\n+++ b/src/m{file}.js\n@@ -{},10 +{},10 @@\n{body}", n.below(1 << 28), n.below(1 << 28), 5 + file, 5 + file)
         })
         .collect()
 }

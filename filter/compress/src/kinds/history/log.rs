@@ -1,4 +1,4 @@
-//! `git log`, without options, with `--stat` or with `-p`.
+//! `git log`, as it prints without options, with `--format=fuller`, with `--stat` or with `-p`.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -9,14 +9,76 @@ use super::is_commit;
 const MIN_ENTRIES: usize = 3;
 const COMMIT: &str = "commit ";
 const AUTHOR: &str = "Author: ";
-const DATE: &str = "Date:   ";
+const COMMITTER: &str = "Commit: ";
+const MERGE: &str = "Merge: ";
 const INDENT: &str = "    ";
-const HEAD: &str = "[git log: \"";
-const DEFAULT: &str = "\" where no other is named, \"commit\" and \"Date:\" left out";
+const HEAD: &str = "[git log: ";
+const SAME_COMMITTER: &str = ", \"Commit:\" the same as \"Author:\"";
+const AND: &str = ", ";
+const NAMED: &str = " where no other is named, \"commit\"";
 const ZONE: &str = ", all dates in ";
 const MESSAGES: &str = ", messages indented by one, blank lines around them left out";
 
-/// Whether a text is a log: it begins with an entry and has several.
+/// The labels of an entry.
+struct Layout {
+    date: &'static str,
+    /// The label of the committer's date, where there is a committer.
+    committed: Option<&'static str>,
+    /// What a form says of the dates.
+    said: &'static str,
+}
+
+const USUAL: Layout = Layout { date: "Date:   ", committed: None, said: " and \"Date:\" left out" };
+
+const FULLER: Layout = Layout {
+    date: "AuthorDate: ",
+    committed: Some("CommitDate: "),
+    said: " left out; AuthorDate behind the hash, then \"; \" and CommitDate where it differs, its time alone where the day is the same",
+};
+
+impl Layout {
+    fn of(lines: &[&str]) -> &'static Self {
+        if lines.iter().any(|line| line.starts_with(FULLER.date)) { &FULLER } else { &USUAL }
+    }
+
+    /// A line of an entry's head.
+    fn is_header(&self, line: &str) -> bool {
+        let committer = self.committed.map(|_| COMMITTER);
+        let mut labels = [AUTHOR, MERGE, self.date].into_iter().chain(self.committed).chain(committer);
+        is_entry(line) || labels.any(|label| line.starts_with(label))
+    }
+}
+
+/// Who wrote and committed most entries: lines, the committer's where it is not the author.
+struct People<'t> {
+    author: &'t str,
+    committer: Option<&'t str>,
+}
+
+impl<'t> People<'t> {
+    fn of(lines: &[&'t str], layout: &Layout) -> Option<Self> {
+        let (author, _) = usual(lines.iter().filter(|line| line.starts_with(AUTHOR)).copied())?;
+        let mut committer = None;
+        if layout.committed.is_some() {
+            let (usual, count) = usual(lines.iter().filter(|line| line.starts_with(COMMITTER)).copied())?;
+            let mut name = None;
+            let same = lines.iter().filter(|line| {
+                name = line.strip_prefix(AUTHOR).or(name);
+                name.is_some() && line.strip_prefix(COMMITTER) == name
+            });
+            committer = (count > same.count()).then_some(usual);
+        }
+        Some(Self { author, committer })
+    }
+
+    /// The committer of an entry with this author, where none is named.
+    fn committer(&self, author: &str) -> Option<String> {
+        let name = author.strip_prefix(AUTHOR)?;
+        Some(self.committer.map_or_else(|| format!("{COMMITTER}{name}"), str::to_owned))
+    }
+}
+
+/// Whether a text is a log: it begins with an entry, and has some.
 pub(super) fn is_log(text: &str) -> bool {
     is_entry(text.lines().next().unwrap_or_default())
         && text.lines().filter(|line| is_entry(line)).take(MIN_ENTRIES).count() == MIN_ENTRIES
@@ -34,13 +96,24 @@ fn starts_with_commit(line: &str) -> bool {
 /// The short form.
 pub(super) fn form(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
-    let author = usual_author(&lines)?;
-    let plain = lines.iter().all(|line| line.is_empty() || line.starts_with(INDENT) || is_header(line));
+    let layout = Layout::of(&lines);
+    let people = People::of(&lines, layout)?;
+    let plain =
+        lines.iter().all(|line| line.is_empty() || line.starts_with(INDENT) || layout.is_header(line));
     let mut out = String::with_capacity(text.len());
     out.push_str(HEAD);
-    out.push_str(author);
-    out.push_str(DEFAULT);
-    let zone = common_zone(&lines);
+    out.push_str(&quoted(people.author));
+    match people.committer {
+        Some(committer) => {
+            out.push_str(AND);
+            out.push_str(&quoted(committer));
+        }
+        None if layout.committed.is_some() => out.push_str(SAME_COMMITTER),
+        None => {}
+    }
+    out.push_str(NAMED);
+    out.push_str(layout.said);
+    let zone = common_zone(&lines, layout);
     if let Some(zone) = zone {
         out.push_str(ZONE);
         out.push_str(zone);
@@ -56,26 +129,40 @@ pub(super) fn form(text: &str) -> Option<String> {
             if plain && let Some(end) = last_blank.take() {
                 out.truncate(end);
             }
-            let mut header = Vec::new();
-            let mut date = None;
+            let (mut header, mut author, mut date, mut committed) = (Vec::new(), "", None, None);
             while let Some(&line) = lines.get(at) {
-                if let Some(found) = line.strip_prefix(DATE) {
-                    date = Some(found);
-                    at += 1;
-                    break;
-                }
                 if line.is_empty() || line.starts_with(INDENT) {
                     break;
                 }
                 at += 1;
-                if line != author {
+                if let Some(found) = line.strip_prefix(layout.date) {
+                    date = Some(found);
+                    if layout.committed.is_none() {
+                        break;
+                    }
+                } else if let Some(found) = layout.committed.and_then(|label| line.strip_prefix(label)) {
+                    committed = Some(found);
+                    break;
+                } else if line.starts_with(AUTHOR) {
+                    author = line;
+                    header.extend((line != people.author).then_some(line));
+                } else if layout.committed.is_none()
+                    || people.committer(author).is_none_or(|committer| committer != line)
+                {
                     header.push(line);
                 }
             }
             push_line(&mut out, line.strip_prefix(COMMIT)?);
             out.push(' ');
-            let date = date?;
-            out.push_str(zone.and_then(|zone| date.strip_suffix(zone)?.strip_suffix(' ')).unwrap_or(date));
+            let date = without_zone(date?, zone);
+            out.push_str(date);
+            if layout.committed.is_some() {
+                let committed = without_zone(committed?, zone);
+                if committed != date {
+                    out.push_str("; ");
+                    out.push_str(time_of(committed, date).unwrap_or(committed));
+                }
+            }
             header.into_iter().for_each(|line| push_line(&mut out, line));
             if plain && lines.get(at) == Some(&"") {
                 at += 1;
@@ -110,7 +197,18 @@ pub(super) fn text(form: &str) -> Option<String> {
         Some((head, zone)) => (head, Some(zone)),
         None => (head, None),
     };
-    let author = head.strip_suffix(DEFAULT)?;
+    let layout = if head.ends_with(FULLER.said) { &FULLER } else { &USUAL };
+    let named = head.strip_suffix(layout.said)?.strip_suffix(NAMED)?;
+    let (author, committer) = match named.strip_suffix(SAME_COMMITTER) {
+        _ if layout.committed.is_none() => (unquoted(named)?, None),
+        Some(author) => (unquoted(author)?, None),
+        None => {
+            let (author, committer) = named.split_once(&format!("\"{AND}\""))?;
+            (author.strip_prefix('"')?, Some(committer.strip_suffix('"')?))
+        }
+    };
+    let people = People { author, committer };
+    let in_zone = |date: &str| zone.map_or_else(|| date.to_owned(), |zone| format!("{date} {zone}"));
     let lines: Vec<&str> = rest.strip_suffix('\n').unwrap_or(rest).split('\n').collect();
     let mut out: Vec<String> = Vec::with_capacity(lines.len() * 3);
     let mut at = 0;
@@ -133,24 +231,33 @@ pub(super) fn text(form: &str) -> Option<String> {
             (entry, date) = (line.get(..end)?, line.get(end + 1..)?);
         }
         out.push(format!("{COMMIT}{entry}"));
-        let mut own = false;
-        let mut header = Vec::new();
+        let (mut author, mut own_committer) = (None, None);
         while let Some(&line) = lines.get(at) {
             if line.is_empty() || line.starts_with(' ') || starts_with_commit(line) {
                 break;
             }
-            own |= line.starts_with(AUTHOR);
-            header.push(line.to_owned());
             at += 1;
+            if layout.committed.is_some() && line.starts_with(COMMITTER) {
+                own_committer = Some(line);
+                continue;
+            }
+            if line.starts_with(AUTHOR) {
+                author = Some(line);
+            }
+            out.push(line.to_owned());
         }
-        out.extend(header);
-        if !own {
-            out.push(author.to_owned());
+        if author.is_none() {
+            out.push(people.author.to_owned());
         }
-        out.push(match zone {
-            Some(zone) => format!("{DATE}{date} {zone}"),
-            None => format!("{DATE}{date}"),
-        });
+        let (date, committed) =
+            date.split_once("; ").filter(|_| layout.committed.is_some()).unwrap_or((date, date));
+        out.push(format!("{}{}", layout.date, in_zone(date)));
+        if let Some(label) = layout.committed {
+            let usual = people.committer(author.unwrap_or(people.author))?;
+            out.push(own_committer.map_or(usual, str::to_owned));
+            let committed = with_time(date, committed)?;
+            out.push(format!("{label}{}", in_zone(&committed)));
+        }
         if plain {
             out.push(String::new());
         }
@@ -162,12 +269,50 @@ pub(super) fn text(form: &str) -> Option<String> {
     Some(text)
 }
 
-/// The time zone of all dates.
-fn common_zone<'t>(lines: &[&'t str]) -> Option<&'t str> {
-    let mut zones =
-        lines.iter().filter_map(|line| line.strip_prefix(DATE)).map(|date| Some(date.rsplit_once(' ')?.1));
+/// A date without the zone that all dates are in.
+fn without_zone<'t>(date: &'t str, zone: Option<&str>) -> &'t str {
+    zone.and_then(|zone| date.strip_suffix(zone)?.strip_suffix(' ')).unwrap_or(date)
+}
+
+fn quoted(line: &str) -> String {
+    format!("\"{line}\"")
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// The zone that all dates are in.
+fn common_zone<'t>(lines: &[&'t str], layout: &Layout) -> Option<&'t str> {
+    let dates = lines.iter().filter_map(|line| {
+        let committed = || layout.committed.and_then(|label| line.strip_prefix(label));
+        line.strip_prefix(layout.date).or_else(committed)
+    });
+    let mut zones = dates.map(|date| Some(date.rsplit_once(' ')?.1));
     let first = zones.next()??;
     (first.starts_with(['+', '-']) && zones.all(|zone| zone == Some(first))).then_some(first)
+}
+
+/// The time of a date that has the day of another.
+fn time_of<'t>(date: &'t str, other: &str) -> Option<&'t str> {
+    let time = time(date)?;
+    (with_time(other, time)? == date).then_some(time)
+}
+
+/// A date with another time; what is no time is a date itself.
+fn with_time(date: &str, other: &str) -> Option<String> {
+    if other.contains([' ', 'T']) {
+        return Some(other.to_owned());
+    }
+    let own = time(date)?;
+    let (before, behind) = date.split_once(own)?;
+    Some(format!("{before}{other}{behind}"))
+}
+
+/// The one word of a date with a colon in it.
+fn time(date: &str) -> Option<&str> {
+    let mut times = date.split(' ').filter(|word| word.contains(':'));
+    times.next().filter(|_| times.next().is_none())
 }
 
 fn push_line(out: &mut String, line: &str) {
@@ -175,16 +320,12 @@ fn push_line(out: &mut String, line: &str) {
     out.push_str(line);
 }
 
-/// Whether this is a line of an entry's head.
-fn is_header(line: &str) -> bool {
-    is_entry(line) || [AUTHOR, DATE, "Merge: "].iter().any(|label| line.starts_with(label))
-}
-
-/// The line that names the author of most entries; the first such line in case of a tie.
-fn usual_author<'t>(lines: &[&'t str]) -> Option<&'t str> {
+/// The line that comes most often, the first of them where several do, and how often.
+fn usual<'t>(lines: impl Iterator<Item = &'t str>) -> Option<(&'t str, usize)> {
     let mut counts: HashMap<&str, (usize, usize), FixedState> = HashMap::default();
-    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with(AUTHOR)) {
+    for (at, line) in lines.enumerate() {
         counts.entry(line).or_insert((0, at)).0 += 1;
     }
-    counts.into_iter().max_by_key(|(_, (count, first))| (*count, usize::MAX - first)).map(|(line, _)| line)
+    let most = counts.into_iter().max_by_key(|(_, (count, first))| (*count, usize::MAX - first));
+    most.map(|(line, (count, _))| (line, count))
 }

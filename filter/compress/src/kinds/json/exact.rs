@@ -93,7 +93,7 @@ fn rows_with_their_keys_in_two_orders_are_one_table() {
         .collect();
     assert_eq!(
         assert_exact(&format!("[{}]", rows.join(","))),
-        "[6 rows, blank=absent, @=keys in the order name,size,kind: kind=file,size,name\n\
+        "[6 rows, blank=absent, @=cells as in this head, keys stood as name,size,kind: kind=file,size,name\n\
          0,n0\n@1,n1\n@,\"@2\"\n3,n3\n@4,n4\n@,\"@5\"\n]"
     );
 }

@@ -358,7 +358,7 @@ impl<'a> Reader<'a> {
             self.accept(", blank=absent");
         }
         let mut order = Vec::new();
-        if self.accept(", @=keys in the order ") {
+        if self.accept(", @=cells as in this head, keys stood as ") {
             order.push(self.key());
             while self.accept(",") {
                 order.push(self.key());

@@ -339,7 +339,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         let keys: Vec<u32> =
             record.other.iter().filter_map(|&at| record.columns.get(at)).map(|column| column.key).collect();
         for (at, key) in keys.into_iter().enumerate() {
-            self.out.text(if at == 0 { ", @=keys in the order " } else { "," });
+            self.out.text(if at == 0 { ", @=cells as in this head, keys stood as " } else { "," });
             self.key(key);
         }
     }

@@ -23,6 +23,9 @@ const FEWEST_USES: usize = 2;
 /// Shorter values are no longer than their names.
 const LONG_VALUE: usize = 8;
 
+/// Words named by which lines report failures.
+const MOST_SIGNS: usize = 3;
+
 /// Separators, in the order of preference: the fewest tokens first (o200k_base, cl100k_base).
 const SEPARATORS: &[char] = &[' ', ',', ';', '|', '\t'];
 
@@ -321,18 +324,16 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
     let behind = || lines.iter().skip(table.header.line + 1);
     let blank = behind().filter(|line| line.is_empty() || is_gap(line) || is_ruling(line)).count();
     let others = lines.len().saturating_sub(rows + blank);
-    let failures = behind().filter(|line| signal::reports_failure(line)).count().min(others);
-    let verb = |n: usize| if n == 1 { "stands as printed" } else { "stand as printed" };
+    let failing: Vec<&str> = behind().copied().filter(|line| signal::reports_failure(line)).collect();
+    let failures = failing.len().min(others);
+    let verb = |n: usize| if n == 1 { "stands" } else { "stand" };
     if failures > 0 {
-        let lines = counted(failures, "line");
-        out.push_str(&format!(
-            "; {lines} with words like \"error\" or \"failed\" {}, with every column",
-            verb(failures)
-        ));
+        let (lines, signs) = (counted(failures, "line"), signs(&failing));
+        out.push_str(&format!("; {lines} {signs} {} whole, as printed", verb(failures)));
     }
     if others > failures {
         let n = others - failures;
-        out.push_str(&format!("; {} {}, with every column", counted(n, "other line"), verb(n)));
+        out.push_str(&format!("; {} {} whole, as printed", counted(n, "other line"), verb(n)));
     }
     // The header of the block is one line.
     if out.contains('\n') {
@@ -342,7 +343,27 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
     Some(out)
 }
 
-/// A value, in quotes if it could be taken for part of the statement.
+/// By what lines report a failure: the words in them.
+fn signs(failing: &[&str]) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    let mut others = false;
+    for line in failing {
+        match signal::failure_words(line) {
+            Some(word) if words.contains(&word) => {}
+            Some(word) if words.len() < MOST_SIGNS => words.push(word),
+            _ => others = true,
+        }
+    }
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    match quoted.split_last() {
+        None => "that report a failure".to_owned(),
+        Some(_) if others => format!("that report a failure ({}, …)", quoted.join(", ")),
+        Some((only, [])) => format!("with {only}"),
+        Some((last, before)) => format!("with {} or {last}", before.join(", ")),
+    }
+}
+
+/// A value in quotes where it could not be told from what is said of it.
 fn quoted(value: &str) -> String {
     if value.is_empty() {
         return "empty".to_owned();
@@ -489,12 +510,7 @@ mod tests {
         }
         let short = check(text.trim_end()).expect("a form");
         assert!(!short.contains("the same in every row"), "{short}");
-        assert!(
-            short.contains(
-                "; 1 line with words like \"error\" or \"failed\" stands as printed, with every column]"
-            ),
-            "{short}"
-        );
+        assert!(short.contains("; 1 line with \"Failed\" stands whole, as printed]"), "{short}");
         assert!(short.contains("\npod-7     zone-other-1  Failed             7d\n"), "{short}");
     }
 
@@ -507,8 +523,26 @@ mod tests {
         }
         let short = check(text.trim_end()).expect("a form");
         assert!(
-            short.contains("; STATE a=ContainerCreating; 4 lines with words like \"error\" or \"failed\" stand as printed"),
+            short.contains(
+                "; STATE a=ContainerCreating; 4 lines with \"CrashLoopBackOff\" stand whole, as printed]"
+            ),
             "{short}"
+        );
+    }
+
+    #[test]
+    fn the_words_by_which_lines_are_failures_are_named() {
+        let signs = |lines: &[&str]| super::signs(lines);
+        assert_eq!(signs(&["pod-1 Error", "pod-2 Error"]), "with \"Error\"");
+        assert_eq!(
+            signs(&["a Error 1", "b OOMKilled", "c CrashLoopBackOff"]),
+            "with \"Error\", \"OOMKilled\" or \"CrashLoopBackOff\""
+        );
+        assert_eq!(signs(&["a TypeError: x", "job exit code 3"]), "that report a failure (\"TypeError\", …)");
+        assert_eq!(signs(&["job exit code 3"]), "that report a failure");
+        assert_eq!(
+            signs(&["a failed", "b killed", "c fatal", "d denied"]),
+            "that report a failure (\"failed\", \"killed\", \"fatal\", …)"
         );
     }
 

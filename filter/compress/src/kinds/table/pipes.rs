@@ -28,7 +28,7 @@ pub(super) fn trimmed(text: &str) -> Option<String> {
 pub(super) fn read<'a>(lines: &[&'a str]) -> Option<Table<'a>> {
     let mut rows = lines.iter().enumerate().filter(|(_, line)| is_row(line)).map(|(line, text)| Row {
         line,
-        cells: text.trim().trim_start_matches('|').trim_end_matches('|').split('|').map(str::trim).collect(),
+        cells: split(text.trim().trim_start_matches('|').trim_end_matches('|')).map(str::trim).collect(),
     });
     let header = rows.next()?;
     let width = header.cells.len();
@@ -60,12 +60,22 @@ fn push_row(out: &mut String, line: &str) {
         out.push_str(line);
         return;
     }
-    for (n, cell) in line.trim().split('|').enumerate() {
+    for (n, cell) in split(line.trim()).enumerate() {
         if n > 0 {
             out.push('|');
         }
         out.push_str(cell.trim_matches(' '));
     }
+}
+
+/// What stands between the pipes of a row. One behind a `\` belongs to its cell.
+fn split(row: &str) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    row.split(move |c: char| {
+        let ends = c == '|' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })
 }
 
 fn push_rule(out: &mut String, line: &str) {
@@ -96,6 +106,12 @@ mod tests {
         let text = "See:\n| Rank | Router   |\n| :--: | :------- |\n|  1   | **Gin**  |\n|  2   | a b      |\n\nend\n";
         let short = trimmed(text).expect("a form");
         assert_eq!(short, "See:\n|Rank|Router|\n|:-:|:-|\n|1|**Gin**|\n|2|a b|\n\nend\n");
+    }
+
+    #[test]
+    fn a_pipe_that_is_escaped_belongs_to_its_cell() {
+        let text = "| Name | Note     |\n|------|----------|\n| a    | x \\| y   |\n| b    | z        |\n";
+        assert_eq!(trimmed(text).expect("a form"), "|Name|Note|\n|-|-|\n|a|x \\| y|\n|b|z|\n");
     }
 
     #[test]

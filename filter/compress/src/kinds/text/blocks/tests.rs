@@ -1,0 +1,145 @@
+//! The inverse of a text in blocks, and what it has to hold for.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kinds::signal;
+
+fn shown(text: &str) -> Option<Form> {
+    form(text, signal::reports_failure)
+}
+
+/// Gives back the text that a form was made from.
+fn restore(form: &Form) -> String {
+    let (stated, mut rest) = form.body.split_once(OUTPUT).expect("the output");
+    rest = rest.strip_prefix('\n').unwrap_or(rest);
+    let marks = MARKS.iter().find(|(open, close)| form.sentence.contains(&format!("{open}1{close}")));
+    let mut blocks: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut lines = stated.split('\n');
+    while let Some(head) = lines.next().filter(|head| !head.is_empty()) {
+        let (tag, count) = head.strip_suffix(" lines:").unwrap().split_once(", ").unwrap();
+        blocks.push((tag, lines.by_ref().take(count.parse().unwrap()).collect()));
+    }
+    let mut out: Vec<String> = Vec::new();
+    for line in rest.split('\n') {
+        let mut words = line.split(' ');
+        let tag = words.next();
+        let Some((_, block)) = blocks.iter().find(|(name, _)| Some(*name) == tag) else {
+            out.push(line.to_owned());
+            continue;
+        };
+        let values: Vec<&str> = words.collect();
+        for line in block {
+            let mut line = (*line).to_owned();
+            for (at, value) in values.iter().enumerate().rev() {
+                let (open, close) = marks.unwrap();
+                line = line.replace(&format!("{open}{}{close}", at + 1), &format!("\0{value}\0"));
+            }
+            out.push(line.replace('\0', ""));
+        }
+    }
+    out.join("\n")
+}
+
+fn resource(n: usize, size: &str) -> String {
+    format!(
+        "  # disk.web[{n}] will be created\n  + resource \"disk\" \"web\" {{\n      + name = \"web-{n}\"\n      + size = \"{size}\"\n      + slot = {n}\n    }}\n\n"
+    )
+}
+
+#[test]
+fn a_block_stands_once_with_numbers_for_its_values_and_one_that_is_different_as_printed() {
+    let text: String = (0..20).map(|n| resource(n, if n == 13 { "xl2" } else { "s1" })).collect();
+    let text = format!("The plan:\n\n{text}Plan: 20 to add.\n");
+    let form = shown(&text).unwrap();
+    assert_eq!(
+        form.sentence,
+        " A line \"A x y\" stands for the lines of block A, with x for <1> and y for <2>"
+    );
+    let start = "A, 7 lines:\n  # disk.web[<1>] will be created\n  + resource \"disk\" \"web\" {\n      + name = \"<2>\"\n      + size = \"s1\"\n      + slot = <1>\n    }\n\n[the output:]\nThe plan:\n\nA 0 web-0\nA 1 web-1\n";
+    assert!(form.body.starts_with(start), "{}", form.body);
+    assert!(
+        form.body.contains(&format!("A 12 web-12\n{}A 14 web-14\n", resource(13, "xl2"))),
+        "{}",
+        form.body
+    );
+    assert!(form.body.ends_with("A 19 web-19\nPlan: 20 to add.\n"), "{}", form.body);
+    assert_eq!(restore(&form), text);
+}
+
+#[test]
+fn a_block_that_reports_a_failure_stays_as_printed() {
+    let text: String = (0..20)
+        .map(|n| {
+            format!("unit web-{n}\n  state: {}\n  host: a{n}\n", if n == 7 { "failed" } else { "running" })
+        })
+        .collect();
+    let form = shown(&text).unwrap();
+    assert!(form.body.contains("\nunit web-7\n  state: failed\n  host: a7\n"), "{}", form.body);
+    assert_eq!(restore(&form), text);
+}
+
+#[test]
+fn blocks_of_several_kinds_have_names_that_no_line_begins_with() {
+    let text: String = (0..12)
+        .map(|n| match n % 2 {
+            0 => format!("A: queue {n} of the fleet\n   depth is {} messages\n", n * 7 + 1000),
+            _ => format!("worker {n} of the fleet\n   has the address 10.0.0.{n} in the network\n   and port 80{n}\n"),
+        })
+        .collect::<String>()
+        + &(0..5).map(|n| format!("worker {n} of the fleet\n   has the address 10.0.0.{n} in the network\n   and port 80{n}\n")).collect::<String>();
+    let form = shown(&text).unwrap();
+    assert!(!form.body.contains("\nA, "), "{}", form.body);
+    assert_eq!(restore(&form), text);
+}
+
+#[test]
+fn numbers_of_values_cannot_be_mistaken_for_text() {
+    let text: String = (0..12)
+        .map(|n| format!("template <1> of {n}\n  is used by nobody but {n}\n  at any time\n"))
+        .collect();
+    let form = shown(&text).unwrap();
+    assert!(form.sentence.ends_with(" with x for ‹1›"), "{}", form.sentence);
+    assert_eq!(restore(&form), text);
+}
+
+#[test]
+fn a_block_does_not_end_with_the_start_of_the_next() {
+    let disk = |name: &str| {
+        format!(
+            "  # disk.{name} will be created\n  + \"{name}\" \"{name}\" {{\n      + size = \"a size that all of them have\"\n      + zone = \"a zone that all of them have\"\n    }}\n\n"
+        )
+    };
+    let text: String = ["web", "main", "front", "nat", "log"].map(disk).concat();
+    let body = shown(&text).map_or(text, |form| form.body);
+    assert!(body.contains("\n  # disk.main will be created\n  + \"main\" \"main\" {\n"), "{body}");
+}
+
+#[test]
+fn few_or_short_blocks_are_left_alone() {
+    assert!(shown(&(0..2).map(|n| resource(n, "s1")).collect::<String>()).is_none());
+    assert!(shown("a\nb\n\n".repeat(3).as_str()).is_none());
+    assert!(shown("").is_none());
+}
+
+proptest! {
+    #[test]
+    fn the_inverse_gives_back_every_byte(
+        parts in prop::collection::vec((0usize..6, 0usize..30), 0..60),
+        end in "\n?",
+    ) {
+        let parts: Vec<String> = parts
+            .into_iter()
+            .map(|(kind, n)| match kind {
+                0 | 1 => resource(n, "s1"),
+                2 => format!("name: web-{n}\n  memory: 25{n}Mi\n  the rest of it is the same as ever\n"),
+                3 => "Error: it failed\n".to_owned(),
+                _ => format!("A line of its own {}\n", "x".repeat(n)),
+            })
+            .collect();
+        let text = parts.concat() + &end;
+        if let Some(form) = shown(&text) {
+            prop_assert_eq!(restore(&form), text);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Plans of Terraform and OpenTofu, whose attributes mostly have the same value: `(known after apply)`.
+//!
+//! ```text
+//!       + arn, id, vpc_id        = (known after apply)
+//! ```
+//!
+//! stands for three lines whose `=` are in one column. The inverse gives back every byte.
+
+use crate::work;
+
+/// Words behind `# ADDRESS` that a plan says of a resource.
+const ACTIONS: &[&str] = &[" will be ", " must be ", " is tainted", " has moved to "];
+
+/// What a list of names means.
+pub(super) const SENTENCE: &str = " \"+ a, b = v\" stands for the lines \"+ a = v\" and \"+ b = v\"";
+
+/// Between the names of attributes.
+const AND: &str = ", ";
+
+/// Whether a text is a plan.
+pub(super) fn is_plan(text: &str) -> bool {
+    text.lines().any(|line| {
+        let address = line.trim_start().strip_prefix("# ");
+        address.is_some_and(|rest| ACTIONS.iter().any(|action| rest.contains(action)))
+    })
+}
+
+/// The plan with neighbours that have one value on one line; `None` where there are none.
+pub(super) fn listed(text: &str) -> Option<String> {
+    if !is_plan(text) {
+        return None;
+    }
+    work::spend(text.len());
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.split('\n').peekable();
+    while let Some(line) = lines.next() {
+        let first = Attribute::read(line);
+        let mut names = first.map_or("", |first| first.name).to_owned();
+        let mut last = first;
+        while let (Some(own), Some(next)) = (last, lines.peek().copied().and_then(Attribute::read))
+            && own.is_beside(&next)
+        {
+            names.push_str(AND);
+            names.push_str(next.name);
+            last = Some(next);
+            lines.next();
+        }
+        match last.filter(|last| last.name.len() < names.len()) {
+            Some(last) => {
+                out.push_str(last.lead);
+                out.push_str(&names);
+                out.push_str(last.line.get(last.lead.len() + last.name.len()..).unwrap_or_default());
+            }
+            None => out.push_str(line),
+        }
+        if lines.peek().is_some() {
+            out.push('\n');
+        }
+    }
+    (out.len() < text.len() && whole(&out) == text).then_some(out)
+}
+
+/// The plan that was listed.
+pub(super) fn whole(listed: &str) -> String {
+    let mut out = String::with_capacity(listed.len() * 2);
+    for (at, line) in listed.split('\n').enumerate() {
+        if at > 0 {
+            out.push('\n');
+        }
+        let split = Attribute::read_listed(line);
+        let Some(listed) = split.filter(|listed| listed.name.contains(AND)) else {
+            out.push_str(line);
+            continue;
+        };
+        let (names, last) = listed.name.rsplit_once(AND).unwrap_or_default();
+        let behind = line.get(listed.lead.len() + listed.name.len()..).unwrap_or_default();
+        // the column of the last one's sign
+        let column = last.len() + behind.len() - behind.trim_start_matches(' ').len();
+        for name in names.split(AND) {
+            out.push_str(listed.lead);
+            out.push_str(name);
+            out.push_str(&" ".repeat(column.saturating_sub(name.len())));
+            out.push_str(behind.trim_start_matches(' '));
+            out.push('\n');
+        }
+        out.push_str(listed.lead);
+        out.push_str(last);
+        out.push_str(behind);
+    }
+    out
+}
+
+/// `      + name    = value`.
+#[derive(Clone, Copy)]
+struct Attribute<'a> {
+    line: &'a str,
+    /// Indentation and sign.
+    lead: &'a str,
+    name: &'a str,
+    /// Where its `=` stands.
+    column: usize,
+    value: &'a str,
+}
+
+impl<'a> Attribute<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        Self::read_listed(line).filter(|read| !read.name.contains([' ', ',']))
+    }
+
+    /// An attribute whose name may be several.
+    fn read_listed(line: &'a str) -> Option<Self> {
+        let bare = line.trim_start_matches(' ');
+        let sign = ["+ ", "- ", "~ "].iter().find_map(|sign| bare.strip_prefix(sign))?;
+        let lead = line.get(..line.len() - sign.len())?;
+        let column = line.find(" = ")? + 1;
+        let name = line.get(lead.len()..column)?.trim_end_matches(' ');
+        let value = line.get(column + 2..)?;
+        let is_name = !name.is_empty() && !name.starts_with(' ');
+        let is_value = !value.ends_with(['{', '[', '(']) && !value.contains("<<");
+        (is_name && is_value).then_some(Self { line, lead, name, column, value })
+    }
+
+    fn is_beside(&self, other: &Self) -> bool {
+        self.lead == other.lead && self.column == other.column && self.value == other.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PLAN: &str = "  # aws_instance.web will be created
+  + resource \"aws_instance\" \"web\" {
+      + ami           = \"ami-1\"
+      + arn           = (known after apply)
+      + id            = (known after apply)
+      + instance_type = (known after apply)
+      + tags          = {
+          + \"Name\" = \"web\"
+          + \"Env\"  = \"web\"
+        }
+    }
+";
+
+    #[test]
+    fn neighbours_with_one_value_share_a_line() {
+        let short = listed(PLAN).unwrap();
+        assert!(
+            short.contains(
+                "      + arn, id, instance_type = (known after apply)\n      + tags          = {\n"
+            ),
+            "{short}"
+        );
+        assert!(short.contains("          + \"Name\", \"Env\"  = \"web\"\n"), "{short}");
+        assert_eq!(whole(&short), PLAN);
+        assert_eq!(listed("      + a = 1\n      + b = 1\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_gives_back_every_byte(
+            lines in prop::collection::vec(
+                ("  |    ", "[+~-]? ?", "a|bb|ccc|a, b|\"x y\"| ", " = |  = |   =  |", "1|1 -> 2|\\[|(known after apply)|"), 0..20),
+            end in "\n?",
+        ) {
+            let lines: Vec<String> = lines.into_iter().map(|(a, b, c, d, e)| format!("{a}{b}{c}{d}{e}")).collect();
+            let text = format!("  # a.b will be created\n{}{end}", lines.join("\n"));
+            if let Some(short) = listed(&text) {
+                prop_assert_eq!(whole(&short), text);
+            }
+        }
+    }
+}
