@@ -16,7 +16,7 @@ mod store;
 mod tools;
 mod upkeep;
 
-pub use self::compare::{fingerprint, interchangeable, likeness, relation};
+pub use self::compare::{fingerprint, likeness, relation};
 pub use self::embedder::{EmbedError, Embedder, Found, Models, OpenAiSettings, detect};
 pub use self::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};

@@ -39,6 +39,7 @@ pub mod mode;
 mod name;
 mod originals;
 mod outgoing;
+mod outliving;
 mod own_tools;
 pub mod prefix;
 mod prompt_cache;

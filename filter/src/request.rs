@@ -204,7 +204,7 @@ impl Request {
             self.head = all.map(Head::of);
         }
         let candidate = all.and_then(|all| {
-            Candidate::new(&settings, &route, headers.treatment, all, &exchange.record.tenant)
+            Candidate::new(&settings, &route, headers.treatment, all, &exchange.record.tenant, self.id)
         });
         if let Some(candidate) = candidate {
             self.cache = Cache::Candidate(Box::new(candidate));
@@ -464,10 +464,13 @@ impl Request {
 
     /// The provider has answered before it has seen the body, so nobody else can any more.
     pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange) {
-        if !self.waits_for_sidecar() {
-            return;
+        match std::mem::take(&mut self.phase) {
+            Phase::Asking(lookup) => lookup.abandon(exchange),
+            other => {
+                self.phase = other;
+                return;
+            }
         }
-        self.phase = Phase::Passing;
         self.leave(exchange);
         if let Err(refused) = host::continue_request() {
             exchange.settings.refused(refused);
@@ -593,6 +596,9 @@ impl Request {
         }
         if !matches!(self.phase, Phase::Passing) {
             exchange.settle(RequestOutcome::Aborted);
+        }
+        if let Phase::Asking(lookup) = self.phase {
+            lookup.abandon(exchange);
         }
     }
 }

@@ -4,16 +4,18 @@ use headroom_api::v1::{Answer, KeepAnswerRequest};
 use headroom_providers::reader::Form;
 use headroom_providers::replay;
 use prost::Message as _;
-
-use super::candidate::Wanted;
 use proxy_wasm::types::BufferType;
 
+use super::candidate::Wanted;
 use crate::exchange::Exchange;
 use crate::host;
 use crate::memory::Room;
+use crate::outliving;
 use crate::rpc;
 
 const OK: u32 = 200;
+/// A longer content type is none that a format has.
+pub(super) const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 /// A request of whose answer a copy may be kept.
 #[derive(Debug)]
@@ -38,7 +40,8 @@ impl Keeping {
     /// The answer begins. `None`: it is not one to keep.
     pub(crate) fn begin(mut self, exchange: &Exchange, form: Form) -> Option<Self> {
         let expected = if self.wanted.is_stream { Form::Events } else { Form::Json };
-        if exchange.answer.status != OK || form != expected {
+        let is_named = exchange.answer.content_type().len() <= MAX_CONTENT_TYPE_BYTES;
+        if exchange.answer.status != OK || form != expected || !is_named {
             self.abandon(exchange);
             return None;
         }
@@ -102,7 +105,9 @@ impl Keeping {
             question: self.wanted.question.clone(),
         };
         // Nobody waits for what it says to that.
-        let told = rpc::keep_answer(control_plane, &request.encode_to_vec());
+        let told = outliving::call(self.wanted.stream, settings, || {
+            rpc::keep_answer(control_plane, &request.encode_to_vec())
+        });
         told.map_err(|refused| settings.refused(refused)).is_ok()
     }
 }
