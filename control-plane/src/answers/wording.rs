@@ -44,7 +44,7 @@ fn wording(text: &str) -> Vec<String> {
     let mut words: Vec<String> = text.split_whitespace().flat_map(spelled_out).collect();
     words.retain(|word| !EMPTY.contains(&word.as_str()));
     while let Some((begins, stands_for)) = BEGINNINGS.iter().find(|(begins, _)| starts(&words, begins)) {
-        words.splice(..begins.len(), stands_for.iter().map(|word| (*word).to_owned()));
+        drop(words.splice(..begins.len(), stands_for.iter().map(|word| (*word).to_owned())));
     }
     while let Some(ending) = ENDINGS.iter().find(|ending| ends(&words, ending)) {
         words.truncate(words.len() - ending.len());

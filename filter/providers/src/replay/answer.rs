@@ -456,26 +456,29 @@ mod tests {
         let bytes = |value: Value| value.to_string().into_bytes();
         let text = |text: &str| json!({"type": "text", "text": text});
         let anthropic_stream = |delta: &str| {
-            let mut events = streamed(text(""), "end_turn");
-            events = String::from_utf8(events).unwrap().replace("\"text\":\"a\"", delta).into_bytes();
-            events
+            let events = streamed(text(""), "end_turn");
+            String::from_utf8(events).unwrap().replace("\"text\":\"a\"", delta).into_bytes()
         };
-        use Api::{AnthropicMessages, GeminiGenerateContent, OpenAiChat, OpenAiResponses};
         for (api, is_stream, silent, speaking) in [
             (
-                AnthropicMessages,
+                Api::AnthropicMessages,
                 false,
                 message(json!([text("")]), "end_turn"),
                 message(json!([text("a")]), "end_turn"),
             ),
-            (AnthropicMessages, true, anthropic_stream("\"text\":\"\""), anthropic_stream("\"text\":\"a\"")),
-            (OpenAiChat, false, bytes(chat(json!(""))), bytes(chat(json!("a")))),
-            (OpenAiChat, false, bytes(chat(json!(null))), bytes(chat(json!("a")))),
-            (OpenAiChat, true, chat_stream(json!("")), chat_stream(json!("a"))),
-            (OpenAiResponses, false, bytes(response("")), bytes(response("a"))),
-            (OpenAiResponses, true, response_stream(""), response_stream("a")),
             (
-                GeminiGenerateContent,
+                Api::AnthropicMessages,
+                true,
+                anthropic_stream("\"text\":\"\""),
+                anthropic_stream("\"text\":\"a\""),
+            ),
+            (Api::OpenAiChat, false, bytes(chat(json!(""))), bytes(chat(json!("a")))),
+            (Api::OpenAiChat, false, bytes(chat(json!(null))), bytes(chat(json!("a")))),
+            (Api::OpenAiChat, true, chat_stream(json!("")), chat_stream(json!("a"))),
+            (Api::OpenAiResponses, false, bytes(response("")), bytes(response("a"))),
+            (Api::OpenAiResponses, true, response_stream(""), response_stream("a")),
+            (
+                Api::GeminiGenerateContent,
                 false,
                 bytes(gemini(json!({"text": "a", "thought": true}))),
                 bytes(gemini(json!({"text": "a"}))),
