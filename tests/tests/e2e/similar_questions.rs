@@ -31,7 +31,7 @@ const PARAPHRASES: [(&str, &str); 16] = [
 ];
 
 /// So many of them are found, at least.
-const FOUND: usize = 10;
+const FOUND: usize = 12;
 
 /// Other questions: another number, name, path, word or order, or a negation more.
 const OTHERS: [(&str, &str); 40] = [
