@@ -55,7 +55,7 @@ impl Keys {
     }
 
     /// Begins the key of a request with these headers.
-    pub(crate) fn begin(&self, headers: &Headers, connection: Connection) -> Head {
+    pub(crate) fn begin(&self, headers: &Headers, connection: Connection<'_>) -> Head {
         let Connection { tenant, api, route, cluster, certificate } = connection;
         let mut mac = self.0.clone();
         for part in [tenant.as_bytes(), api.as_bytes(), route.as_bytes(), cluster, certificate] {
