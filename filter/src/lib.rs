@@ -39,7 +39,6 @@ pub mod mode;
 mod name;
 mod originals;
 mod outgoing;
-mod outliving;
 mod own_tools;
 pub mod prefix;
 mod prompt_cache;

@@ -204,7 +204,7 @@ impl Request {
             self.head = all.map(Head::of);
         }
         let candidate = all.and_then(|all| {
-            Candidate::new(&settings, &route, headers.treatment, all, &exchange.record.tenant, self.id)
+            Candidate::new(&settings, &route, headers.treatment, all, &exchange.record.tenant)
         });
         if let Some(candidate) = candidate {
             self.cache = Cache::Candidate(Box::new(candidate));

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::host;
-use crate::outliving;
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::stream::Stream;
@@ -28,7 +27,6 @@ pub(crate) type SharedStream = Rc<RefCell<Stream>>;
 /// Takes a root context in.
 pub(crate) fn add_root(id: u32, root: Rc<Root>) {
     VM.with(|vm| vm.roots.borrow_mut().insert(id, root));
-    outliving::set_root(id);
 }
 
 /// Takes the context of a stream in.
@@ -40,10 +38,7 @@ pub(crate) fn add_stream(id: u32, stream: SharedStream) {
 pub(crate) fn remove(id: u32) {
     let _ = VM.try_with(|vm| {
         vm.streams.borrow_mut().remove(&id);
-        let mut roots = vm.roots.borrow_mut();
-        if roots.remove(&id).is_some() {
-            outliving::set_root(roots.keys().next_back().copied().unwrap_or_default());
-        }
+        vm.roots.borrow_mut().remove(&id);
     });
 }
 

@@ -29,8 +29,6 @@ pub(crate) struct Candidate {
     max_age_ms: u64,
     /// The path says that the answer comes as events.
     is_stream: bool,
-    /// The host's number of its stream.
-    stream: u32,
 }
 
 /// A request whose answer may be given again.
@@ -43,8 +41,6 @@ pub(crate) struct Wanted {
     pub(super) is_stream: bool,
     pub(super) refresh: bool,
     pub(super) max_age_ms: u64,
-    /// The host's number of its stream.
-    pub(super) stream: u32,
 }
 
 impl Candidate {
@@ -55,7 +51,6 @@ impl Candidate {
         treatment: Treatment,
         headers: &Headers,
         tenant: &str,
-        stream: u32,
     ) -> Option<Self> {
         let is_meant = treatment.cache != CacheMode::Off
             && treatment.mode == Mode::Optimize
@@ -77,7 +72,6 @@ impl Candidate {
             refresh: wish.refresh,
             max_age_ms: wish.max_age_ms,
             is_stream: String::from_utf8_lossy(path).contains(":streamGenerateContent"),
-            stream,
         })
     }
 
@@ -103,7 +97,6 @@ impl Candidate {
             is_stream,
             refresh: self.refresh,
             max_age_ms: self.max_age_ms,
-            stream: self.stream,
         })
     }
 }

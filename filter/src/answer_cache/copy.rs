@@ -10,7 +10,6 @@ use super::candidate::Wanted;
 use crate::exchange::Exchange;
 use crate::host;
 use crate::memory::Room;
-use crate::outliving;
 use crate::rpc;
 
 const OK: u32 = 200;
@@ -105,9 +104,7 @@ impl Keeping {
             question: self.wanted.question.clone(),
         };
         // Nobody waits for what it says to that.
-        let told = outliving::call(self.wanted.stream, settings, || {
-            rpc::keep_answer(control_plane, &request.encode_to_vec())
-        });
+        let told = rpc::keep_answer(control_plane, &request.encode_to_vec());
         told.map_err(|refused| settings.refused(refused)).is_ok()
     }
 }

@@ -27,8 +27,6 @@ pub(crate) struct GrpcCall {
     pub(crate) message: Vec<u8>,
     pub(crate) timeout_ms: u32,
     pub(crate) token: u32,
-    /// In the name of which context it was made, where the filter has changed that.
-    pub(crate) context: u32,
 }
 
 /// An HTTP call that the filter has started.
@@ -537,7 +535,6 @@ extern "C" fn proxy_grpc_call(
             message: bytes(message, message_size).to_vec(),
             timeout_ms,
             token: number,
-            context: host.effective_context,
         });
         write(token, number);
         OK
