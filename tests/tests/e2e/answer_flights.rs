@@ -61,8 +61,8 @@ async fn a_long_answer_is_kept_whole() -> Result<()> {
         let stack = start(mode, &json!({"max_body_bytes": 3 << 20})).await?;
         let (path, plain) = question("chat", "What is Envoy?");
         let text = Some("A proxy, and a long story about it. ".repeat(100));
-        let long = Script { text, repeat: 200, ..Script::default() }.header();
-        for (number, body) in [(1, plain.clone()), (2, streaming(plain))] {
+        for (number, body, repeat) in [(1, plain.clone(), 200), (2, streaming(plain), 10)] {
+            let long = Script { text: text.clone(), repeat, ..Script::default() }.header();
             let first = send(&stack, "long", path, &body, &[(SCRIPT_HEADER, &long)]).await?;
             assert!(first.body.len() > 700_000, "{}", first.body.len());
             keeps(&stack, number).await?;
