@@ -113,6 +113,13 @@ function reasoningTile(reasoning) {
     ...(recovered ? [`${count(recovered)} requests recovered`] : []));
 }
 
+/** What was answered without a provider; null where no route asks for that. */
+function answersTile(answers, cost) {
+  const { found = 0, missed = 0 } = answers ?? {};
+  if (found + missed === 0) return null;
+  return tile("Answers again", percent(answers.hit_rate), `${count(found)} of ${count(found + missed)} requests that could be`, `${dollars(cost?.breakdown?.answers_savings_usd)} saved by it, in no other figure`);
+}
+
 /** How much of a subscription's allowance is used; null where there is none. */
 function allowanceTile({ accounts = [] } = {}) {
   const [account] = accounts;
@@ -153,7 +160,7 @@ function dollarsSaved(cost, requests, once) {
   return tile("Dollars saved", all(cost?.breakdown?.compression_savings_usd), without(left, count), definition);
 }
 
-function tiles({ tokens, savings, audit, requests, cost, overhead, reasoning, subscriptions, prefix_cache: cache, activity = [], display_session: session }) {
+function tiles({ tokens, savings, audit, requests, cost, overhead, reasoning, subscriptions, answers, prefix_cache: cache, activity = [], display_session: session }) {
   const once = savings?.side_by_side?.unique;
   const since = Date.now() - RATE_MINUTES * MINUTE;
   const perMinute = activity.filter((it) => Date.parse(it.timestamp) > since).reduce((sum, it) => sum + it.requests, 0) / RATE_MINUTES;
@@ -164,7 +171,7 @@ function tiles({ tokens, savings, audit, requests, cost, overhead, reasoning, su
     tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`),
     tile("Added latency", duration(overhead?.p50_ms), "at the median", `${duration(overhead?.p99_ms)} at p99`),
     reasoningTile(reasoning),
-    ...[allowanceTile(subscriptions)].filter(Boolean),
+    ...[allowanceTile(subscriptions), answersTile(answers, cost)].filter(Boolean),
     tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`, el("p", { class: "note" }, el("a", { href: to("cache") }, "What it missed, and why"))));
 }
 

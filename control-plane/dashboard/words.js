@@ -40,6 +40,7 @@ const REQUESTS = {
   compressed: "Compressed",
   unchanged: "Nothing to gain",
   extended: "Nothing to gain; our tool was added",
+  cached: "Answered again",
   bypassed: "Bypassed",
   audited: "Measured only",
   simulated: "Planned only",

@@ -6,6 +6,7 @@
 
 pub mod counts;
 mod shelf;
+mod wording;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,11 +17,12 @@ use headroom_api::v1::{Answer, Question};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use self::counts::Counts;
+use self::counts::{Counts, Read};
 use self::shelf::{Entry, Shelf};
 pub use self::shelf::{Key, PurgedAnswers};
+use self::wording::asks_the_same;
 use crate::clock::now_ms;
-use crate::memory::{Memory, Vector, interchangeable};
+use crate::memory::{Memory, Vector};
 use crate::purge::Scope;
 
 /// Bytes of an answer at most, as many as a filter reads.
@@ -116,6 +118,12 @@ impl Answers {
     /// What was counted here.
     pub fn counts(&self) -> &Counts {
         &self.0.counts
+    }
+
+    /// Whether a filter has asked for an answer, or handed one over, since the process started: where no route has a cache,
+    /// none does.
+    pub fn is_asked(&self) -> bool {
+        self.0.counts.read() != Read::default() || !self.state().under_way.is_empty()
     }
 
     /// Answers that are kept, their bytes, and how many bytes they may have.
@@ -229,8 +237,7 @@ impl Answers {
             state.shelf.nearest(&wanted.key.tenant, question, wanted.max_age, now, |other| {
                 let (theirs, their_vector) = other;
                 let cosine = vector.cosine(their_vector)?;
-                (f64::from(cosine) >= least && interchangeable(&question.text, &theirs.text))
-                    .then_some(cosine)
+                (f64::from(cosine) >= least && asks_the_same(&question.text, &theirs.text)).then_some(cosine)
             })?;
         Some(Found::Answer { answer, age: now - kept, similar: true })
     }

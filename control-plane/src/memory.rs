@@ -17,7 +17,7 @@ mod store;
 mod tools;
 mod upkeep;
 
-pub use self::compare::{fingerprint, interchangeable, likeness, relation};
+pub use self::compare::{fingerprint, likeness, relation};
 pub use self::context::ContextQuestion;
 pub use self::embedder::{EmbedError, Embedder, Found, Models, OpenAiSettings, detect};
 pub use self::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};

@@ -506,7 +506,8 @@ impl Request {
                 let output = lookup.give_up(exchange);
                 self.forward_or_give_up(exchange, response, output);
             }
-            Phase::Asking(_) => {
+            Phase::Asking(lookup) => {
+                lookup.abandon(exchange);
                 self.leave(exchange);
             }
             other => {
@@ -648,6 +649,9 @@ impl Request {
         }
         if !matches!(self.phase, Phase::Passing) {
             exchange.settle(RequestOutcome::Aborted);
+        }
+        if let Phase::Asking(lookup) = self.phase {
+            lookup.abandon(exchange);
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod client;
 pub mod conversation;
 pub mod deadline;
 pub mod delivery;
+pub mod embedder;
 pub mod envoy;
 pub mod latency;
 pub mod leash;

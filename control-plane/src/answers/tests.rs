@@ -114,7 +114,9 @@ async fn is_there(answers: &Answers, key: &Key) -> bool {
 async fn an_answer_is_given_again_byte_for_byte_until_its_time_is_over() {
     let answers = answers(1 << 20).await;
     let one = key("t", 1);
+    assert!(!answers.is_asked());
     assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
+    assert!(answers.is_asked());
     assert!(answers.keep(one.clone(), Some(answer(10)), TTL, None).await);
     tokio::time::advance(Duration::from_secs(59)).await;
     let Found::Answer { answer: found, age, similar } = answers.find(wanted(&one)).await else {

@@ -121,7 +121,10 @@ pub(super) async fn health(
 ) -> (StatusCode, Json<Health>) {
     let database = if app.store.location().contains("://") { "postgresql" } else { "sqlite" };
     let page = Health {
-        config: Some(Config { learn: app.learned.store.is_some(), ..upstream::config(database) }),
+        config: Some(Config {
+            learn: app.learned.store.is_some(),
+            ..upstream::config(database, app.answers.is_asked())
+        }),
         deployment: Some(app.deployment.clone()),
         ..readiness(&app).await
     };
@@ -163,7 +166,7 @@ async fn readiness(app: &App) -> Health {
         error,
         ..Check::default()
     };
-    let mut checks: BTreeMap<String, Check> = upstream::absent_checks().collect();
+    let mut checks: BTreeMap<String, Check> = upstream::optional_checks(app.answers.is_asked()).into();
     let startup = if started { "healthy" } else { "unhealthy" };
     checks.insert("startup".to_owned(), check(started, startup, None));
     let places = [app.store.location(), app.originals.location()];

@@ -242,40 +242,6 @@ pub fn relation(one: &str, other: &str, cosine: Option<f32>) -> Option<Relation>
     Some(if same { Relation::Same } else { Relation::Related })
 }
 
-/// Whether two questions may ask for the same, as far as their words tell: equal numbers, names, paths and negations, no word
-/// or two in the place of others, and no other order of the same words. What they mean is for an embedder to say.
-pub fn interchangeable(one: &str, other: &str) -> bool {
-    let (one_negates, other_negates) = (negations(one), negations(other));
-    let is_spelled_alike = likeness(one) == likeness(other);
-    let (one, other) = (Parts::of(one), Parts::of(other));
-    if one.stems.is_empty() || other.stems.is_empty() {
-        return false;
-    }
-    let named = |one: &Parts, other: &Parts| one.names.iter().all(|name| other.stems.contains(name));
-    let sorted = |parts: &Parts| {
-        let mut stems = parts.stems.clone();
-        stems.sort_unstable();
-        stems
-    };
-    let is_other_order = one.stems != other.stems && sorted(&one) == sorted(&other);
-    is_spelled_alike
-        || one.numbers == other.numbers
-            && one.rejected == other.rejected
-            && one_negates == other_negates
-            && named(&one, &other)
-            && named(&other, &one)
-            && !one.replaces(&other)
-            && !is_other_order
-}
-
-/// The words in a text that say what is not so, each as often as it is there.
-fn negations(text: &str) -> Vec<String> {
-    let mut found: Vec<String> = words(text).into_iter().map(str::to_lowercase).collect();
-    found.retain(|word| REJECTING.contains(&word.as_str()) || word.ends_with("n't") || word.ends_with("n’t"));
-    found.sort_unstable();
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -7,22 +7,24 @@ use headroom_api::pages::{Check, Config};
 /// The name that upstream gives; scripts look for it.
 pub(crate) const SERVICE: &str = "headroom-proxy";
 
-/// The parts of upstream that this sidecar does not have.
-const ABSENT: [&str; 2] = ["cache", "rate_limiter"];
 /// The variables that say how a sidecar was deployed, behind `HEADROOM_DEPLOYMENT_`.
 const DEPLOYMENT: [&str; 5] = ["PROFILE", "PRESET", "RUNTIME", "SUPERVISOR", "SCOPE"];
 
-/// A check of each part that is absent.
-pub(crate) fn absent_checks() -> impl Iterator<Item = (String, Check)> {
-    let check = Check { enabled: false, ready: true, status: "disabled".to_owned(), ..Check::default() };
-    ABSENT.into_iter().map(move |name| (name.to_owned(), check.clone()))
+/// The checks of parts that need not be there: the cache of answers, which filters ask where a route says so, and upstream's
+/// limiter of rates, which is Envoy's here.
+pub(crate) fn optional_checks(has_answers: bool) -> [(String, Check); 2] {
+    [("cache", has_answers), ("rate_limiter", false)].map(|(name, enabled)| {
+        let status = if enabled { "healthy" } else { "disabled" };
+        (name.to_owned(), Check { enabled, ready: true, status: status.to_owned(), ..Check::default() })
+    })
 }
 
 /// What is switched on. The filter shortens requests; the rest is not done here.
-pub(crate) fn config(store: &str) -> Config {
+pub(crate) fn config(store: &str, has_answers: bool) -> Config {
     Config {
         backend: "envoy".to_owned(),
         optimize: true,
+        cache: has_answers,
         memory: true,
         store: store.to_owned(),
         pid: std::process::id(),

@@ -94,6 +94,7 @@ def empty(page):
     tell("report")
     expect(page.get_by_role("heading", name="Recent requests")).to_be_visible()
     expect(tile(page, "Requests per minute")).to_contain_text("3 in all")
+    expect(tile(page, "Answers again")).to_have_count(0)
     expect(page.get_by_role("heading", name="No request has come by yet")).to_be_hidden()
 
 
@@ -108,7 +109,8 @@ def full(page):
     expect(tile(page, "Dollars saved")).to_contain_text("without a known price")
     tile(page, "Dollars saved").get_by_text("What this counts").click()
     expect(tile(page, "Dollars saved")).to_contain_text(re.compile(r"\$[0-9.]+ with each tool output counted once"))
-    for name in ["Dollars saved", "Added latency", "Provider's cache"]:
+    expect(tile(page, "Answers again")).to_contain_text("0 of 20 requests that could be")
+    for name in ["Dollars saved", "Added latency", "Provider's cache", "Answers again"]:
         expect(tile(page, name)).not_to_contain_text("NaN")
     # names from requests are text, even if they look like markup
     expect(page.locator("#tools")).to_contain_text(HOSTILE)

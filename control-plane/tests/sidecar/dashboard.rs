@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use headroom_api::pages::Cache;
-use headroom_api::v1::{BlockRecord, LoggedBlock, LoggedMessages, ReportRequest};
+use headroom_api::v1::{AnswerLookup, BlockRecord, LoggedBlock, LoggedMessages, ReportRequest};
 use headroomd::clock::{DAY_MS, HOUR_MS, MINUTE_MS, now_ms};
 
 use crate::child::{Sidecar, client};
@@ -145,6 +145,9 @@ fn rich() -> ReportRequest {
             block("mcp__github__search_code", "search", "search", 2_400, 800),
             block("Glob", "short", "skipped:too_small", 12, 12),
         ];
+        if n % 9 == 4 {
+            record.set_answer_lookup(AnswerLookup::Miss);
+        }
         if n % 17 == 3 {
             record.status = 529;
             record.error_class = "overloaded_error".to_owned();

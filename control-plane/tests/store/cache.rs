@@ -213,6 +213,23 @@ async fn a_conversation_that_only_grows_misses_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_given_again_has_read_and_written_nothing() {
+    for body in both(&system("Be brief."), messages(1)) {
+        let mut desk = Desk::new().await;
+        desk.send(0, &body).await;
+        let first = desk.sums().await;
+        for _ in 0..3 {
+            let mut again = desk.record(200, &body, &body);
+            again.set_outcome(RequestOutcome::Cached);
+            let batch = Batch { vm_id: "vm".to_owned(), records: vec![again], ..Batch::default() };
+            desk.store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap();
+            assert_eq!(desk.store.recent(1).await.unwrap()[0].record.cache_verdict, None);
+        }
+        assert_eq!(desk.sums().await, first);
+    }
+}
+
+#[tokio::test]
 async fn first_requests_have_nothing_to_read() {
     for body in both(&system("Be brief."), messages(1)) {
         let mut desk = Desk::new().await;

@@ -5,15 +5,18 @@ use headroom_providers::Api;
 use headroom_providers::replay::{self, Asked};
 use headroom_providers::route::{Purpose, Route};
 
-use super::key::{Digest, Head};
+use super::key::{Connection, Digest, Head};
 use super::settings::CacheMode;
-use crate::host::Headers;
+use crate::host::{self, Headers};
 use crate::mode::Mode;
 use crate::rules::{self, Treatment};
 use crate::settings::Settings;
+use crate::upstream;
 
 /// Longer questions are not compared: an embedder reads the beginning alone.
 const MAX_QUESTION_BYTES: usize = 512;
+/// Envoy's property with the digest of the client's certificate, which is a credential too.
+const CERTIFICATE: &str = "connection\0sha256_peer_certificate_digest";
 
 /// A request whose answer may be given again, as far as its headers go.
 #[derive(Debug)]
@@ -55,9 +58,16 @@ impl Candidate {
             && replay::is_known(route.api);
         let keys = settings.answers.keys().filter(|_| is_meant)?;
         let wish = Wish::of(headers)?;
+        let connection = Connection {
+            tenant,
+            api: route.api.name(),
+            route: &rules::route_name(),
+            cluster: &upstream::cluster().unwrap_or_default(),
+            certificate: &host::property(CERTIFICATE).unwrap_or_default(),
+        };
         let path = headers.iter().find(|(name, _)| *name == b":path").map_or(&b""[..], |(_, path)| path);
         Some(Self {
-            head: keys.begin(headers, tenant, route.api.name(), &rules::route_name()),
+            head: keys.begin(headers, connection),
             mode: treatment.cache,
             refresh: wish.refresh,
             max_age_ms: wish.max_age_ms,

@@ -4,16 +4,17 @@ use headroom_api::v1::{Answer, KeepAnswerRequest};
 use headroom_providers::reader::Form;
 use headroom_providers::replay;
 use prost::Message as _;
-
-use super::candidate::Wanted;
 use proxy_wasm::types::BufferType;
 
+use super::candidate::Wanted;
 use crate::exchange::Exchange;
 use crate::host;
 use crate::memory::Room;
 use crate::rpc;
 
 const OK: u32 = 200;
+/// A longer content type is none that a format has.
+pub(super) const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 /// A request of whose answer a copy may be kept.
 #[derive(Debug)]
@@ -38,7 +39,8 @@ impl Keeping {
     /// The answer begins. `None`: it is not one to keep.
     pub(crate) fn begin(mut self, exchange: &Exchange, form: Form) -> Option<Self> {
         let expected = if self.wanted.is_stream { Form::Events } else { Form::Json };
-        if exchange.answer.status != OK || form != expected {
+        let is_named = exchange.answer.content_type().len() <= MAX_CONTENT_TYPE_BYTES;
+        if exchange.answer.status != OK || form != expected || !is_named {
             self.abandon(exchange);
             return None;
         }

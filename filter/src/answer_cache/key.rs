@@ -1,28 +1,43 @@
-//! The key of a request: a keyed hash over everything that its answer may depend on.
+//! The key of a request: an HMAC-SHA-256 over everything that its answer may depend on.
 //!
-//! BLAKE3's keyed mode is a MAC, as HMAC-SHA-256 is, and in the module already. Its key comes from the secret and the rest of the
-//! configuration, so nobody who sees keys can tell a credential, or a prompt, by trying; and a changed configuration
-//! begins with an empty cache.
+//! The HMAC's key comes from the secret and the rest of the configuration, so nobody who sees keys can tell a credential, or a
+//! prompt, by trying; and a changed configuration begins with an empty cache. Of the body, which may be long, it
+//! takes the BLAKE3 digest: SHA-256 is several times slower in the module.
 
 use std::fmt;
 
 use headroom_compress::FORMS_VERSION;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 use crate::config::Config;
 use crate::host::Headers;
 
-const CONTEXT: &str = "headroom 2026-11-29 answers that are given again";
+const CONTEXT: &[u8] = b"headroom 2026-11-29 answers that are given again";
 
 /// Bytes of a key.
 pub(crate) type Digest = [u8; 32];
 
 /// Makes keys.
-pub(crate) struct Keys([u8; 32]);
+pub(crate) struct Keys(Hmac<Sha256>);
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys(…)")
     }
+}
+
+/// What Envoy knows of a request that is in none of its headers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Connection<'c> {
+    pub(crate) tenant: &'c str,
+    pub(crate) api: &'c str,
+    /// The route's name; routes may have none.
+    pub(crate) route: &'c str,
+    /// Where the route leads.
+    pub(crate) cluster: &'c [u8],
+    /// The digest of the certificate that the client has shown, where it has shown one.
+    pub(crate) certificate: &'c [u8],
 }
 
 impl Keys {
@@ -31,35 +46,36 @@ impl Keys {
         if !config.cache.has_secret() {
             return None;
         }
-        let mut key = blake3::Hasher::new_derive_key(CONTEXT);
+        let mut key = Hmac::new_from_slice(config.cache.secret.bytes()).ok()?;
         // What is secret in a configuration is not spelled out in this.
-        for part in [config.cache.secret.bytes(), format!("{FORMS_VERSION} {config:?}").as_bytes()] {
+        for part in [CONTEXT, format!("{FORMS_VERSION} {config:?}").as_bytes()] {
             add(&mut key, part);
         }
-        Some(Self(*key.finalize().as_bytes()))
+        Hmac::new_from_slice(&key.finalize().into_bytes()).ok().map(Self)
     }
 
     /// Begins the key of a request with these headers.
-    pub(crate) fn begin(&self, headers: &Headers, tenant: &str, api: &str, route_name: &str) -> Head {
-        let mut hash = blake3::Hasher::new_keyed(&self.0);
-        for part in [tenant, api, route_name] {
-            add(&mut hash, part.as_bytes());
+    pub(crate) fn begin(&self, headers: &Headers, connection: Connection<'_>) -> Head {
+        let Connection { tenant, api, route, cluster, certificate } = connection;
+        let mut mac = self.0.clone();
+        for part in [tenant.as_bytes(), api.as_bytes(), route.as_bytes(), cluster, certificate] {
+            add(&mut mac, part);
         }
         let mut counted: Vec<(&[u8], &[u8])> =
             headers.iter().filter(|(name, _)| !is_of_this_request_alone(name)).collect();
         // Stable: the values of one name keep their order.
         counted.sort_by_key(|(name, _)| *name);
         for (name, value) in counted {
-            add(&mut hash, name);
-            add(&mut hash, value);
+            add(&mut mac, name);
+            add(&mut mac, value);
         }
-        Head(Box::new(hash))
+        Head(Box::new(mac))
     }
 }
 
 /// A key without its body.
 #[derive(Clone)]
-pub(crate) struct Head(Box<blake3::Hasher>);
+pub(crate) struct Head(Box<Hmac<Sha256>>);
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,22 +95,23 @@ impl Head {
     }
 
     fn end(&self, of: &[u8], bytes: &[u8]) -> Digest {
-        let mut hash = self.0.clone();
-        add(&mut hash, of);
-        add(&mut hash, bytes);
-        *hash.finalize().as_bytes()
+        let mut mac = (*self.0).clone();
+        add(&mut mac, of);
+        add(&mut mac, blake3::hash(bytes).as_bytes());
+        mac.finalize().into_bytes().into()
     }
 }
 
 /// With its length before it, so that no two lists of parts are one text.
-fn add(hash: &mut blake3::Hasher, part: &[u8]) {
-    hash.update(&(part.len() as u64).to_le_bytes());
-    hash.update(part);
+fn add(mac: &mut Hmac<Sha256>, part: &[u8]) {
+    mac.update(&(part.len() as u64).to_le_bytes());
+    mac.update(part);
 }
 
 /// Headers that say how a request travels, or what number it has, and nothing that an answer depends on. Every other one
-/// counts: one that is not known may be a credential.
-const OWN: [&[u8]; 27] = [
+/// counts: one that is not known may be a credential. So may `x-forwarded-user`, `x-forwarded-access-token` and
+/// `x-forwarded-client-cert`, and `x-envoy-original-dst-host` says where a request goes.
+const OWN: [&[u8]; 30] = [
     b":scheme",
     b"accept-encoding",
     b"b3",
@@ -120,14 +137,18 @@ const OWN: [&[u8]; 27] = [
     b"x-amzn-trace-id",
     b"x-client-request-id",
     b"x-cloud-trace-context",
+    b"x-forwarded-for",
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
     b"x-real-ip",
     b"x-request-id",
 ];
-const OWN_STARTS: [&[u8]; 6] =
-    [b"x-b3-", b"x-datadog-", b"x-envoy-", b"x-forwarded-", b"x-headroom-", b"x-stainless-"];
+const OWN_STARTS: [&[u8]; 5] = [b"x-b3-", b"x-datadog-", b"x-envoy-", b"x-headroom-", b"x-stainless-"];
+const ENVOY_ORIGINAL: &[u8] = b"x-envoy-original-";
 
 fn is_of_this_request_alone(name: &[u8]) -> bool {
-    OWN.contains(&name) || OWN_STARTS.iter().any(|start| name.starts_with(start))
+    OWN.contains(&name)
+        || OWN_STARTS.iter().any(|start| name.starts_with(start)) && !name.starts_with(ENVOY_ORIGINAL)
 }
 
 #[cfg(test)]
@@ -150,8 +171,8 @@ mod tests {
     }
 
     fn key_of(config: &Config, pairs: &[(&str, &str)], tenant: &str, body: &[u8]) -> Digest {
-        let head = Keys::new(config).unwrap().begin(&Headers::of(pairs), tenant, "openai_chat", "");
-        head.key(body)
+        let connection = Connection { tenant, api: "openai_chat", ..Connection::default() };
+        Keys::new(config).unwrap().begin(&Headers::of(pairs), connection).key(body)
     }
 
     #[test]
@@ -175,10 +196,22 @@ mod tests {
             ("x-a-header-of-a-gateway", "tenant-7"),
             (":path", "/v1/messages?beta=true"),
             (":authority", "other.example"),
+            ("x-forwarded-user", "ann"),
+            ("x-forwarded-access-token", "t"),
+            ("x-forwarded-client-cert", "By=spiffe://a;Hash=b"),
+            ("x-forwarded-host", "other.example"),
+            ("x-envoy-original-dst-host", "10.0.0.1:443"),
+            ("x-api-key", "sk-1 "),
         ] {
             assert_ne!(key, with(name, value), "{name}");
         }
-        for (name, value) in [("user-agent", "b"), ("x-request-id", "1"), ("x-stainless-retry-count", "2")] {
+        for (name, value) in [
+            ("user-agent", "b"),
+            ("x-request-id", "1"),
+            ("x-stainless-retry-count", "2"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-envoy-external-address", "10.0.0.1"),
+        ] {
             assert_eq!(key, with(name, value), "{name}");
         }
         assert_ne!(key, key_of(&config, &REQUEST, "u", b"{}"));
@@ -191,9 +224,10 @@ mod tests {
     #[test]
     fn parts_of_a_key_do_not_run_into_each_other() {
         let keys = Keys::new(&config("a secret of the operator's")).unwrap();
-        let key = |tenant: &str, api: &str| keys.begin(&Headers::of(&[]), tenant, api, "").key(b"");
+        let begin = |connection| keys.begin(&Headers::of(&[]), connection);
+        let key = |tenant, api| begin(Connection { tenant, api, ..Connection::default() }).key(b"");
         assert_ne!(key("ab", "c"), key("a", "bc"));
-        let head = keys.begin(&Headers::of(&[]), "", "", "");
+        let head = begin(Connection::default());
         assert_ne!(head.key(b"x"), head.scope(b"x"));
     }
 

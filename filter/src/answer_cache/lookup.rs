@@ -6,10 +6,11 @@ use headroom_providers::replay;
 use prost::Message as _;
 
 use super::candidate::Wanted;
-use super::copy::Keeping;
+use super::copy::{Keeping, MAX_CONTENT_TYPE_BYTES};
 use crate::exchange::{Exchange, micros};
 use crate::host::{self, NANOS_PER_MS};
 use crate::rpc;
+
 /// An answer is this late when its question is given up: the root context that asked may be gone, and then nobody is told.
 const LOST_AFTER_MS: u64 = 2_000;
 
@@ -129,6 +130,7 @@ impl Lookup {
             let expected = if self.wanted.is_stream { Form::Events } else { Form::Json };
             is_wanted
                 && form == expected
+                && answer.content_type.len() <= MAX_CONTENT_TYPE_BYTES
                 && answer.content_type.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
                 && answer.body.len() <= exchange.settings.config.cache.max_body_bytes
                 && replay::is_whole(self.wanted.api, self.wanted.is_stream, &answer.body)
@@ -140,13 +142,19 @@ impl Lookup {
         Step::Replay(Replay { content_type: answer.content_type, body: answer.body, age_ms, is_similar })
     }
 
-    /// It says nothing, or nothing that can be used: the request goes as it would have.
+    /// It says nothing, or nothing that can be used: the request goes as it would have. It may have been told to fetch
+    /// the answer, and equal requests wait for that.
     fn unanswered(self, exchange: &mut Exchange, now: u64) -> Step {
         exchange.record.set_answer_lookup(AnswerLookup::Failed);
         if !self.waits {
             exchange.settings.answers.failed(now);
         }
-        Step::Forward(None)
+        Step::Forward(Some(Keeping::new(self.wanted)))
+    }
+
+    /// The request is over before the sidecar has answered.
+    pub(crate) fn abandon(self, exchange: &Exchange) {
+        Keeping::new(self.wanted).abandon(exchange);
     }
 }
 

@@ -27,9 +27,9 @@ impl AnswerSidecar {
         self.keys.as_ref()
     }
 
-    /// Whether it may be asked.
+    /// Whether it may be asked. A pause that is longer than one is none: the clock was set back.
     pub(crate) fn is_asked(&self, now: u64) -> bool {
-        now >= self.not_before.get()
+        !(1..=PAUSE_NANOS).contains(&self.not_before.get().saturating_sub(now))
     }
 
     /// It has not answered.

@@ -171,7 +171,8 @@ fn a_sidecar_that_is_silent_changes_nothing_and_is_left_alone_for_a_while() {
     first.respond("200", "application/json", &[]);
     first.respond_body(&message(), true);
     first.finish();
-    assert!(kept().is_empty());
+    let handed = kept().pop().expect("it may have been told to fetch the answer");
+    assert_eq!((handed.key.len(), handed.answer), (32, stored("application/json", message())));
     let second = ask(&mut plugin);
     has_left(&second, &body());
     second.finish();
@@ -181,6 +182,11 @@ fn a_sidecar_that_is_silent_changes_nothing_and_is_left_alone_for_a_while() {
     assert!(third.paused());
     third.finish();
     assert_eq!(calls("Find").len(), 2);
+    assert_eq!(kept().len(), 2, "who was told to wait for the third is to go on");
+    host(|host| host.now -= 3_600_000_000_000);
+    let fourth = ask(&mut plugin);
+    assert!(fourth.paused(), "the clock was set back, which is no reason to wait");
+    fourth.finish();
     let lookups: Vec<_> = plugin.records().iter().map(RequestRecord::answer_lookup).collect();
     assert_eq!(lookups[..2], [AnswerLookup::Failed; 2]);
 }
@@ -204,6 +210,7 @@ fn what_a_sidecar_says_that_cannot_be_an_answer_is_none() {
         (AnswerState::Found, stored("text/html", message())),
         (AnswerState::Found, stored("application/json;\r\nset-cookie: a=b", message())),
         (AnswerState::Found, stored("application/json; ü", message())),
+        (AnswerState::Found, stored(&format!("application/json; a={}", "b".repeat(300)), message())),
         (AnswerState::Similar, stored(json, message())),
     ] {
         let mut plugin = plugin();
@@ -291,6 +298,7 @@ fn only_an_answer_that_is_whole_is_handed_over_and_who_waits_for_another_is_told
         answer
     };
     let no: &[(&str, &str)] = &[];
+    let long_type = format!("application/json; a={}", "b".repeat(300));
     for (status, content_type, headers, answer) in [
         ("529", "application/json", no, refusal.clone()),
         ("200", "application/json", no, refusal),
@@ -298,6 +306,7 @@ fn only_an_answer_that_is_whole_is_handed_over_and_who_waits_for_another_is_told
         ("200", "application/json", &[("content-encoding", "gzip")], message()),
         ("200", "text/event-stream", no, events()),
         ("200", "application/json", no, vec![b' '; (1 << 20) + 1]),
+        ("200", &long_type, no, message()),
     ] {
         let mut plugin = plugin();
         let mut stream = ask(&mut plugin);
@@ -424,6 +433,8 @@ fn a_client_that_leaves_while_the_sidecar_is_asked_harms_nobody() {
     let stream = ask(&mut plugin);
     let token = last("Find").token;
     stream.finish();
+    let released = kept().pop().expect("nobody is to wait for the answer that it will not fetch");
+    assert_eq!((released.key.len(), released.answer), (32, None));
     let mut other = ask(&mut plugin);
     other.sidecar_answers(token, Some(b""));
     assert!(other.paused(), "the answer was for the one that has left");
@@ -431,6 +442,25 @@ fn a_client_that_leaves_while_the_sidecar_is_asked_harms_nobody() {
     has_left(&other, &body());
     other.finish();
     assert_eq!(plugin.records()[0].outcome(), RequestOutcome::Aborted);
+}
+
+#[test]
+fn where_a_request_goes_and_which_certificate_was_shown_are_in_the_key() {
+    let key = |change: fn(&mut crate::host::Host)| {
+        let mut plugin = plugin();
+        host(|host| (host.cluster, host.route_name, host.peer) = (None, None, None));
+        host(change);
+        ask(&mut plugin).finish();
+        let key = asked().key;
+        plugin.delete();
+        key
+    };
+    let plain = key(|_| {});
+    assert_eq!(plain, key(|_| {}));
+    // Routes may have no name, and be chosen by a header that is in no key.
+    assert_ne!(plain, key(|host| host.cluster = Some("another provider")));
+    assert_ne!(plain, key(|host| host.route_name = Some("faq")));
+    assert_ne!(plain, key(|host| host.peer = Some("agent.example")));
 }
 
 #[test]

@@ -366,6 +366,9 @@ extern "C" fn proxy_get_property(
         "connection\0dns_san_peer_certificate" if host.peer.is_some() => {
             hand_over(host.peer.unwrap_or_default().as_bytes(), data, size)
         }
+        "connection\0sha256_peer_certificate_digest" if host.peer.is_some() => {
+            hand_over(host.peer.unwrap_or_default().as_bytes(), data, size)
+        }
         "xds\0route_name" if host.route_name.is_some() => {
             hand_over(host.route_name.unwrap_or_default().as_bytes(), data, size)
         }

@@ -129,7 +129,7 @@ pub(super) fn scripted(api: Api, script: &Script, calls_before: usize) -> Vec<Pa
             seal: None,
         })
         .collect();
-    let text = Part::Text(script.text.clone().unwrap_or_else(|| TEXT.to_owned()));
+    let text = Part::Text(script.text.as_deref().unwrap_or(TEXT).repeat(script.repeat.saturating_add(1)));
     match api {
         Api::Anthropic => [vec![text], calls].concat(),
         _ if calls.is_empty() => vec![text],

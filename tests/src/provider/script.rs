@@ -15,6 +15,8 @@ pub const NAME_HEADER: &str = "x-test-name";
 pub struct Script {
     /// The text to answer with.
     pub text: Option<String>,
+    /// Say it so many times more.
+    pub repeat: usize,
     /// A tool call to answer with.
     pub tool_call: Option<ToolCall>,
     /// More of them.

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::answers::streaming;
 use crate::stacks::{MODES, Mode, assert_no_trap, options};
 
-const SECRET: &str = "a secret of the operator's";
+pub(crate) const SECRET: &str = "a secret of the operator's";
 
-fn with_cache(mode: Mode, cache: &Value) -> Options {
+pub(crate) fn with_cache(mode: Mode, cache: &Value) -> Options {
     let mut options = options(mode);
     let filter = options.filter.as_mut().expect("a filter");
     filter["cache"] = json!({"mode": "exact", "secret": SECRET, "timeout_ms": 2_000});
@@ -26,12 +26,12 @@ fn with_cache(mode: Mode, cache: &Value) -> Options {
     options
 }
 
-async fn start(mode: Mode, cache: &Value) -> Result<Stack> {
+pub(crate) async fn start(mode: Mode, cache: &Value) -> Result<Stack> {
     Stack::start(with_cache(mode, cache), Kind::Real).await
 }
 
 /// A question in one of the formats that are read.
-fn question(api: &str, text: &str) -> (&'static str, Vec<u8>) {
+pub(crate) fn question(api: &str, text: &str) -> (&'static str, Vec<u8>) {
     let messages = json!([{"role": "user", "content": text}]);
     let (path, body) = match api {
         "anthropic" => {
@@ -52,7 +52,13 @@ fn question(api: &str, text: &str) -> (&'static str, Vec<u8>) {
 }
 
 /// Sends it, under the name by which the provider counts. The name is a header as well, so that it is in the key.
-async fn send(stack: &Stack, name: &str, path: &str, body: &[u8], more: &[(&str, &str)]) -> Result<Answer> {
+pub(crate) async fn send(
+    stack: &Stack,
+    name: &str,
+    path: &str,
+    body: &[u8],
+    more: &[(&str, &str)],
+) -> Result<Answer> {
     let mut call =
         Call::post(path, body.to_vec()).header(NAME_HEADER, name).header("authorization", "Bearer sk-1");
     for (name, value) in more {
@@ -61,12 +67,12 @@ async fn send(stack: &Stack, name: &str, path: &str, body: &[u8], more: &[(&str,
     stack.connect(Protocol::Http1).await?.send(call).await
 }
 
-fn asked(stack: &Stack, name: &str) -> usize {
+pub(crate) fn asked(stack: &Stack, name: &str) -> usize {
     stack.provider.requests(name).iter().filter(|request| request.complete).count()
 }
 
 /// Waits until headroomd keeps so many answers.
-async fn keeps(stack: &Stack, entries: u64) -> Result<()> {
+pub(crate) async fn keeps(stack: &Stack, entries: u64) -> Result<()> {
     until("headroomd has the answers", || async {
         let stats = stack.sidecar.stats().await.ok()?;
         (stats["answers"]["entries"].as_u64() >= Some(entries)).then_some(())
@@ -74,7 +80,7 @@ async fn keeps(stack: &Stack, entries: u64) -> Result<()> {
     .await
 }
 
-fn is_hit(answer: &Answer) -> bool {
+pub(crate) fn is_hit(answer: &Answer) -> bool {
     answer.header("x-headroom-cached").is_some()
 }
 
@@ -134,6 +140,9 @@ async fn what_an_answer_may_depend_on_keeps_requests_apart() -> Result<()> {
         (&[("openai-organization", "o")], &body),
         (&[("cookie", "a=b")], &body),
         (&[("accept", "text/event-stream")], &body),
+        (&[("anthropic-beta", "context-1m-2025-08-07")], &body),
+        (&[("anthropic-version", "2023-06-01")], &body),
+        (&[("x-forwarded-access-token", "t")], &body),
         (&[("cache-control", "no-cache")], &body),
         (&[], &other),
     ] {
@@ -143,7 +152,13 @@ async fn what_an_answer_may_depend_on_keeps_requests_apart() -> Result<()> {
     let mut as_other = Call::post(path, body.clone()).header(NAME_HEADER, "apart");
     as_other = as_other.header("authorization", "Bearer sk-of-somebody-else");
     assert!(!is_hit(&stack.connect(Protocol::Http1).await?.send(as_other).await?));
-    assert_eq!(asked(&stack, "apart"), 8);
+    for path in ["/v1/chat/completions?api-version=2", "/other/v1/chat/completions"] {
+        assert!(!is_hit(&send(&stack, "apart", path, &body, &[]).await?), "{path}");
+    }
+    // The name by which the provider counts stands before it.
+    let double = [("authorization", "Bearer sk-2")];
+    assert!(!is_hit(&send(&stack, "apart", path, &body, &double).await?));
+    assert_eq!(asked(&stack, "apart"), 14);
     assert!(is_hit(&send(&stack, "apart", path, &body, &[]).await?));
     Ok(())
 }
@@ -393,7 +408,7 @@ async fn a_rule_says_which_routes_have_a_cache() -> Result<()> {
     Ok(())
 }
 
-async fn metrics(stack: &Stack) -> Result<String> {
+pub(crate) async fn metrics(stack: &Stack) -> Result<String> {
     let mut connection = Connection::open(stack.sidecar.http(), Protocol::Http1).await?;
     Ok(connection.send(Call::get("/metrics")).await.context("metrics")?.text())
 }

@@ -27,6 +27,7 @@
 //! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
 
 mod answer_cache;
+mod answer_flights;
 mod answers;
 mod append_only;
 mod bodies;
@@ -61,6 +62,7 @@ mod replicas;
 mod reversible;
 mod sidecar;
 mod signed;
+mod similar_questions;
 mod slices;
 mod stacks;
 mod thinking;

@@ -9,8 +9,8 @@
 
 use headroom_api::names::COMPRESS_API;
 use headroom_api::v1::{
-    BreakpointPlace, CacheLayout, CacheVerdict, MissReason, PrefixDigests, RequestRecord, Usage,
-    VolatileClass,
+    BreakpointPlace, CacheLayout, CacheVerdict, MissReason, PrefixDigests, RequestOutcome, RequestRecord,
+    Usage, VolatileClass,
 };
 
 use super::rules::{Kind, Rules};
@@ -74,10 +74,11 @@ struct Case<'r> {
     owner: &'r str,
 }
 
-/// What is known of a request's cache; `None` where its answer says nothing of it.
+/// What is known of a request's cache; `None` where its answer says nothing of it. An answer that was given again tells of
+/// the request before, and no provider's cache was read for it.
 pub fn verdict(record: &RequestRecord, known: Known<'_>) -> Option<Verdict> {
     let usage = record.usage?;
-    if record.status >= 400 || record.api == COMPRESS_API {
+    if record.status >= 400 || record.api == COMPRESS_API || record.outcome() == RequestOutcome::Cached {
         return None;
     }
     let rules = Rules::of(record);

@@ -79,8 +79,8 @@ fn items<'v>(value: &'v Value, member: &str) -> &'v [Value] {
 fn anthropic(message: &Value) -> bool {
     let content = items(message, "content");
     kind(message) == "message"
-        && !content.is_empty()
         && content.iter().all(anthropic_block)
+        && content.iter().any(|block| kind(block) == "text" && says(block, "text"))
         && message.get("stop_reason").is_some_and(|reason| reason == "end_turn")
 }
 
@@ -89,12 +89,13 @@ fn anthropic_block(block: &Value) -> bool {
 }
 
 fn anthropic_events(documents: &[Document]) -> bool {
-    let (mut blocks, mut reason) = (0, None);
+    let (mut has_words, mut reason) = (false, None);
     for event in jsons(documents) {
         match kind(event) {
-            "message_start" | "content_block_delta" | "content_block_stop" | "ping" | "message_stop" => {}
+            "message_start" | "content_block_stop" | "ping" | "message_stop" => {}
+            "content_block_delta" => has_words |= event.pointer("/delta/text").is_some_and(says_something),
             "content_block_start" => match event.get("content_block") {
-                Some(block) if anthropic_block(block) => blocks += 1,
+                Some(block) if anthropic_block(block) => has_words |= says(block, "text"),
                 _ => return false,
             },
             "message_delta" => {
@@ -105,27 +106,34 @@ fn anthropic_events(documents: &[Document]) -> bool {
         }
     }
     let ends = matches!(documents.last(), Some(Document::Json(event)) if kind(event) == "message_stop");
-    ends && blocks > 0 && reason == Some("end_turn")
+    ends && has_words && reason == Some("end_turn")
 }
 
 // === OpenAI Chat ===
+
+/// Members of a choice's message that are words, or what the model has thought.
+const CHAT_WORDS: [&str; 6] =
+    ["content", "reasoning", "reasoning_content", "reasoning_details", "role", "thinking_blocks"];
+/// Members of the answer with what the provider has found elsewhere.
+const CHAT_FOUND: [&str; 3] = ["citations", "search_results", "related_questions"];
 
 fn chat(documents: &[Document], is_stream: bool) -> bool {
     let (message, ends) = match is_stream {
         true => ("delta", matches!(documents.last(), Some(Document::Done))),
         false => ("message", true),
     };
+    let mut has_words = false;
     let mut choices: BTreeMap<u64, bool> = BTreeMap::new();
     for document in jsons(documents) {
-        if says(document, "error") {
+        if says(document, "error") || CHAT_FOUND.iter().any(|member| says(document, member)) {
             return false;
         }
         for choice in items(document, "choices") {
             let said = choice.get(message).unwrap_or(&Value::Null);
-            let more = ["tool_calls", "function_call", "refusal", "audio", "annotations", "images"];
-            if more.iter().any(|member| says(said, member)) {
+            if says(choice, "error") || !chat_message(said) {
                 return false;
             }
+            has_words |= says(said, "content");
             let index = choice.get("index").and_then(Value::as_u64).unwrap_or_default();
             let is_over = choices.entry(index).or_default();
             match choice.get("finish_reason").and_then(Value::as_str) {
@@ -135,7 +143,25 @@ fn chat(documents: &[Document], is_stream: bool) -> bool {
             }
         }
     }
-    ends && !choices.is_empty() && choices.values().all(|is_over| *is_over)
+    ends && has_words && choices.values().all(|is_over| *is_over)
+}
+
+/// Whether a message, or a piece of one, is of words alone: what it calls, has run, cites or draws stands beside them.
+fn chat_message(message: &Value) -> bool {
+    let members = message.as_object().into_iter().flatten();
+    let is_text = |part: &Value| matches!(kind(part), "text" | "output_text" | "thinking");
+    members.into_iter().all(|(name, value)| match value {
+        Value::Array(parts) if name == "content" => parts.iter().all(is_text),
+        value => CHAT_WORDS.contains(&name.as_str()) || !holds_something(value),
+    })
+}
+
+/// As [`says_something`], where an object of members that say nothing says nothing either.
+fn holds_something(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(holds_something),
+        value => says_something(value),
+    }
 }
 
 // === OpenAI Responses ===
@@ -145,7 +171,11 @@ fn response_is_whole(response: &Value) -> bool {
         && !says(response, "error")
         && !says(response, "incomplete_details")
         && items(response, "output").iter().all(response_item)
-        && items(response, "output").iter().any(|item| kind(item) == "message")
+        && items(response, "output").iter().any(response_speaks)
+}
+
+fn response_speaks(item: &Value) -> bool {
+    kind(item) == "message" && items(item, "content").iter().any(|part| says(part, "text"))
 }
 
 /// A message, of text that leans on nothing found elsewhere, or what the model has thought.
@@ -159,8 +189,21 @@ fn response_item(item: &Value) -> bool {
     }
 }
 
+/// How the types of events begin that belong to words.
+const RESPONSE_WORDS: [&str; 9] = [
+    "keepalive",
+    "ping",
+    "response.content_part.",
+    "response.created",
+    "response.in_progress",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.queued",
+    "response.reasoning",
+];
+
 fn response_events(documents: &[Document]) -> bool {
-    let (mut is_over, mut messages) = (false, 0);
+    let (mut is_over, mut has_words) = (false, false);
     for event in jsons(documents) {
         match kind(event) {
             "response.completed" => {
@@ -174,20 +217,21 @@ fn response_events(documents: &[Document]) -> bool {
                 is_over = true;
             }
             "response.output_item.added" | "response.output_item.done" => match event.get("item") {
-                Some(item) if response_item(item) => messages += usize::from(kind(item) == "message"),
+                Some(item) if response_item(item) => has_words |= response_speaks(item),
                 _ => return false,
             },
-            "error" | "response.failed" | "response.incomplete" | "response.cancelled" => return false,
-            kind if kind.starts_with("response.refusal.") => return false,
-            _ => {}
+            kind if RESPONSE_WORDS.iter().any(|start| kind.starts_with(start)) => {}
+            // An error, a refusal, a citation, a call, or an event that is not known.
+            _ => return false,
         }
     }
-    is_over && messages > 0
+    is_over && has_words
 }
 
 // === Gemini ===
 
 fn gemini(documents: &[Document]) -> bool {
+    let mut has_words = false;
     let mut candidates: BTreeMap<u64, bool> = BTreeMap::new();
     for document in jsons(documents) {
         if says(document, "error")
@@ -204,6 +248,7 @@ fn gemini(documents: &[Document]) -> bool {
             if !parts.iter().all(gemini_part) {
                 return false;
             }
+            has_words |= parts.iter().any(|part| says(part, "text") && !says(part, "thought"));
             let index = candidate.get("index").and_then(Value::as_u64).unwrap_or_default();
             let is_over = candidates.entry(index).or_default();
             match candidate.get("finishReason").and_then(Value::as_str) {
@@ -213,7 +258,7 @@ fn gemini(documents: &[Document]) -> bool {
             }
         }
     }
-    !candidates.is_empty() && candidates.values().all(|is_over| *is_over)
+    has_words && candidates.values().all(|is_over| *is_over)
 }
 
 fn gemini_part(part: &Value) -> bool {
@@ -321,9 +366,20 @@ mod tests {
             ("refusal", json!("I cannot.")),
             ("audio", json!({"id": "a"})),
             ("annotations", json!([{"type": "url_citation"}])),
+            ("executed_tools", json!([{"type": "search"}])),
+            ("content", json!([{"type": "tool_reference"}])),
+            ("a_member_of_tomorrow", json!({"a": 1})),
         ] {
             assert!(!answer(json!({member: value}), json!("stop")), "{member}");
         }
+        for said in [
+            json!({"content": "b", "reasoning_content": "c", "provider_specific_fields": {"refusal": null}}),
+            json!({"content": [{"type": "text", "text": "b"}], "tool_calls": null, "prefix": false}),
+        ] {
+            assert!(answer(said.clone(), json!("stop")), "{said}");
+        }
+        let cites = br#"{"citations": ["https://a"], "choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}"#;
+        assert!(!is_whole(Api::OpenAiChat, false, cites));
         assert!(!is_whole(Api::OpenAiChat, false, br#"{"choices":[]}"#));
         assert!(!is_whole(Api::OpenAiChat, false, br#"{"error":{"message":"x"}}"#));
     }
@@ -377,6 +433,84 @@ mod tests {
             br#"{"promptFeedback":{"blockReason":"SAFETY"}}"#
         ));
         assert!(!is_whole(Api::GeminiGenerateContent, false, br#"[{"candidates":[]}]"#));
+    }
+
+    #[test]
+    fn an_answer_without_a_word_is_none() {
+        let chat = |content: Value| json!({"choices": [{"index": 0, "message": {"content": content}, "finish_reason": "stop"}]});
+        let chat_stream = |content: Value| {
+            let delta = json!({"index": 0, "delta": {"content": content}, "finish_reason": "stop"});
+            [events(&[json!({"choices": [delta]})]), b"data: [DONE]\n\n".to_vec()].concat()
+        };
+        let item =
+            |text: &str| json!({"type": "message", "content": [{"type": "output_text", "text": text}]});
+        let response = |text: &str| json!({"status": "completed", "output": [item(text)]});
+        let response_stream = |text: &str| {
+            events(&[
+                json!({"type": "response.output_item.done", "item": item(text)}),
+                json!({"type": "response.completed", "response": {"status": "completed", "output": []}}),
+            ])
+        };
+        let gemini =
+            |part: Value| json!({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]});
+        let bytes = |value: Value| value.to_string().into_bytes();
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let anthropic_stream = |delta: &str| {
+            let events = streamed(text(""), "end_turn");
+            String::from_utf8(events).unwrap().replace("\"text\":\"a\"", delta).into_bytes()
+        };
+        for (api, is_stream, silent, speaking) in [
+            (
+                Api::AnthropicMessages,
+                false,
+                message(json!([text("")]), "end_turn"),
+                message(json!([text("a")]), "end_turn"),
+            ),
+            (
+                Api::AnthropicMessages,
+                true,
+                anthropic_stream("\"text\":\"\""),
+                anthropic_stream("\"text\":\"a\""),
+            ),
+            (Api::OpenAiChat, false, bytes(chat(json!(""))), bytes(chat(json!("a")))),
+            (Api::OpenAiChat, false, bytes(chat(json!(null))), bytes(chat(json!("a")))),
+            (Api::OpenAiChat, true, chat_stream(json!("")), chat_stream(json!("a"))),
+            (Api::OpenAiResponses, false, bytes(response("")), bytes(response("a"))),
+            (Api::OpenAiResponses, true, response_stream(""), response_stream("a")),
+            (
+                Api::GeminiGenerateContent,
+                false,
+                bytes(gemini(json!({"text": "a", "thought": true}))),
+                bytes(gemini(json!({"text": "a"}))),
+            ),
+        ] {
+            assert!(!is_whole(api, is_stream, &silent), "{api:?} {}", String::from_utf8_lossy(&silent));
+            assert!(is_whole(api, is_stream, &speaking), "{api:?} {}", String::from_utf8_lossy(&speaking));
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_not_known_makes_a_stream_of_responses_none() {
+        let item = json!({"type": "message", "content": [{"type": "output_text", "text": "a"}]});
+        let stream = |kind: &str| {
+            let completed = json!({"status": "completed", "output": [item]});
+            is_whole(
+                Api::OpenAiResponses,
+                true,
+                &events(&[
+                    json!({"type": kind, "item": item}),
+                    json!({"type": "response.completed", "response": completed}),
+                    json!({"type": "response.output_item.done", "item": item}),
+                ]),
+            )
+        };
+        assert!(stream("response.output_text.delta"));
+        assert!(stream("response.reasoning_summary_text.delta"));
+        for kind in
+            ["response.web_search_call.searching", "response.output_text.annotation.added", "error", ""]
+        {
+            assert!(!stream(kind), "{kind}");
+        }
     }
 
     proptest! {

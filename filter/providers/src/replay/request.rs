@@ -6,34 +6,41 @@ use super::{Asked, folded, says_something};
 use crate::api::Api;
 
 /// Members that make an answer depend on more than the request: tools of either side, and what the provider keeps.
-const NEVER: [&str; 17] = [
+const NEVER: [&str; 20] = [
+    "agent",
+    "agentid",
+    "assistantid",
     "audio",
     "background",
     "cachedcontent",
+    "connectors",
     "container",
     "conversation",
+    "conversationid",
     "datasources",
     "functions",
     "mcpservers",
     "plugins",
     "previousresponseid",
     "prompt",
-    "searchparameters",
     "thread",
     "threadid",
     "tools",
     "webfetchoptions",
-    "websearchoptions",
 ];
+
+/// What is in the names of members with which providers look for more than they are given: `web_search_options`, `enable_search`,
+/// `search_parameters`, `retrieval_options`.
+const LOOKING: [&str; 4] = ["search", "retriev", "grounding", "webscraping"];
 
 /// Members that name content which lies elsewhere, and may be another tomorrow.
 const ELSEWHERE: [&str; 4] = ["fileid", "fileids", "fileuri", "vectorstoreids"];
 
-/// Members with an address, which may hold the content itself.
-const ADDRESSES: [&str; 4] = ["fileurl", "imageurl", "url", "videourl"];
+/// Ends of the names of members with an address, which may hold the content itself: `image_url`, `document_url`.
+const ADDRESSES: [&str; 2] = ["url", "uri"];
 
 /// Models that search the web, whatever the request says.
-const SEARCHING: [&str; 3] = ["search", "sonar", ":online"];
+const SEARCHING: [&str; 5] = ["search", "sonar", ":online", "-online", "compound"];
 
 pub(super) fn is_replayable(asked: &Asked, model: Option<&str>) -> bool {
     let Asked { api, body } = asked;
@@ -46,7 +53,8 @@ pub(super) fn is_replayable(asked: &Asked, model: Option<&str>) -> bool {
     let named = body.get("model").and_then(Value::as_str).or(model).unwrap_or_default().to_ascii_lowercase();
     !is_stored
         && !SEARCHING.iter().any(|word| named.contains(word))
-        && !members().any(|(name, value)| NEVER.contains(&name.as_str()) && says_something(value))
+        && !members().any(|(name, value)| NEVER.contains(&name.as_str()) && asks_for_something(value))
+        && !looks_elsewhere(body)
         && !is_for_more_than_text(body)
         && !body.values().any(lies_elsewhere)
 }
@@ -59,6 +67,20 @@ pub(super) fn is_sampled(body: &Map<String, Value>) -> bool {
             "n" | "candidatecount" => value.as_f64().is_some_and(|choices| choices > 1.0),
             _ => false,
         })
+    })
+}
+
+/// As [`says_something`], and `{}` asks for what it stands for with all defaults: `"web_search_options": {}`.
+fn asks_for_something(value: &Value) -> bool {
+    value.is_object() || says_something(value)
+}
+
+/// Whether the provider is to look for more than it is given. Some have such members in an object of their own.
+fn looks_elsewhere(body: &Map<String, Value>) -> bool {
+    let nested = body.values().filter_map(Value::as_object);
+    std::iter::once(body).chain(nested).flatten().any(|(name, value)| {
+        let name = folded(name);
+        LOOKING.iter().any(|word| name.contains(word)) && asks_for_something(value)
     })
 }
 
@@ -89,7 +111,7 @@ fn lies_elsewhere(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(lies_elsewhere),
         Value::Object(members) => members.iter().any(|(name, value)| {
             let name = folded(name);
-            let is_address = ADDRESSES.contains(&name.as_str())
+            let is_address = ADDRESSES.iter().any(|end| name.ends_with(end))
                 && value.as_str().is_some_and(|address| !address.trim_start().starts_with("data:"));
             is_address || ELSEWHERE.contains(&name.as_str()) && says_something(value) || lies_elsewhere(value)
         }),
@@ -134,6 +156,13 @@ mod tests {
             (chat, "tools", tool.clone()),
             (chat, "functions", json!([{"name": "f"}])),
             (chat, "web_search_options", json!({"search_context_size": "low"})),
+            (chat, "search_parameters", json!({"mode": "auto"})),
+            (chat, "web_search_options", json!({})),
+            (chat, "enable_search", json!(true)),
+            (chat, "web_search", json!({"enable": true})),
+            (chat, "venice_parameters", json!({"enable_web_search": "on"})),
+            (chat, "agent_id", json!("ag:1")),
+            (chat, "model", json!("groq/compound-mini")),
             (chat, "store", json!(true)),
             (chat, "temperature", json!(0.2)),
             (chat, "n", json!(2)),
@@ -146,6 +175,11 @@ mod tests {
                 chat,
                 "messages",
                 json!([{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]),
+            ),
+            (
+                chat,
+                "messages",
+                json!([{"role": "user", "content": [{"type": "document_url", "document_url": "https://x/"}]}]),
             ),
             (Api::OpenAiResponses, "store", json!(true)),
             (Api::OpenAiResponses, "store", json!(null)),
@@ -191,6 +225,11 @@ mod tests {
             ("temperature", json!(0)),
             ("n", json!(1)),
             ("modalities", json!(["text"])),
+            ("enable_search", json!(false)),
+            (
+                "response_format",
+                json!({"type": "json_schema", "json_schema": {"schema": {"properties": {"url": {"type": "string"}}}}}),
+            ),
             ("messages", image),
         ] {
             let mut body = plain(Api::OpenAiChat);
