@@ -247,9 +247,9 @@ fn take(url: &str, folder: Option<PathBuf>) -> Result<()> {
     match folder {
         Some(folder) => {
             std::fs::create_dir_all(&folder)?;
-            command.arg(folder).arg("all");
+            command.arg(folder).arg("all")
         }
-        None => drop(command.arg(built::workspace().join("docs/images")).arg("documentation")),
-    }
+        None => command.arg(built::workspace().join("docs/images")).arg("documentation"),
+    };
     python::run(&mut command)
 }
