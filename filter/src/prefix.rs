@@ -36,8 +36,18 @@ const CACHE_CONTROL: &[u8] = b"cache_control";
 const CACHE_BREAKPOINT: &[u8] = b"prompt_cache_breakpoint";
 /// A block of its own, in Bedrock's Converse.
 const CACHE_POINT: &[u8] = b"\"cachePoint\"";
-/// Parameters, apart from the prompt, that decide whether cached messages can be used.
-const PARAMETERS: [&[u8]; 5] = [b"thinking", b"tool_choice", b"speed", b"response_format", b"text"];
+/// What decides about the cache of messages beside the prompt itself. The last two are Gemini's and Converse's.
+const PARAMETERS: [&[u8]; 7] = [
+    b"thinking",
+    b"tool_choice",
+    b"speed",
+    b"response_format",
+    b"text",
+    b"toolConfig",
+    b"additionalModelRequestFields",
+];
+/// Converse has it among the tools, in whose cache it has no part.
+const TOOL_CHOICE: &[u8] = b"toolChoice";
 
 /// What stands before each message of a request, and what matters for the cache in it.
 #[derive(Debug)]
@@ -113,9 +123,10 @@ struct Reader<'b> {
     takes_text_for_list: bool,
     layout: CacheLayout,
     blocks: Blocks,
-    /// Where the system prompt is in the body.
-    system: Vec<Range<usize>>,
-    /// The digest of system messages.
+    /// Where the system prompt stands: the member that is it, the last of several, and the messages that are.
+    system: Option<Range<usize>>,
+    system_message_spans: Vec<Range<usize>>,
+    /// Digest of messages that are the system prompt.
     system_messages: u64,
     /// The bytes up to the end of each of the newest messages.
     prefix_bytes: VecDeque<u32>,
@@ -168,7 +179,8 @@ impl<'b> Reader<'b> {
             takes_text_for_list: api.takes_text_for_list(),
             layout: CacheLayout::default(),
             blocks: Blocks::default(),
-            system: Vec::new(),
+            system: None,
+            system_message_spans: Vec::new(),
             system_messages: 0,
             prefix_bytes: VecDeque::new(),
             message: 0,
@@ -188,7 +200,7 @@ impl<'b> Reader<'b> {
                 system => xxh3_64_with_seed(&self.system_messages.to_le_bytes(), system).max(1),
             };
         }
-        let Self { mut layout, blocks, system, prefix_bytes, .. } = self;
+        let Self { mut layout, blocks, system, system_message_spans, prefix_bytes, .. } = self;
         layout.prefix_bytes = prefix_bytes.into();
         let before_messages = blocks.tools.saturating_add(blocks.system);
         layout.blocks = before_messages.saturating_add(blocks.messages);
@@ -205,7 +217,7 @@ impl<'b> Reader<'b> {
             }
         }
         layout.breakpoints.sort_by_key(|point| point.block);
-        Some((digests, layout, system))
+        Some((digests, layout, system.into_iter().chain(system_message_spans).collect()))
     }
 
     /// Notes a breakpoint at the current block. Its value begins at `from` and has been read.
@@ -231,20 +243,19 @@ impl<'b> Reader<'b> {
         self.white_space();
         let from = self.at;
         if PARAMETERS.contains(&key) {
-            let mut hash = Xxh3::with_seed(xxh3_64(key));
-            self.value(Some(&mut hash), Context::Other)?;
-            self.layout.parameters ^= hash.digest();
-            return Some(());
+            return self.parameter(key);
         }
         self.value(None, Context::Other)?;
         let value = self.body.get(from..self.at)?;
         let is_given = value != b"null" && value != b"\"\"";
         match key {
-            CACHE_CONTROL if is_given => self.layout.breakpoints.push(Breakpoint {
-                place: BreakpointPlace::Automatic.into(),
-                lifetime_seconds: lifetime(value),
-                ..Breakpoint::default()
-            }),
+            CACHE_CONTROL if is_given && self.layout.breakpoints.len() < MAX_BREAKPOINTS => {
+                self.layout.breakpoints.push(Breakpoint {
+                    place: BreakpointPlace::Automatic.into(),
+                    lifetime_seconds: lifetime(value),
+                    ..Breakpoint::default()
+                });
+            }
             b"prompt_cache_retention" => self.layout.lifetime_seconds = lifetime(value),
             b"prompt_cache_options" => {
                 self.layout.lifetime_seconds = lifetime(value);
@@ -256,7 +267,14 @@ impl<'b> Reader<'b> {
         Some(())
     }
 
-    /// Digests the relevant members of an object.
+    fn parameter(&mut self, key: &[u8]) -> Option<()> {
+        let mut hash = Xxh3::with_seed(xxh3_64(key));
+        self.value(Some(&mut hash), Context::Other)?;
+        self.layout.parameters ^= hash.digest();
+        Some(())
+    }
+
+    /// Digests what counts of an object's members.
     fn members(&mut self, api: Api, digests: &mut PrefixDigests, prefixes: &mut VecDeque<u64>) -> Option<()> {
         self.take(b'{')?;
         if self.peek()? == b'}' {
@@ -271,7 +289,7 @@ impl<'b> Reader<'b> {
                     let from = self.at;
                     digests.system = self.digest(0, Context::System)?;
                     self.layout.system_bytes = self.layout.system_bytes.saturating_add(self.bytes(from));
-                    self.system.insert(0, from..self.at);
+                    self.system = Some(from..self.at);
                 }
                 Part::Tools => {
                     self.white_space();
@@ -347,7 +365,7 @@ impl<'b> Reader<'b> {
         let bytes = self.bytes(from);
         let is_first = before == 0;
         if is_first && matches!(self.role, b"system" | b"developer") {
-            self.system.push(from..self.at);
+            self.system_message_spans.push(from..self.at);
             self.system_messages = xxh3_64_with_seed(&digest.to_le_bytes(), self.system_messages).max(1);
             self.layout.system_bytes = self.layout.system_bytes.saturating_add(bytes);
             let added = self.blocks.messages.saturating_sub(blocks.messages);
@@ -405,7 +423,9 @@ impl<'b> Reader<'b> {
                     b'"' if key_next => {
                         key_next = false;
                         let key = self.string()?;
-                        if !is_hashed || (key != CACHE_CONTROL && key != CACHE_BREAKPOINT) {
+                        let is_choice = context == Context::Tools && depth == 1 && key == TOOL_CHOICE;
+                        let is_breakpoint = key == CACHE_CONTROL || key == CACHE_BREAKPOINT;
+                        if !is_hashed || !(is_breakpoint || is_choice) {
                             self.pass_white_space(&mut stretches);
                             self.take(b':')?;
                             if depth == 1 && context == Context::Message {
@@ -417,9 +437,13 @@ impl<'b> Reader<'b> {
                         stretches.skip(start, start);
                         self.take(b':')?;
                         let from = self.at;
-                        self.value(None, Context::Other)?;
+                        if is_choice {
+                            self.parameter(key)?;
+                        } else {
+                            self.value(None, Context::Other)?;
+                            self.breakpoint(context, from);
+                        }
                         stretches.from = self.at;
-                        self.breakpoint(context, from);
                     }
                     b'"' => {
                         let may_be_alone = match context {

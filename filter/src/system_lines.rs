@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use headroom_api::v1::{VolatileClass, VolatileToken};
+use headroom_providers::align::NOTE;
 use memchr::{memchr, memchr2};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -22,6 +23,8 @@ const MAX_WITH_NUMBERS: usize = 96;
 const MAX_PROMPTS: usize = 32;
 /// A word of digits and letters is an id from this many hexadecimal digits on.
 const ID_DIGITS: usize = 16;
+/// Longer words are data. The longest of the others is a hash of 64 bytes as hexadecimal digits.
+const MAX_WORD: usize = 128;
 const MONTHS: [&[u8]; 12] = [
     b"january",
     b"february",
@@ -109,7 +112,12 @@ impl SystemLines {
             let escape = at.saturating_add(escape);
             at = escape.saturating_add(2);
             if text.get(escape.saturating_add(1)) == Some(&b'n') {
-                self.line(text.get(start..escape).unwrap_or_default());
+                let line = text.get(start..escape).unwrap_or_default();
+                // What the aligner has moved to the end changes there, and is to.
+                if line.starts_with(NOTE.as_bytes()) {
+                    return;
+                }
+                self.line(line);
                 start = at;
             }
         }
@@ -131,20 +139,24 @@ impl SystemLines {
         // Half of a digest is enough to see whether a line has changed.
         self.lines.push((digest & u64::from(u32::MAX)) as u32);
         let number = u32::try_from(self.lines.len()).unwrap_or(u32::MAX);
-        for (class, offset) in volatile(line) {
-            self.token(class, number, offset);
+        for (class, offset) in volatile(line).0 {
+            let most = if class == VolatileClass::Number { MAX_WITH_NUMBERS } else { MAX_TOKENS };
+            if self.volatile_tokens.len() < most {
+                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+                self.volatile_tokens.push(VolatileToken { class: class.into(), line: number, offset });
+            }
         }
     }
+}
 
-    /// Notes a word; each class at most once per line.
-    fn token(&mut self, class: VolatileClass, line: u32, offset: usize) {
-        let tokens = &mut self.volatile_tokens;
-        let most = if class == VolatileClass::Number { MAX_WITH_NUMBERS } else { MAX_TOKENS };
-        let is_known =
-            tokens.iter().rev().take_while(|token| token.line == line).any(|token| token.class() == class);
-        if tokens.len() < most && !is_known {
-            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-            tokens.push(VolatileToken { class: class.into(), line, offset });
+/// The classes that are seen in a line, each with the place where it is seen first.
+#[derive(Default)]
+struct Seen(Vec<(VolatileClass, usize)>);
+
+impl Seen {
+    fn add(&mut self, class: VolatileClass, offset: usize) {
+        if !self.0.iter().any(|(known, _)| *known == class) {
+            self.0.push((class, offset));
         }
     }
 }
@@ -170,11 +182,11 @@ fn is_blank(line: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// The words that probably change in a line, and their positions.
-fn volatile(line: &[u8]) -> Vec<(VolatileClass, usize)> {
-    let mut found = Vec::new();
+/// What is likely to change in a line, and where.
+fn volatile(line: &[u8]) -> Seen {
+    let mut found = Seen::default();
     if is_listing(line) {
-        found.push((VolatileClass::Listing, 0));
+        found.add(VolatileClass::Listing, 0);
     }
     if !line.iter().any(u8::is_ascii_digit) {
         return found;
@@ -193,25 +205,28 @@ fn volatile(line: &[u8]) -> Vec<(VolatileClass, usize)> {
         let is_first = line.get(..start).is_none_or(is_blank);
         let bare = word.strip_suffix(b".").unwrap_or(word);
         if let Some(class) = class(bare, before, is_first && bare.len() < word.len()) {
-            found.push((class, start));
+            found.add(class, start);
             let behind = bare.iter().position(|byte| *byte == b'T').map(|at| at.saturating_add(1));
             if class == VolatileClass::Date
                 && behind.is_some_and(|at| is_time(bare.get(at..).unwrap_or_default()))
             {
-                found.push((VolatileClass::Time, start.saturating_add(behind.unwrap_or(0))));
+                found.add(VolatileClass::Time, start.saturating_add(behind.unwrap_or(0)));
             }
         }
-        before = bare;
+        before = if bare.len() > MAX_WORD { &[] } else { bare };
     }
     found
 }
 
 /// The class of a word; `None`: it is an ordinary one.
 fn class(word: &[u8], before: &[u8], is_list_number: bool) -> Option<VolatileClass> {
+    if word.len() > MAX_WORD {
+        return None;
+    }
     if is_uuid(word) {
         return Some(VolatileClass::Uuid);
     }
-    if is_date(word) || (is_month(word) && is_day(before)) || (is_month(before) && is_day(word)) {
+    if is_date(word) || (is_day(before) && is_month(word)) || (is_day(word) && is_month(before)) {
         return Some(VolatileClass::Date);
     }
     if is_time(word) {
@@ -347,11 +362,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_aligner_has_moved_to_the_end_is_no_line() {
+        let prompt = |date: &str| {
+            let moved = format!("{NOTE}\nmoved line 1: Today is {date}.");
+            let there = "a\n[moved line 1: see the end of this prompt]\nb";
+            [json!(format!("{there}\n{moved}")), json!([{"text": there}, {"type": "text", "text": moved}])]
+        };
+        for (before, after) in prompt("2026-11-28").iter().zip(&prompt("2026-11-29")) {
+            let lines = read(after);
+            assert_eq!(lines, read(before));
+            assert_eq!((lines.lines.len(), lines.left_out), (3, 0));
+            assert!(lines.volatile_tokens.iter().all(|token| token.line == 2), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let long: String = (0..1_000).map(|n| format!("{n} at 12:0{} on 2026-01-01\n", n % 10)).collect();
         let read = read(&json!(long));
         assert_eq!((read.lines.len(), read.left_out), (MAX_LINES, 1_001 - MAX_LINES as u32));
         assert_eq!(read.volatile_tokens.len(), MAX_TOKENS);
+        // One line, whose words and numbers are as many as its bytes.
+        for unit in ["1 ", "1-", "a:1.", "12:00 2026-01-01 ", "- a/", "a"] {
+            let read = self::read(&json!(unit.repeat(1_000_000 / unit.len())));
+            assert_eq!((read.lines.len(), read.left_out), (1, 0), "{unit}");
+            assert!(read.volatile_tokens.len() <= 3, "{unit}");
+            assert!(volatile(unit.repeat(100_000).as_bytes()).0.capacity() <= 8, "{unit}");
+        }
         let mut prompts = Prompts::default();
         for digest in 1..=2 * MAX_PROMPTS as u64 {
             prompts.get(digest, [&b"\"a\""[..]]);

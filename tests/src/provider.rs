@@ -212,16 +212,32 @@ impl State {
     }
 
     /// What the prompt cache of a name says of a request; `None`: its API has none here.
-    fn cached(&self, api: Api, name: &str, body: &[u8]) -> Option<prompt_cache::Usage> {
-        let rules = match api {
+    fn cached(
+        &self,
+        answer: &Answer<'_>,
+        script: &Script,
+        name: &str,
+        body: &[u8],
+    ) -> Option<prompt_cache::Usage> {
+        let rules = match answer.api {
             Api::Anthropic => Rules::Anthropic { minimum: 1_024 },
             Api::OpenAiChat | Api::OpenAiResponses => Rules::OpenAi { lifetime: 600 },
-            Api::Gemini => return None,
+            Api::Gemini => Rules::Gemini { minimum: 2_048 },
+            Api::BedrockConverse if answer.model.contains("claude") => {
+                Rules::Bedrock { minimum: 1_024, look_back: 20 }
+            }
+            Api::BedrockConverse => Rules::Bedrock { minimum: 1_024, look_back: 1 },
         };
         let body = serde_json::from_slice(body).ok()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        // Bodies for Gemini and Bedrock do not name the model.
+        let whose = format!("{name} {}", answer.model);
         let mut caches = self.caches.lock().expect("no panic while locked");
-        Some(caches.entry(name.to_owned()).or_default().answer(rules, name, &body, now))
+        let cache = caches.entry(name.to_owned()).or_default();
+        if script.forget_cache {
+            cache.forget();
+        }
+        Some(cache.answer(rules, &whose, &body, now))
     }
 
     fn gate(&self, name: &str) -> Arc<Semaphore> {
@@ -351,17 +367,20 @@ async fn answered(request: Request<Incoming>, state: &State) -> io::Result<Respo
     let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
     let mut answer = Answer {
         api,
-        model: asked.model.as_deref().or(answer::gemini_model(path)).unwrap_or("unnamed"),
+        model: asked.model.as_deref().or(answer::model_of(path)).unwrap_or("unnamed"),
         parts: Cow::Borrowed(&[]),
         calls_before: progress.outputs(),
         response_id: None,
         body_bytes: body.len(),
         cache_read_tokens: script.cache_read_tokens,
-        cached: script.prompt_cache.then(|| state.cached(api, &name, &body)).flatten(),
+        cached: None,
         stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
         transformations: Vec::new(),
         is_nested: path.starts_with("/v1internal:"),
     };
+    if script.prompt_cache {
+        answer.cached = state.cached(&answer, &script, &name, &body);
+    }
     let status = if earlier < script.fail_first { Some(503) } else { script.status };
     if let Some(status) = status {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);

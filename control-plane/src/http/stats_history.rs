@@ -9,7 +9,8 @@ use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use headroom_api::pages::{
-    Breakdown, BreakdownSums, HistoryPoint, HistoryScope, HistorySummary, SeriesPoint, StatsHistory,
+    Breakdown, BreakdownSums, CacheSummary, HistoryPoint, HistoryScope, HistorySummary, SeriesPoint,
+    StatsHistory,
 };
 
 use super::App;
@@ -25,7 +26,7 @@ use crate::ledger::series::{Buckets, Point, Scope, Series};
 use crate::ledger::session::{self, DisplaySession};
 use crate::ledger::store::LedgerStore;
 use crate::ledger::sums::{Sums, percent, usd};
-use crate::stats::lifetime_of;
+use crate::stats::{cache, lifetime_of};
 use crate::trouble::StoreError;
 use crate::upstream::savings as upstream;
 
@@ -152,6 +153,7 @@ struct Page {
     history: Vec<Checkpoint>,
     series: Vec<(Series, Vec<Point>)>,
     breakdown: Option<(Dimension, Vec<(String, Sums)>)>,
+    prompt_cache: Option<CacheSummary>,
 }
 
 impl Page {
@@ -195,6 +197,7 @@ impl Page {
             history,
             series: all,
             breakdown: breakdown(store, wanted, now).await?,
+            prompt_cache: prompt_cache(store, wanted, now).await?,
         })
     }
 
@@ -241,6 +244,7 @@ impl Page {
                 by: by.name().to_owned(),
                 values: values.iter().map(|(value, sums)| (value.clone(), broken_down(sums))).collect(),
             }),
+            prompt_cache: self.prompt_cache.clone(),
         }
     }
 }
@@ -290,6 +294,21 @@ async fn breakdown(
     let unit = if from >= now - HOURS_BROKEN_DOWN_DAYS * DAY_MS { Unit::Hour } else { Unit::Day };
     let to = wanted.to_ms.unwrap_or(UnixMs::MAX);
     Ok(Some((by, store.rollup_by_value(unit, by, unit.start(from), to).await?)))
+}
+
+/// The bill over the range; nothing of it is kept by provider, and none of it stands in a CSV.
+async fn prompt_cache(
+    store: &dyn LedgerStore,
+    wanted: &Wanted,
+    now: UnixMs,
+) -> Result<Option<CacheSummary>, StoreError> {
+    let is_kept = wanted.scope.as_ref().is_none_or(|(dimension, _)| Dimension::OF_CACHE.contains(dimension));
+    if wanted.csv || !is_kept {
+        return Ok(None);
+    }
+    let (since_ms, until_ms) = (wanted.from_ms.unwrap_or(0), wanted.to_ms.unwrap_or(now));
+    let range = cache::Wanted { since_ms, until_ms, scope: wanted.scope.clone() };
+    cache::summary_of(store, &range, now).await.map(Some)
 }
 
 /// How many checkpoints there are in the range asked for, and those to show.

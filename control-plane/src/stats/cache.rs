@@ -104,13 +104,25 @@ pub(crate) async fn page(store: &dyn LedgerStore, wanted: &Wanted, now: UnixMs) 
 
 /// The last seven days, for `/stats`.
 pub(crate) async fn summary(store: &dyn LedgerStore, now: UnixMs) -> Result<CacheSummary, StoreError> {
-    let wanted = Wanted { since_ms: now - SUMMARY_MS, until_ms: now, scope: None };
+    summary_of(store, &Wanted { since_ms: now - SUMMARY_MS, until_ms: now, scope: None }, now).await
+}
+
+/// A range in short.
+pub(crate) async fn summary_of(
+    store: &dyn LedgerStore,
+    wanted: &Wanted,
+    now: UnixMs,
+) -> Result<CacheSummary, StoreError> {
     let range = wanted.range(now);
-    let reasons = store.cache_by_reason(range, Dimension::All, Some("")).await?;
+    let (dimension, value) = match &wanted.scope {
+        Some((dimension, value)) => (*dimension, value.as_str()),
+        None => (Dimension::All, ""),
+    };
+    let reasons = store.cache_by_reason(range, dimension, Some(value)).await?;
     let total = total(&reasons);
     Ok(CacheSummary {
         since: iso(range.from_ms),
-        until: iso(now),
+        until: iso(wanted.until_ms),
         totals: totals(&total),
         bill: bill(&total),
         losses: losses(&reasons),
@@ -302,36 +314,28 @@ struct Words<'l> {
 }
 
 impl Words<'_> {
-    /// The worst, each with what to do. `models` says what requests were that name no stack.
+    /// The worst, each with what to do. `models` says what requests were that name no stack, where all are of one model.
     fn causes(&self, of: Dimension, reasons: &[CacheReason], models: &[CacheReason]) -> Vec<CacheCause> {
-        let named: Vec<(Dimension, &CacheReason)> = reasons
-            .iter()
-            .filter(|reason| reason.sums.lost_tokens > 0)
-            .map(|reason| {
-                let worst = || {
-                    let same = models.iter().filter(|model| model.reason == reason.reason);
-                    same.min_by_key(|model| by_loss(&model.sums))
-                };
-                let is_unnamed = of == Dimension::Stack && reason.value == UNKNOWN;
-                worst().filter(|_| is_unnamed).map_or((of, reason), |model| (Dimension::Model, model))
-            })
-            .collect();
-        let mut worst = named;
-        worst.sort_by_key(|(_, reason)| by_loss(&reason.sums));
-        worst.into_iter().filter_map(|(of, reason)| self.cause(of, reason)).take(CAUSES).collect()
+        let mut worst: Vec<_> = reasons.iter().filter(|reason| reason.sums.lost_tokens > 0).collect();
+        worst.sort_by_key(|reason| by_loss(&reason.sums));
+        let causes = worst.into_iter().filter_map(|reason| {
+            let is_unnamed = of == Dimension::Stack && reason.value == UNKNOWN;
+            let of_one = |model: &&CacheReason| model.reason == reason.reason && model.sums == reason.sums;
+            let whose = match models.iter().find(of_one) {
+                Some(model) if is_unnamed => format!("model {}", model.value),
+                _ if is_unnamed => "a stack without a name".to_owned(),
+                _ => format!("{} {}", of.name(), reason.value),
+            };
+            self.cause(of, &whose, reason)
+        });
+        causes.take(CAUSES).collect()
     }
 
-    fn cause(&self, of: Dimension, it: &CacheReason) -> Option<CacheCause> {
-        let whose = format!("{} {}", of.name(), it.value);
-        // Of requests that name no stack, the model is told.
-        let line = self.lines.iter().find(|line| match of {
-            Dimension::Stack => line.stack == it.value,
-            Dimension::Model => line.stack == UNKNOWN,
-            _ => true,
-        });
+    fn cause(&self, of: Dimension, whose: &str, it: &CacheReason) -> Option<CacheCause> {
+        let line = self.lines.iter().find(|line| of != Dimension::Stack || line.stack == it.value);
         let (what, advice, requests, lost) = match (it.reason, line) {
             (MissReason::SystemChanged, Some(line)) => {
-                let (what, advice) = self.changed_line(&whose, line);
+                let (what, advice) = self.changed_line(whose, line);
                 (what, advice, line.requests, line.lost_nanousd.map(usd))
             }
             _ => {
@@ -429,7 +433,8 @@ fn advice(reason: MissReason) -> &'static str {
             "Send the same tools in the same order in every request; add new ones at the end, and never sort by use."
         }
         MissReason::SystemChanged => {
-            "Put it into the first user message, or behind everything that stays the same."
+            "Put what changes into the first user message, or behind everything that stays the same. Where the client \
+             cannot, `headroomctl cache suggest` writes a rule with which Headroom moves it."
         }
         MissReason::HistoryEditedByClient => {
             "Let the client only add to the conversation; put reminders into the newest message."
@@ -439,10 +444,11 @@ fn advice(reason: MissReason) -> &'static str {
         }
         MissReason::BelowMinimum => "Nothing needs to be done: prompts this short cost little.",
         MissReason::NoBreakpoint => {
-            "Set cache_control at the top level of the request, or on the system prompt and the last message."
+            "Set cache_control (on Bedrock a cachePoint) on the system prompt and the last message. In Anthropic's format \
+             Headroom can do it: `breakpoints` in its configuration."
         }
         MissReason::LookBackMissed => {
-            "Set a further breakpoint at least every 20 blocks, or one at the end of each answer to tool calls."
+            "Keep the breakpoint of the request before as well, or set one at least every 20 blocks."
         }
         MissReason::ProviderMissed => {
             "Send requests of a conversation one after the other, and with one cache key where the provider has such."
@@ -451,5 +457,45 @@ fn advice(reason: MissReason) -> &'static str {
             "Keep thinking, tool_choice and the answer's format the same within a conversation."
         }
         MissReason::Unspecified | MissReason::FirstRequest | MissReason::Unknown => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(value: &str, reason: MissReason, requests: i64) -> CacheReason {
+        let sums = CacheSums {
+            requests,
+            missed_requests: requests,
+            lost_tokens: 1_000 * requests,
+            lost_nanousd: 1_000_000_000 * requests,
+            ..CacheSums::default()
+        };
+        CacheReason { value: value.to_owned(), reason, sums }
+    }
+
+    #[test]
+    fn requests_that_name_no_stack_are_told_by_their_model_where_it_is_one() {
+        let words = Words { lines: &[], range: "7 days".to_owned() };
+        let tools = MissReason::ToolsChanged;
+        let causes = |stacks: &[CacheReason], models: &[CacheReason]| -> Vec<String> {
+            words.causes(Dimension::Stack, stacks, models).into_iter().map(|cause| cause.what).collect()
+        };
+        let happened = "had another tool list than the request before";
+        assert_eq!(
+            causes(&[lost(UNKNOWN, tools, 5)], &[lost("gpt-5.6", tools, 5)]),
+            [format!("5 requests of model gpt-5.6 {happened}: $5.00 in 7 days.")]
+        );
+        // The model of another stack has lost more.
+        let stacks = [lost("claude_code", tools, 9), lost(UNKNOWN, tools, 5)];
+        let models = [lost("claude-opus-4-8", tools, 11), lost("gpt-5.6", tools, 3)];
+        assert_eq!(
+            causes(&stacks, &models),
+            [
+                format!("9 requests of stack claude_code {happened}: $9.00 in 7 days."),
+                format!("5 requests of a stack without a name {happened}: $5.00 in 7 days."),
+            ]
+        );
     }
 }

@@ -114,6 +114,13 @@ async fn the_bill_and_the_worst_causes_are_told() {
         assert_eq!((&other["totals"]["requests"], &other["causes"]), (&json!(0), &json!([])));
     }
     assert_eq!(sidecar.json("/stats").await["prompt_cache"]["losses"][0]["reason"], "system_changed");
+    for scope in ["", "?stack=wrap_claude", "?from=0"] {
+        let history = sidecar.json(&format!("/stats-history{scope}")).await;
+        assert_eq!(history["prompt_cache"]["bill"], page["bill"], "{scope}");
+        assert_eq!(history["prompt_cache"]["losses"], page["losses"], "{scope}");
+    }
+    let of_provider = sidecar.json("/stats-history?provider=anthropic").await;
+    assert_eq!(of_provider["prompt_cache"], Value::Null);
     let feed = sidecar.json("/transformations/feed").await;
     let newest = &feed["transformations"][0];
     assert_eq!(

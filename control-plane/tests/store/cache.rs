@@ -21,6 +21,9 @@ use crate::prompt_cache::{PromptCache, Rules};
 const SONNET: &str = "claude-sonnet-4-5";
 const OPUS: &str = "claude-opus-4-8";
 const GPT: &str = "gpt-5.6";
+const GEMINI: &str = "gemini-2.5-pro";
+const BEDROCK: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const NOVA: &str = "amazon.nova-pro-v1:0";
 
 /// A provider, the filter before it, and headroomd.
 struct Desk {
@@ -66,12 +69,18 @@ impl Desk {
         let model = body["model"].as_str().unwrap();
         let (api, provider, rules) = if model.starts_with("claude") {
             (Api::AnthropicMessages, "anthropic", Rules::Anthropic { minimum: 1_024 })
+        } else if model.starts_with("gemini") {
+            (Api::GeminiGenerateContent, "gemini", Rules::Gemini { minimum: 2_048 })
+        } else if model.contains("anthropic.") || model.starts_with("amazon.") {
+            let look_back = if model.starts_with("amazon.") { 1 } else { 20 };
+            (Api::BedrockConverse, "bedrock", Rules::Bedrock { minimum: 1_024, look_back })
         } else if body["input"].is_null() {
             (Api::OpenAiChat, "openai", Rules::OpenAi { lifetime: 1_800 })
         } else {
             (Api::OpenAiResponses, "openai", Rules::OpenAi { lifetime: 1_800 })
         };
-        let found = self.cache.answer(rules, "", forwarded, self.now);
+        // Bodies for Gemini and Bedrock do not name the model; here they do, for the tests.
+        let found = self.cache.answer(rules, model, forwarded, self.now);
         let prefix = prefix::read(api, forwarded.to_string().as_bytes(), &mut self.prompts).unwrap();
         RequestRecord {
             sequence: self.sequence,
@@ -124,10 +133,10 @@ fn reason(told: &CacheVerdict) -> &'static str {
     miss_reason_name(told.reason()).unwrap_or("none")
 }
 
-/// A system prompt of some 1,500 tokens, whose third line is this.
+/// A system prompt of some 3,500 tokens, whose third line is this.
 fn system(line: &str) -> String {
     let rest: String =
-        (0..40).map(|n| format!("Rule: the {}th rule says that deployments are looked after with care, and never without it.\n", "i".repeat(n + 1))).collect();
+        (0..100).map(|n| format!("Rule: the {}th rule says that deployments are looked after with care, and never without it.\n", "i".repeat(n + 1))).collect();
     format!("You look after deployments.\n\n{line}\n{rest}")
 }
 
@@ -169,9 +178,75 @@ fn chat(system: &str, messages: Vec<Value>) -> Value {
     json!({"model": GPT, "tools": tools(&["read", "write"]), "messages": messages})
 }
 
-/// Both kinds of provider.
-fn both(system: &str, messages: Vec<Value>) -> [Value; 2] {
-    [claude(system, messages.clone()), chat(system, messages)]
+fn gemini(system: &str, messages: Vec<Value>) -> Value {
+    let content = |message: Value| {
+        let role = if message["role"] == "assistant" { "model" } else { "user" };
+        let parts = message["content"].as_array().into_iter().flatten();
+        json!({"role": role, "parts": parts.map(|block| json!({"text": block["text"]})).collect::<Vec<_>>()})
+    };
+    with_tools(
+        json!({"model": GEMINI, "systemInstruction": {"parts": [{"text": system}]},
+            "contents": messages.into_iter().map(content).collect::<Vec<_>>()}),
+        &["read", "write"],
+    )
+}
+
+/// Claude on Bedrock, with cache points behind the system prompt and the last message.
+fn converse(system: &str, messages: Vec<Value>) -> Value {
+    let point = || json!({"cachePoint": {"type": "default"}});
+    let turn = |message: Value| {
+        let blocks = message["content"].as_array().into_iter().flatten();
+        let blocks: Vec<Value> = blocks.map(|block| json!({"text": block["text"]})).collect();
+        json!({"role": message["role"], "content": blocks})
+    };
+    let mut messages: Vec<Value> = messages.into_iter().map(turn).collect();
+    messages.last_mut().unwrap()["content"].as_array_mut().unwrap().push(point());
+    with_tools(
+        json!({"model": BEDROCK, "system": [{"text": system}, point()], "messages": messages}),
+        &["read", "write"],
+    )
+}
+
+/// Every kind of provider.
+fn all(system: &str, messages: Vec<Value>) -> [Value; 4] {
+    [claude, chat, gemini, converse].map(|body| body(system, messages.clone()))
+}
+
+/// A request to the provider of another one.
+fn like(body: &Value, system: &str, messages: Vec<Value>) -> Value {
+    let name = body["model"].as_str().unwrap();
+    let of = match name {
+        _ if name.starts_with("claude") => claude,
+        _ if name.starts_with("gemini") => gemini,
+        _ if name.contains("anthropic.") => converse,
+        _ => chat,
+    };
+    of(system, messages)
+}
+
+fn with_tools(mut body: Value, names: &[&str]) -> Value {
+    let all = tools(names);
+    let each = || all.as_array().unwrap().iter();
+    if body["contents"].is_array() {
+        let declared = each().map(|tool| {
+            json!({"name": tool["name"], "description": tool["description"], "parameters": tool["input_schema"]})
+        });
+        body["tools"] = json!([{"functionDeclarations": declared.collect::<Vec<_>>()}]);
+    } else if body["model"].as_str().unwrap().contains("anthropic.") {
+        let described = each().map(|tool| {
+            json!({"toolSpec": {"name": tool["name"], "description": tool["description"],
+                "inputSchema": {"json": tool["input_schema"]}}})
+        });
+        body["toolConfig"] = json!({"tools": described.collect::<Vec<_>>()});
+    } else {
+        body["tools"] = all;
+    }
+    body
+}
+
+/// The first message of another conversation.
+fn hello() -> Vec<Value> {
+    vec![json!({"role": "user", "content": [{"type": "text", "text": "Hello."}]})]
 }
 
 fn with(mut body: Value, key: &str, value: Value) -> Value {
@@ -181,15 +256,11 @@ fn with(mut body: Value, key: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn a_conversation_that_only_grows_misses_nothing() {
-    for first in both(&system("Be brief."), messages(1)) {
+    for first in all(&system("Be brief."), messages(1)) {
         let mut desk = Desk::new().await;
         assert_eq!(reason(&desk.send(0, &first).await), "first_request");
         for turn in 1..12 {
-            let body = if first["model"] == SONNET {
-                claude(&system("Be brief."), messages(2 * turn + 1))
-            } else {
-                chat(&system("Be brief."), messages(2 * turn + 1))
-            };
+            let body = like(&first, &system("Be brief."), messages(2 * turn + 1));
             let told = desk.send(60, &body).await;
             assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "turn {turn}: {told:?}");
         }
@@ -199,11 +270,7 @@ async fn a_conversation_that_only_grows_misses_nothing() {
             if let Some(last) = last {
                 asked[count - 1]["content"][0]["text"] = json!(text(90) + last);
             }
-            let body = if first["model"] == SONNET {
-                claude(&system("Be brief."), asked)
-            } else {
-                chat(&system("Be brief."), asked)
-            };
+            let body = like(&first, &system("Be brief."), asked);
             let told = desk.send(20, &body).await;
             assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "{count} {last:?}: {told:?}");
         }
@@ -231,16 +298,14 @@ async fn an_answer_that_is_given_again_has_read_and_written_nothing() {
 
 #[tokio::test]
 async fn first_requests_have_nothing_to_read() {
-    for body in both(&system("Be brief."), messages(1)) {
+    for body in all(&system("Be brief."), messages(1)) {
         let mut desk = Desk::new().await;
         let told = desk.send(0, &body).await;
         assert_eq!((reason(&told), told.readable_tokens, told.lost_tokens), ("first_request", 0, 0));
         // Another agent, with another prompt.
         let other =
             format!("You write poems.\n{}", "Each line is to rhyme with the one before it.\n".repeat(120));
-        let mut body =
-            if body["model"] == SONNET { claude(&other, messages(1)) } else { chat(&other, messages(1)) };
-        body["tools"] = tools(&["rhyme"]);
+        let body = with_tools(like(&body, &other, messages(1)), &["rhyme"]);
         let told = desk.send(5, &body).await;
         assert_eq!((reason(&told), told.lost_tokens), ("first_request", 0), "{told:?}");
     }
@@ -257,26 +322,17 @@ async fn first_requests_have_nothing_to_read() {
 #[tokio::test]
 async fn what_has_lived_its_time_has_lapsed() {
     let system = &system("Be brief.");
-    for (gaps, body) in
-        [([299, 302], claude(system, messages(1))), ([1_790, 1_900], chat(system, messages(1)))]
-    {
+    let gaps = [[299, 302], [1_790, 1_900], [3_590, 3_700], [299, 302]];
+    for (gaps, body) in gaps.into_iter().zip(all(system, messages(1))) {
         let mut desk = Desk::new().await;
         desk.send(0, &body).await;
-        let longer = |count| {
-            if body["model"] == SONNET {
-                claude(system, messages(count))
-            } else {
-                chat(system, messages(count))
-            }
-        };
+        let longer = |count| like(&body, system, messages(count));
         assert_eq!(reason(&desk.send(gaps[0], &longer(3)).await), "none");
         let told = desk.send(gaps[1], &longer(5)).await;
         assert_eq!((reason(&told), told.idle_ms), ("lifetime_lapsed", gaps[1] * 1_000), "{told:?}");
         assert!(told.lost_tokens > 2_000);
         // And a new conversation with the same prompt, as late.
-        let mut other = messages(1);
-        other[0]["content"][0]["text"] = json!("Hello.");
-        let other = if body["model"] == SONNET { claude(system, other) } else { chat(system, other) };
+        let other = like(&body, system, hello());
         assert_eq!(reason(&desk.send(gaps[1], &other).await), "lifetime_lapsed");
     }
     // An hour, if the request asks for it.
@@ -296,30 +352,31 @@ async fn what_has_lived_its_time_has_lapsed() {
 
 #[tokio::test]
 async fn another_model_has_another_cache() {
-    for body in both(&system("Be brief."), messages(3)) {
-        let other = if body["model"] == SONNET { OPUS } else { "gpt-5.6-mini" };
+    let others = [
+        [OPUS, "claude-sonnet-5"],
+        ["gpt-5.6-mini", "gpt-5.6-max"],
+        ["gemini-2.5-flash", "gemini-2.5-flash-lite"],
+        ["us.anthropic.claude-opus-4-8-v1:0", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"],
+    ];
+    for (body, [other, third]) in all(&system("Be brief."), messages(3)).into_iter().zip(others) {
         let mut desk = Desk::new().await;
         desk.send(0, &body).await;
         let told = desk.send(10, &with(body.clone(), "model", json!(other))).await;
         assert_eq!(reason(&told), "model_changed", "{told:?}");
         assert_eq!(reason(&desk.send(10, &with(body.clone(), "model", json!(other))).await), "none");
         // A new conversation with the same prompt on a third one.
-        let third = if body["model"] == SONNET { "claude-sonnet-5" } else { "gpt-5.6-max" };
-        let mut hello = body.clone();
-        let last = hello["messages"].as_array_mut().unwrap();
-        last.truncate(if body["model"] == SONNET { 0 } else { 1 });
-        last.push(json!({"role": "user", "content": "Hello."}));
+        let hello = like(&body, &system("Be brief."), hello());
         assert_eq!(reason(&desk.send(10, &with(hello, "model", json!(third))).await), "model_changed");
     }
 }
 
 #[tokio::test]
 async fn other_tools_are_told_from_other_prompts() {
-    for body in both(&system("Be brief."), messages(3)) {
+    for body in all(&system("Be brief."), messages(7)) {
         let mut desk = Desk::new().await;
         desk.send(0, &body).await;
         for names in [&["write", "read"][..], &["search", "write", "read"]] {
-            let told = desk.send(10, &with(body.clone(), "tools", tools(names))).await;
+            let told = desk.send(10, &with_tools(body.clone(), names)).await;
             assert_eq!(reason(&told), "tools_changed", "{names:?}: {told:?}");
         }
     }
@@ -346,7 +403,7 @@ async fn the_line_of_a_system_prompt_that_changed_is_told() {
         ("- src/main.rs", "- src/lib.rs", "listing"),
     ] {
         for (first, second) in
-            both(&system(before), messages(1)).into_iter().zip(both(&system(after), messages(3)))
+            all(&system(before), messages(1)).into_iter().zip(all(&system(after), messages(3)))
         {
             let mut desk = Desk::new().await;
             desk.send(0, &first).await;
@@ -379,12 +436,11 @@ async fn the_line_of_a_system_prompt_that_changed_is_told() {
 
 #[tokio::test]
 async fn whoever_edits_history_is_told_with_the_message() {
-    for body in both(&system("Be brief."), messages(7)) {
-        let at = usize::from(body["model"] != SONNET);
+    for body in all(&system("Be brief."), messages(9)) {
         let longer = |edit: &dyn Fn(&mut Vec<Value>)| {
-            let mut longer = messages(9);
+            let mut longer = messages(11);
             edit(&mut longer);
-            if at == 0 { claude(&system("Be brief."), longer) } else { chat(&system("Be brief."), longer) }
+            like(&body, &system("Be brief."), longer)
         };
         let changed = longer(&|messages| messages[2]["content"][0]["text"] = json!("forgotten"));
         let gone = longer(&|messages| drop(messages.drain(3..5)));
@@ -405,7 +461,7 @@ async fn whoever_edits_history_is_told_with_the_message() {
         }
         let mut desk = Desk::new().await;
         desk.send(0, &body).await;
-        let tools = with(same.clone(), "tools", tools(&["headroom_retrieve", "read", "write"]));
+        let tools = with_tools(same.clone(), &["headroom_retrieve", "read", "write"]);
         assert_eq!(reason(&desk.forward(10, &same, &tools).await), "history_edited_by_headroom");
     }
 }
@@ -418,11 +474,25 @@ async fn what_is_too_short_is_not_cached() {
     let claude =
         |count| json!({"model": SONNET, "system": "Be brief.", "messages": marked(short(count), "5m")});
     let chat = |count| json!({"model": GPT, "messages": short(count)});
-    for bodies in [[claude(1), claude(3)], [chat(1), chat(3)]] {
+    // A minimum that is twice as high.
+    let gemini = |count| {
+        let mut body = self::gemini("Be brief.", short(count));
+        body["contents"][0]["parts"][0]["text"] = json!("A short question. ".repeat(180));
+        body
+    };
+    let converse = |count| {
+        let mut body = self::converse("Be brief.", short(count));
+        body.as_object_mut().unwrap().remove("toolConfig");
+        body
+    };
+    let three = |body: &dyn Fn(usize) -> Value| [1, 3, 5].map(body);
+    for bodies in [three(&claude), three(&chat), three(&gemini), three(&converse)] {
         let mut desk = Desk::new().await;
         assert_eq!(reason(&desk.send(0, &bodies[0]).await), "first_request");
         let told = desk.send(10, &bodies[1]).await;
         assert_eq!((reason(&told), told.rewritten_tokens), ("below_minimum", 0), "{told:?}");
+        let told = desk.send(10, &bodies[2]).await;
+        assert_eq!(reason(&told), "below_minimum", "{told:?}");
     }
     // Opus 4.5 has a higher minimum than other models.
     let mut desk = Desk::new().await;
@@ -456,11 +526,46 @@ async fn without_a_breakpoint_nothing_is_kept() {
     let told = desk.send(10, &half(7)).await;
     assert_eq!(reason(&told), "no_breakpoint", "{told:?}");
     assert!(told.readable_tokens > told.lost_tokens && told.lost_tokens > 1_000, "{told:?}");
+    // On Bedrock, for models of both makers.
+    for model in [BEDROCK, NOVA] {
+        let mut desk = Desk::new().await;
+        let bare = |count| {
+            let mut body = with(converse(&system("Be brief."), messages(count)), "model", json!(model));
+            for blocks in ["/system".to_owned(), format!("/messages/{}/content", count - 1)] {
+                body.pointer_mut(&blocks).unwrap().as_array_mut().unwrap().pop();
+            }
+            body
+        };
+        assert_eq!(reason(&desk.send(0, &bare(1)).await), "first_request");
+        for count in [3, 5] {
+            let told = desk.send(10, &bare(count)).await;
+            assert_eq!((reason(&told), told.rewritten_tokens), ("no_breakpoint", 0), "{told:?}");
+        }
+    }
     // At the top level is enough.
     let mut desk = Desk::new().await;
     let automatic = |count| with(bare(count), "cache_control", json!({"type": "ephemeral"}));
     desk.send(0, &automatic(1)).await;
     assert_eq!(reason(&desk.send(10, &automatic(3)).await), "none");
+}
+
+#[tokio::test]
+async fn where_somebody_else_sets_the_breakpoints_none_is_missed() {
+    let bare = |count| json!({"model": SONNET, "system": system("Be brief."), "messages": messages(count)});
+    let mut desk = Desk::new().await;
+    let mut before = 0;
+    for count in [1, 3, 5, 7] {
+        let mut record = desk.record(10, &bare(count), &bare(count));
+        let usage = record.usage.as_mut().unwrap();
+        // A gateway, which leaves the newest message out.
+        let kept = usage.input_tokens - 500;
+        (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens) =
+            (500, before, kept - before);
+        before = kept;
+        let told = desk.report(record).await;
+        assert_eq!((told.lost_tokens, reason(&told) == "no_breakpoint"), (0, false), "{count}: {told:?}");
+    }
+    assert_eq!(desk.sums().await.breakpoints_requests, 0);
 }
 
 #[tokio::test]
@@ -478,6 +583,20 @@ async fn a_breakpoint_looks_back_over_twenty_blocks() {
         let told = desk.send(10, &claude(&system("Be brief."), longer)).await;
         assert_eq!(reason(&told), expected, "{count}: {told:?}");
     }
+    // On Bedrock with Claude; with Amazon's own models the point itself has to stand there again.
+    for (model, counts) in [(BEDROCK, [19, 45, 71]), (NOVA, [3, 5, 7])] {
+        let mut desk = Desk::new().await;
+        let body = |count| with(converse(&system("Be brief."), messages(count)), "model", json!(model));
+        desk.send(0, &body(1)).await;
+        let expected = if model == NOVA { "look_back_missed" } else { "none" };
+        assert_eq!(reason(&desk.send(10, &body(counts[0])).await), expected);
+        assert_eq!(reason(&desk.send(10, &body(counts[1])).await), "look_back_missed");
+        assert_eq!(reason(&desk.send(10, &body(counts[2])).await), "look_back_missed");
+        let mut mended = body(counts[2] + 2);
+        let before = mended["messages"][counts[2] - 1]["content"].as_array_mut().unwrap();
+        before.push(json!({"cachePoint": {"type": "default"}}));
+        assert_eq!(reason(&desk.send(10, &mended).await), "none");
+    }
     // The same in many small messages, and one more breakpoint on the way mends it.
     let mut desk = Desk::new().await;
     desk.send(0, &claude(&system("Be brief."), messages(3))).await;
@@ -490,7 +609,7 @@ async fn a_breakpoint_looks_back_over_twenty_blocks() {
 #[tokio::test]
 async fn a_provider_that_forgets_is_told_from_what_was_changed() {
     for bodies in
-        both(&system("Be brief."), messages(3)).into_iter().zip(both(&system("Be brief."), messages(5)))
+        all(&system("Be brief."), messages(3)).into_iter().zip(all(&system("Be brief."), messages(5)))
     {
         let mut desk = Desk::new().await;
         desk.send(0, &bodies.0).await;
@@ -500,10 +619,7 @@ async fn a_provider_that_forgets_is_told_from_what_was_changed() {
         assert!(told.lost_tokens > 2_000);
         // A new conversation with the same prompt.
         desk.cache.forget();
-        let mut hello = bodies.0.clone();
-        let at = usize::from(hello["model"] != SONNET);
-        hello["messages"].as_array_mut().unwrap().truncate(at);
-        hello["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": "Hello."}));
+        let hello = like(&bodies.0, &system("Be brief."), hello());
         assert_eq!(reason(&desk.send(10, &hello).await), "provider_missed");
     }
 }
@@ -521,17 +637,29 @@ async fn other_parameters_are_told() {
         assert_eq!(reason(&told), "parameters_changed", "{key}: {told:?}");
         assert!(told.lost_tokens > 500);
     }
+    let body = |count| converse(&system("Be brief."), messages(count));
+    let mut thinking = body(5);
+    thinking["additionalModelRequestFields"] =
+        json!({"thinking": {"type": "enabled", "budget_tokens": 4_000}});
+    let mut choosing = body(5);
+    choosing["toolConfig"]["toolChoice"] = json!({"any": {}});
+    for changed in [thinking, choosing] {
+        let mut desk = Desk::new().await;
+        desk.send(0, &body(3)).await;
+        let told = desk.send(10, &changed).await;
+        assert_eq!(reason(&told), "parameters_changed", "{told:?}");
+    }
 }
 
 #[tokio::test]
 async fn of_what_no_record_is_kept_nothing_is_claimed() {
-    for body in both(&system("Be brief."), messages(3)) {
+    for body in all(&system("Be brief."), messages(3)) {
         let mut desk = Desk::new().await;
         desk.is_old = true;
         let told = desk.send(0, &body).await;
         assert_eq!((reason(&told), told.lost_tokens), ("unknown", 0));
         desk.is_old = false;
-        assert_eq!(reason(&desk.send(3_000, &body).await), "first_request");
+        assert_eq!(reason(&desk.send(4_000, &body).await), "first_request");
     }
 }
 
@@ -551,6 +679,190 @@ async fn what_is_lost_costs_what_writing_costs_more_than_reading() {
     let written = sums.written_tokens - sums.rewritten_tokens;
     assert_eq!((sums.hour_requests, sums.hour_nanousd), (1, expected - written * (6_000 - 3_750)));
     assert_eq!(sums.keep_alive_requests, 1);
+}
+
+#[tokio::test]
+async fn a_long_prompt_is_priced_as_one_throughout() {
+    let mut desk = Desk::new().await;
+    let body = |count| claude(&system("Be brief."), messages(count));
+    let written = |tokens| Usage {
+        input_tokens: 10,
+        cache_write_tokens: tokens,
+        cache_write_5m_tokens: tokens,
+        ..Usage::default()
+    };
+    for (after, count, tokens) in [(0, 3, 199_000), (400, 5, 230_000)] {
+        let mut record = desk.record(after, &body(count), &body(count));
+        record.usage = Some(written(tokens));
+        desk.report(record).await;
+    }
+    // Sonnet 4.5 beyond 200,000 tokens: 6.00 plain, 7.50 to write and 0.60 to read, per million.
+    let sums = desk.sums().await;
+    assert_eq!((sums.lost_tokens, sums.lost_nanousd), (199_000, 199_000 * (7_500 - 600)));
+    let expected = 199_000 * 3_750 + 10 * 3_000 + 230_000 * 7_500 + 10 * 6_000;
+    assert_eq!(sums.write_nanousd + sums.input_nanousd, expected);
+}
+
+#[tokio::test]
+async fn a_model_of_others_costs_what_its_provider_takes() {
+    let mut desk = Desk::new().await;
+    let mut record = desk.record(0, &chat("Be brief.", messages(3)), &chat("Be brief.", messages(3)));
+    (record.provider, record.model) = ("groq".to_owned(), "gpt-oss-120b".to_owned());
+    desk.report(record.clone()).await;
+    let sums = desk.sums().await;
+    assert!(sums.unpriced_requests == 0 && sums.input_nanousd > 0, "{sums:?}");
+    // On a machine of one's own it has no price.
+    record.sequence += 1;
+    record.provider = "vllm".to_owned();
+    desk.report(record).await;
+    assert_eq!(desk.sums().await.unpriced_requests, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_given_again_is_on_no_bill() {
+    let mut desk = Desk::new().await;
+    let body = claude(&system("Be brief."), messages(1));
+    desk.send(0, &body).await;
+    let before = desk.sums().await;
+    let mut record = desk.record(200, &body, &body);
+    record.set_outcome(RequestOutcome::Cached);
+    let batch = Batch { vm_id: "vm".to_owned(), records: vec![record], ..Batch::default() };
+    desk.store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap();
+    assert_eq!(desk.store.recent(1).await.unwrap()[0].record.cache_verdict, None);
+    assert_eq!(desk.sums().await, before);
+    // Nor has it kept anything alive at the provider.
+    desk.cache.forget();
+    let told = desk.send(200, &claude(&system("Be brief."), messages(3))).await;
+    assert_eq!((reason(&told), told.idle_ms), ("lifetime_lapsed", 400_000));
+}
+
+#[tokio::test]
+async fn conversations_that_begin_with_the_same_question_are_kept_apart() {
+    // As many runs of one task at the same time do: the first message is the same, what follows is not.
+    let run = |run: usize, count: usize| {
+        let mut all = messages(count);
+        for (at, message) in all.iter_mut().enumerate().skip(1) {
+            message["content"][0]["text"] = json!(format!("run {run}, {}", text(at)));
+        }
+        all
+    };
+    for body in all(&system("Be brief."), messages(1)) {
+        for runs in [2, 12] {
+            let mut desk = Desk::new().await;
+            for turn in 0..6 {
+                for number in 0..runs {
+                    // The first is far ahead of the others.
+                    let ahead = if number == 0 { 8 } else { 0 };
+                    let count = if turn == 0 { 1 } else { 2 * (turn + ahead) + 1 };
+                    let told = desk.send(3, &like(&body, &system("Be brief."), run(number, count))).await;
+                    assert_eq!(told.lost_tokens, 0, "{runs} runs, turn {turn} of {number}: {told:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_goes_far_back_has_changed_nothing() {
+    let other = |count: usize| {
+        let mut all = messages(count);
+        for message in all.iter_mut().skip(5) {
+            message["content"][0]["text"] = json!(format!("in another way, {}", text(7)));
+        }
+        all
+    };
+    for body in all(&system("Be brief."), messages(1)) {
+        let mut desk = Desk::new().await;
+        for count in (1..90).step_by(2) {
+            desk.send(3, &like(&body, &system("Be brief."), messages(count))).await;
+        }
+        for count in (5..17).step_by(2) {
+            let told = desk.send(3, &like(&body, &system("Be brief."), other(count))).await;
+            assert_eq!(told.lost_tokens, 0, "{count}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_hides_what_is_true_for_no_longer_than_it_was() {
+    let mut desk = Desk::new().await;
+    let prompt = |turn: u64| system(&format!("It is 14:03:{:02} now.", turn % 60));
+    // Each with a prompt of its own, two days ahead.
+    for turn in 0..8 {
+        let body = claude(&prompt(turn), hello());
+        let mut record = desk.record(1, &body, &body);
+        record.started_unix_ms += 2 * 86_400_000;
+        desk.report(record).await;
+    }
+    let told = desk.send(5, &claude(&prompt(20), hello())).await;
+    assert_eq!((reason(&told), told.lost_tokens), ("first_request", 0), "{told:?}");
+    for turn in 21..24 {
+        let mut asked = hello();
+        asked[0]["content"][0]["text"] = json!(format!("Question {turn}"));
+        let told = desk.send(5, &claude(&prompt(turn), asked)).await;
+        assert_eq!((reason(&told), told.line), ("system_changed", 3), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_longer_lifetime_of_the_system_prompt_is_its_own() {
+    let body = |messages| {
+        let mut body = claude(&system("Be brief."), messages);
+        body["system"][0]["cache_control"]["ttl"] = json!("1h");
+        body
+    };
+    let asked = |question: &str| {
+        let mut asked = hello();
+        asked[0]["content"][0]["text"] = json!(question);
+        asked
+    };
+    let mut desk = Desk::new().await;
+    desk.send(0, &body(messages(3))).await;
+    let told = desk.send(600, &body(asked("The prompt is still there."))).await;
+    assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "{told:?}");
+    // In its own conversation what stands behind the prompt has lapsed.
+    let told = desk.send(10, &body(messages(5))).await;
+    assert_eq!(reason(&told), "lifetime_lapsed");
+    assert!(told.lost_tokens < 2_500, "the messages alone: {told:?}");
+    desk.cache.forget();
+    assert_eq!(reason(&desk.send(600, &body(asked("Where is it?"))).await), "provider_missed");
+    assert_eq!(reason(&desk.send(3_700, &body(asked("And now?"))).await), "lifetime_lapsed");
+}
+
+#[tokio::test]
+async fn a_first_question_in_another_script_makes_no_miss_of_a_hit() {
+    // Tokens of the head are estimated by bytes: English has 4.5 a token, Chinese 2.5.
+    let mut desk = Desk::new().await;
+    desk.send(0, &claude(&system("Be brief."), messages(1))).await;
+    let mut asked = hello();
+    asked[0]["content"][0]["text"] = json!("请看一下这个部署为什么失败了。".repeat(300));
+    let body = claude(&system("Be brief."), asked);
+    let mut record = desk.record(10, &body, &body);
+    let usage = record.usage.as_mut().unwrap();
+    usage.cache_write_tokens += usage.cache_write_tokens * 4 / 5;
+    let told = desk.report(record).await;
+    assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "{told:?}");
+}
+
+#[tokio::test]
+async fn of_a_long_prompt_the_lines_that_are_known_are_told() {
+    let long = |at: usize, line: &str| {
+        let mut lines: Vec<String> = (0..300).map(|n| format!("Rule {} is a rule.", "i".repeat(n))).collect();
+        lines[at] = line.to_owned();
+        lines.join("\n")
+    };
+    for (at, line) in [(250, 251), (290, 0)] {
+        let mut desk = Desk::new().await;
+        desk.send(0, &claude(&long(at, "Today is 2026-11-28."), messages(1))).await;
+        let told = desk.send(10, &claude(&long(at, "Today is 2026-11-29."), messages(3))).await;
+        assert_eq!((reason(&told), told.line), ("system_changed", line), "{told:?}");
+    }
+    // One line of a megabyte.
+    let megabyte = |date: &str| format!("{}{date}", "All of it in one line. ".repeat(45_000));
+    let mut desk = Desk::new().await;
+    desk.send(0, &claude(&megabyte("2026-11-28"), messages(1))).await;
+    let told = desk.send(10, &claude(&megabyte("2026-11-29"), messages(3))).await;
+    assert_eq!((reason(&told), told.line), ("system_changed", 1), "{told:?}");
 }
 
 /// A report that comes twice, and a replica that goes on where another has stopped.

@@ -300,4 +300,30 @@ fn what_else_a_request_asks_of_the_cache_is_read() {
     let turned = json!({"thinking": {"type": "any"}, "tool_choice": {"type": "enabled"}});
     assert_eq!(parameters(json!({"max_tokens": 1})), 0);
     assert!(parameters(thinking.clone()) != 0 && parameters(thinking) != parameters(turned));
+    // Which tool is to be called is no tool.
+    let converse =
+        |config: Value| layout(Api::BedrockConverse, &json!({"messages": [], "toolConfig": config}));
+    let tools = json!([{"toolSpec": {"name": "a", "toolChoice": 1}}]);
+    let plain = json!({"messages": [], "toolConfig": {"tools": tools}});
+    for choice in [json!({"any": {}}), json!({"tool": {"name": "a"}}), json!(null)] {
+        let chosen = json!({"toolChoice": choice, "tools": tools});
+        let body = json!({"messages": [], "toolConfig": chosen});
+        assert_eq!(of(Api::BedrockConverse, &body).tools, of(Api::BedrockConverse, &plain).tools);
+        assert_ne!(converse(chosen).parameters, 0, "{choice}");
+    }
+    assert_eq!(converse(json!({"tools": tools})).parameters, 0);
+}
+
+#[test]
+fn members_that_are_there_many_times_take_no_more_room_and_little_time() {
+    let many = |member: &str| {
+        let members = format!("{member},").repeat(300_000);
+        format!(r#"{{{members}"system":"the last","messages":[{{"role":"user","content":"hi"}}]}}"#)
+    };
+    let mut prompts = Prompts::default();
+    for member in [r#""system":"a\nb""#, r#""cache_control":1"#, r#""thinking":1"#] {
+        let found = read(Api::AnthropicMessages, many(member).as_bytes(), &mut prompts).unwrap();
+        assert_eq!(found.layout.system_lines.len(), 1, "{member}");
+        assert!(found.layout.breakpoints.len() <= MAX_BREAKPOINTS);
+    }
 }

@@ -1,6 +1,7 @@
 //! Answers in the format of each API, as JSON and as server-sent events.
 
 pub(super) mod anthropic;
+mod bedrock_converse;
 pub(super) mod gemini;
 mod openai_chat;
 pub(super) mod openai_responses;
@@ -23,6 +24,8 @@ pub(super) enum Api {
     OpenAiResponses,
     /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`, also under `/v1`
     Gemini,
+    /// `POST /model/{model}/converse`
+    BedrockConverse,
 }
 
 impl Api {
@@ -33,14 +36,23 @@ impl Api {
             "/v1/chat/completions" | "/chat/completions" => Some(Self::OpenAiChat),
             "/v1/responses" | "/responses" | "/backend-api/codex/responses" => Some(Self::OpenAiResponses),
             "/v1internal:generateContent" | "/v1internal:streamGenerateContent" => Some(Self::Gemini),
+            _ if bedrock_model(path).is_some() => Some(Self::BedrockConverse),
             _ if gemini_model(path).is_some() && path.ends_with("enerateContent") => Some(Self::Gemini),
             _ => None,
         }
     }
 }
 
-/// What Gemini's paths say of the model.
-pub(super) fn gemini_model(path: &str) -> Option<&str> {
+/// What a path says of the model.
+pub(super) fn model_of(path: &str) -> Option<&str> {
+    gemini_model(path).or_else(|| bedrock_model(path))
+}
+
+fn bedrock_model(path: &str) -> Option<&str> {
+    path.strip_prefix("/model/")?.strip_suffix("/converse")
+}
+
+fn gemini_model(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v1beta").or(path.strip_prefix("/v1"))?;
     Some(rest.strip_prefix("/models/")?.split_once(':')?.0)
 }
@@ -150,6 +162,7 @@ pub(super) fn error(api: Api, status: u16, kind: &str, message: &str) -> Value {
             json!({"error": {"message": message, "type": kind, "param": null, "code": null}})
         }
         Api::Gemini => json!({"error": {"code": status, "message": message, "status": kind}}),
+        Api::BedrockConverse => json!({"message": message}),
     }
 }
 
@@ -159,6 +172,7 @@ pub(super) fn scripted_error(api: Api, status: u16) -> Value {
         Api::Anthropic => "api_error",
         Api::OpenAiChat | Api::OpenAiResponses => "server_error",
         Api::Gemini => "INTERNAL",
+        Api::BedrockConverse => "InternalServerException",
     };
     error(api, status, kind, &format!("scripted status {status}"))
 }
@@ -198,6 +212,7 @@ impl Answer<'_> {
             Api::OpenAiChat => self.chat(),
             Api::OpenAiResponses => self.response("completed", self.response_items()),
             Api::Gemini => self.gemini(self.gemini_parts(), true),
+            Api::BedrockConverse => self.converse(),
         }
     }
 
@@ -208,6 +223,8 @@ impl Answer<'_> {
             Api::OpenAiChat => self.chat_events(),
             Api::OpenAiResponses => self.response_events(),
             Api::Gemini => self.gemini_events(),
+            // `converse` alone: streams of AWS have a path of their own.
+            Api::BedrockConverse => Vec::new(),
         }
     }
 }

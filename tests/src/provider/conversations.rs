@@ -142,7 +142,9 @@ impl Followed {
                 let parts = self.plan.parts(api, &transcript, read.thinks, &mut self.again);
                 (read.seal(parts), dropped)
             }
-            Api::OpenAiChat => (self.plan.parts(api, &transcript, false, &mut self.again), Vec::new()),
+            Api::OpenAiChat | Api::BedrockConverse => {
+                (self.plan.parts(api, &transcript, false, &mut self.again), Vec::new())
+            }
             Api::OpenAiResponses => {
                 let read = binding::responses::read(&body, &items, model);
                 let dropped = self.dropped(&read.dropped, "reasoning_item_dropped");
@@ -179,7 +181,7 @@ impl Followed {
         let id = match api {
             Api::Anthropic => format!("msg_01{}", &name[..22]),
             Api::OpenAiChat => format!("chatcmpl-{name}"),
-            Api::OpenAiResponses | Api::Gemini => format!("resp_{name}"),
+            Api::OpenAiResponses | Api::Gemini | Api::BedrockConverse => format!("resp_{name}"),
         };
         if api == Api::OpenAiResponses && body["store"] != false {
             items.extend(parts.iter().map(|part| super::answer::openai_responses::item(part, 0)));
@@ -278,7 +280,7 @@ impl Messages {
         let system = ["system", "instructions", "systemInstruction"].map(|key| body[key].clone());
         let array = |key: &str| body[key].as_array().cloned().unwrap_or_default();
         let (messages, spelled) = match api {
-            Api::Anthropic | Api::OpenAiChat => (array("messages"), spelled.messages),
+            Api::Anthropic | Api::OpenAiChat | Api::BedrockConverse => (array("messages"), spelled.messages),
             Api::Gemini => (array("contents"), spelled.contents),
             Api::OpenAiResponses => {
                 let stateless = body["previous_response_id"].is_null();

@@ -1,4 +1,4 @@
-//! A provider's prompt cache, by Anthropic's rules or by OpenAI's.
+//! A provider's prompt cache, by the rules of Anthropic, OpenAI, Gemini or Bedrock.
 //!
 //! Written from the providers' documentation, independent of Headroom: the test compares Headroom's results with it. A
 //! token is four bytes. The caller passes the time.
@@ -20,6 +20,18 @@ pub(crate) enum Rules {
     OpenAi {
         /// Seconds for which a prefix is kept.
         lifetime: u64,
+    },
+    /// The same in larger pieces, without being asked and without a promise: Gemini's implicit cache.
+    Gemini {
+        /// Tokens that a beginning must have.
+        minimum: u64,
+    },
+    /// Cache points of Bedrock's Converse.
+    Bedrock {
+        /// Tokens that a prefix must have.
+        minimum: u64,
+        /// Blocks that are looked at from a cache point; with Amazon's own models the one before it alone.
+        look_back: usize,
     },
 }
 
@@ -44,8 +56,10 @@ pub(crate) struct PromptCache {
 }
 
 const LOOK_BACK: usize = 20;
-const PIECE_BYTES: usize = 128 * 4;
+const PIECE_OPENAI: usize = 128;
 const MINIMUM_OPENAI: u64 = 1_024;
+const PIECE_GEMINI: usize = 1_024;
+const LIFETIME_GEMINI: u64 = 3_600;
 const BILLING: &str = "x-anthropic-billing-header";
 
 /// A block of a prompt: its tokens, the digest up to it, and its lifetime.
@@ -60,23 +74,33 @@ impl PromptCache {
     pub(crate) fn answer(&mut self, rules: Rules, whose: &str, body: &Value, now: u64) -> Usage {
         self.entries.retain(|_, (_, until)| *until >= now);
         match rules {
-            Rules::Anthropic { minimum } => self.anthropic(minimum, whose, body, now),
-            Rules::OpenAi { lifetime } => self.openai(lifetime, whose, body, now),
+            Rules::Anthropic { minimum } => self.breakpoints(minimum, LOOK_BACK, &blocks(whose, body), now),
+            Rules::Bedrock { minimum, look_back } => {
+                self.breakpoints(minimum, look_back, &converse_blocks(whose, body), now)
+            }
+            Rules::OpenAi { lifetime } => {
+                let lifetime = if body["prompt_cache_retention"] == "24h" { 86_400 } else { lifetime };
+                let messages = if body["input"].is_null() { &body["messages"] } else { &body["input"] };
+                let head = format!("{whose} {}{}{}", body["model"], body["instructions"], body["tools"]);
+                self.automatic(MINIMUM_OPENAI, PIECE_OPENAI, lifetime, head, messages, now)
+            }
+            Rules::Gemini { minimum } => {
+                let head = format!("{whose} {}{}", body["systemInstruction"], body["tools"]);
+                self.automatic(minimum, PIECE_GEMINI, LIFETIME_GEMINI, head, &body["contents"], now)
+            }
         }
     }
 
     /// Forgets everything, as a provider may at any time.
-    #[allow(dead_code, reason = "for tests of headroomd alone, which include this file")]
     pub(crate) fn forget(&mut self) {
         self.entries.clear();
     }
 
-    fn anthropic(&mut self, minimum: u64, whose: &str, body: &Value, now: u64) -> Usage {
-        let blocks = blocks(whose, body);
+    fn breakpoints(&mut self, minimum: u64, look_back: usize, blocks: &[Block], now: u64) -> Usage {
         let up_to = |at: usize| blocks[..=at].iter().map(|block| block.tokens).sum::<u64>();
         let points: Vec<usize> = (0..blocks.len()).filter(|at| blocks[*at].keep.is_some()).collect();
         let total = blocks.iter().map(|block| block.tokens).sum::<u64>();
-        let looked_at = |point: usize| (point.saturating_sub(LOOK_BACK - 1)..=point).rev();
+        let looked_at = |point: usize| (point.saturating_sub(look_back - 1)..=point).rev();
         let mut found = points.iter().rev().flat_map(|point| looked_at(*point));
         let hit = found.find(|at| self.entries.contains_key(&blocks[*at].prefix));
         let read = hit.map_or(0, up_to);
@@ -101,10 +125,16 @@ impl PromptCache {
         usage
     }
 
-    fn openai(&mut self, lifetime: u64, whose: &str, body: &Value, now: u64) -> Usage {
-        let lifetime = if body["prompt_cache_retention"] == "24h" { 86_400 } else { lifetime };
-        let messages = if body["input"].is_null() { &body["messages"] } else { &body["input"] };
-        let mut text = format!("{whose} {}{}{}", body["model"], body["instructions"], body["tools"]);
+    fn automatic(
+        &mut self,
+        minimum: u64,
+        piece: usize,
+        lifetime: u64,
+        head: String,
+        messages: &Value,
+        now: u64,
+    ) -> Usage {
+        let mut text = head;
         for message in messages.as_array().into_iter().flatten() {
             text.push_str(&message.to_string());
         }
@@ -112,18 +142,18 @@ impl PromptCache {
         let mut hash = DefaultHasher::new();
         let prefixes: Vec<u64> = text
             .as_bytes()
-            .chunks_exact(PIECE_BYTES)
+            .chunks_exact(piece * 4)
             .map(|piece| {
                 piece.hash(&mut hash);
                 hash.finish()
             })
             .collect();
-        if total < MINIMUM_OPENAI {
+        if total < minimum {
             return Usage { input: total, ..Usage::default() };
         }
         let pieces = prefixes.iter().take_while(|prefix| self.entries.contains_key(prefix)).count();
-        let read = pieces as u64 * 128;
-        let read = if read < MINIMUM_OPENAI { 0 } else { read };
+        let read = (pieces * piece) as u64;
+        let read = if read < minimum { 0 } else { read };
         for prefix in prefixes {
             self.entries.insert(prefix, (lifetime, now + lifetime));
         }
@@ -160,6 +190,38 @@ fn blocks(whose: &str, body: &Value) -> Vec<Block> {
     }
     if let (Some(keep), Some(last)) = (lifetime(&body["cache_control"]), blocks.last_mut()) {
         last.keep = Some(keep);
+    }
+    blocks
+}
+
+/// The blocks of a request to Bedrock's Converse, each with whether a cache point stands behind it.
+fn converse_blocks(whose: &str, body: &Value) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut hash = DefaultHasher::new();
+    whose.hash(&mut hash);
+    let mut add = |hash: &mut DefaultHasher, value: &Value| {
+        let point = &value["cachePoint"];
+        if let (Some(last), false) = (blocks.last_mut(), point.is_null()) {
+            last.keep = Some(if point["ttl"] == "1h" { 3_600 } else { 300 });
+            return;
+        }
+        let text = value.to_string();
+        text.hash(hash);
+        blocks.push(Block { tokens: text.len() as u64 / 4, prefix: hash.finish(), keep: None });
+    };
+    for tool in body["toolConfig"]["tools"].as_array().into_iter().flatten() {
+        add(&mut hash, tool);
+    }
+    for block in content(&body["system"]) {
+        add(&mut hash, &block);
+    }
+    let fields = &body["additionalModelRequestFields"];
+    (fields["thinking"].to_string(), body["toolConfig"]["toolChoice"].to_string()).hash(&mut hash);
+    for message in body["messages"].as_array().into_iter().flatten() {
+        message["role"].to_string().hash(&mut hash);
+        for block in content(&message["content"]) {
+            add(&mut hash, &block);
+        }
     }
     blocks
 }

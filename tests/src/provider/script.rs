@@ -44,6 +44,8 @@ pub struct Script {
     pub cache_read_tokens: u64,
     /// Answer with the usage of a prompt cache that is kept for the name, by the API's own rules.
     pub prompt_cache: bool,
+    /// The prompt cache has forgotten everything before this request, as a provider's may at any time.
+    pub forget_cache: bool,
     /// What to do with the second request of this name, the third, and so on; the last of them also with
     /// those that follow. Empty: as with the first.
     pub then: Vec<Script>,

@@ -86,6 +86,8 @@ impl Transcript {
             Api::Anthropic => messages("messages").iter().for_each(|message| read.anthropic(message)),
             Api::OpenAiChat => messages("messages").iter().for_each(|message| read.chat(message)),
             Api::OpenAiResponses => items.iter().for_each(|item| read.item(item)),
+            // No plan is followed in it.
+            Api::BedrockConverse => {}
             Api::Gemini => messages("contents").iter().for_each(|content| read.content(content)),
         }
         read

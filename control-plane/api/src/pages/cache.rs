@@ -32,7 +32,7 @@ pub struct Cache {
     pub volatile_lines: Vec<VolatileLine>,
 }
 
-/// The last seven days, in `/stats`.
+/// The last seven days, in `/stats`; the range that was asked for, in `/stats-history`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct CacheSummary {

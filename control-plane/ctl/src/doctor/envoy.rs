@@ -71,20 +71,27 @@ impl Admin {
         let stats = self.get("/stats?filter=wasm").await.unwrap_or_default();
         let dump = self.get("/config_dump").await.unwrap_or_default();
         let dump: Value = serde_json::from_str(&dump).unwrap_or_default();
-        let custom = self.get("/stats?filter=config_errors").await.unwrap_or_default();
+        let custom = self.get("/stats?filter=wasmcustom.headroom").await.unwrap_or_default();
         let mut checks = vec![server(&info, &self.name), v8(&stats)];
         let mut found = configuration(&dump).into_iter();
         checks.extend(found.next());
         checks.push(readable(&custom));
         checks.extend(found);
+        checks.extend(cache_edits(&dump, &custom));
         checks
     }
 }
 
 /// How many values of its configuration the filter cannot use; `None` if no filter reports it.
 pub fn config_errors(stats: &str) -> Option<u64> {
-    let value = stats.lines().find_map(|line| line.strip_prefix("wasmcustom.headroom.config_errors: "));
-    value?.trim().parse().ok()
+    counter(stats, "config_errors")
+}
+
+/// What the filter itself counts; `None` where none has counted it.
+fn counter(stats: &str, name: &str) -> Option<u64> {
+    let counters = stats.lines().filter_map(|line| line.strip_prefix("wasmcustom.headroom."));
+    let value = counters.filter_map(|line| line.split_once(": ")).find(|(counter, _)| *counter == name);
+    value?.1.trim().parse().ok()
 }
 
 /// Whether the filter could read all of its configuration.
@@ -136,8 +143,7 @@ pub fn v8(stats: &str) -> Check {
 
 /// Whether the configuration has the filter, room for its bodies, and routes to providers.
 pub fn configuration(dump: &Value) -> Vec<Check> {
-    let listener = find(dump, &|value| filter(value).is_some() && value.get("filter_chains").is_some());
-    let Some(listener) = listener else {
+    let Some(listener) = listener(dump) else {
         return vec![
             Check::failed(
                 "filter",
@@ -154,6 +160,30 @@ pub fn configuration(dump: &Value) -> Vec<Check> {
         buffer(listener, configuration.as_deref()),
         routes(dump, listener),
     ]
+}
+
+/// What is done for the provider's prompt cache alone; `None` where nothing of it is switched on.
+fn cache_edits(dump: &Value, stats: &str) -> Option<Check> {
+    let listener = listener(dump)?;
+    let configuration: Value =
+        filter(listener).and_then(plugin_configuration).and_then(|text| serde_json::from_str(&text).ok())?;
+    let rules = configuration.get("rules").and_then(Value::as_array).into_iter().flatten();
+    let breakpoints = std::iter::once(&configuration)
+        .chain(rules)
+        .filter_map(|it| it.get("breakpoints")?.as_str())
+        .find(|lifetime| *lifetime != "off");
+    let aligned = configuration.get("align").and_then(Value::as_array).map_or(0, Vec::len);
+    let mut found = Vec::new();
+    if let Some(lifetime) = breakpoints {
+        let set = counter(stats, "breakpoints_added").unwrap_or(0);
+        found.push(format!("breakpoints for {lifetime} where a client sets none, {set} so far"));
+    }
+    if aligned > 0 {
+        let moved = counter(stats, "lines_aligned").unwrap_or(0);
+        let rules = if aligned == 1 { "1 rule".to_owned() } else { format!("{aligned} rules") };
+        found.push(format!("{rules} of the aligner, {moved} lines moved so far"));
+    }
+    (!found.is_empty()).then(|| Check::ok("prompt cache", found.join("; ")))
 }
 
 fn installed(configuration: Option<&str>) -> Check {
@@ -217,6 +247,11 @@ fn routes(dump: &Value, listener: &Value) -> Check {
         );
     }
     Check::ok("routes", format!("to {}", clusters.join(", ")))
+}
+
+/// The listener that has the filter.
+fn listener(dump: &Value) -> Option<&Value> {
+    find(dump, &|value| filter(value).is_some() && value.get("filter_chains").is_some())
 }
 
 /// The Wasm filter named headroom directly under a listener.
@@ -316,6 +351,22 @@ mod tests {
         assert_eq!(bad.verdict, Verdict::Warning);
         assert!(bad.found.contains("2 values") && bad.found.contains("passes untouched"), "{}", bad.found);
         assert_eq!(readable("").verdict, Verdict::Skipped);
+    }
+
+    #[test]
+    fn what_is_done_for_the_prompt_cache_is_told_where_it_is_switched_on() {
+        let stats = "wasmcustom.headroom.breakpoints_added: 12\nwasmcustom.headroom.lines_aligned: 3\n";
+        let found = |text: &str| cache_edits(&dump(1 << 30, text), stats).map(|check| check.found);
+        for off in ["{}", r#"{"breakpoints":"off","align":[]}"#, r#"{"rules":[{"align":"off"}]}"#, "x"] {
+            assert_eq!(found(off), None, "{off}");
+        }
+        assert_eq!(
+            found(r#"{"breakpoints":"5m","align":[{},{}]}"#).unwrap(),
+            "breakpoints for 5m where a client sets none, 12 so far; 2 rules of the aligner, 3 lines moved so far"
+        );
+        let by_rule = found(r#"{"rules":[{"breakpoints":"off"},{"breakpoints":"1h"}]}"#);
+        assert_eq!(by_rule.unwrap(), "breakpoints for 1h where a client sets none, 12 so far");
+        assert_eq!(cache_edits(&json!({}), stats), None);
     }
 
     #[test]

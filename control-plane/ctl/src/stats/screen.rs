@@ -102,6 +102,18 @@ fn totals(stats: &Stats) -> String {
         let rate = percent(Some(cache.totals.hit_rate));
         row("provider's cache", format!("read by {rate} of the requests; `headroomctl cache` says more"));
     }
+    if let Some(cache) = stats.prompt_cache.as_ref().filter(|cache| cache.totals.requests > 0) {
+        let [bill, without, perfect] =
+            [cache.bill.total_usd, cache.bill.without_headroom_usd, cache.bill.perfect_cache_usd]
+                .map(|usd| dollars(Some(usd)));
+        row(
+            "bill of seven days",
+            format!("{bill}; {without} without Headroom, {perfect} with a perfect cache"),
+        );
+    }
+    if let Some(edits) = cache_edits(stats) {
+        row("for that cache", edits);
+    }
     if let Some(lost) = stats.reasoning.as_ref().and_then(|reasoning| reasoning.totals.as_ref())
         && lost.prefix_mismatches > 0
     {
@@ -118,6 +130,20 @@ fn totals(stats: &Stats) -> String {
         ),
     );
     table.to_string()
+}
+
+/// How many of the newest requests were given breakpoints, or had lines moved; `None` where none was.
+fn cache_edits(stats: &Stats) -> Option<String> {
+    let newest = &stats.recent_requests;
+    let given = newest.iter().filter(|request| request.added_breakpoints > 0).count();
+    let aligned = newest.iter().filter(|request| request.aligned_lines > 0).count();
+    let counted = [(given, "were given breakpoints"), (aligned, "had lines moved")];
+    let told: Vec<String> = counted
+        .into_iter()
+        .filter(|(requests, _)| *requests > 0)
+        .map(|(requests, what)| format!("{requests} {what}"))
+        .collect();
+    (!told.is_empty()).then(|| format!("of the newest {} requests {}", newest.len(), told.join(", ")))
 }
 
 /// Sums over a range.
@@ -148,4 +174,31 @@ pub(super) fn of_range(page: &StatsHistory) -> String {
         table.add_row([name.to_owned(), value]);
     }
     format!("{table}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_api::pages::{CacheSummary, Request};
+
+    use super::*;
+
+    #[test]
+    fn what_was_done_for_the_prompt_cache_is_told_where_something_was() {
+        let mut stats = Stats { recent_requests: vec![Request::default(); 3], ..Stats::default() };
+        assert_eq!(cache_edits(&stats), None);
+        assert!(!screen(&stats, "u", 5).contains("for that cache"));
+        stats.recent_requests[0].added_breakpoints = 3;
+        stats.recent_requests[1].added_breakpoints = 2;
+        stats.recent_requests[2].aligned_lines = 1;
+        let said = "of the newest 3 requests 2 were given breakpoints, 1 had lines moved";
+        assert_eq!(cache_edits(&stats).as_deref(), Some(said));
+        assert!(screen(&stats, "u", 5).contains(said));
+        let mut cache = CacheSummary::default();
+        cache.totals.requests = 3;
+        (cache.bill.total_usd, cache.bill.without_headroom_usd, cache.bill.perfect_cache_usd) =
+            (12.0, 14.5, 9.25);
+        stats.prompt_cache = Some(cache);
+        let bill = "$12.00; $14.50 without Headroom, $9.25 with a perfect cache";
+        assert!(screen(&stats, "u", 5).contains(bill), "{}", screen(&stats, "u", 5));
+    }
 }

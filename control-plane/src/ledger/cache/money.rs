@@ -4,7 +4,7 @@ use headroom_api::v1::{MissReason, RequestRecord};
 
 use super::rules::Kind;
 use super::verdict::Verdict;
-use super::written::{has_message_breakpoint, prompt};
+use super::written::{keeps_messages, prompt};
 use crate::ledger::sums::{CacheSums, Sums};
 use crate::models::{Models, Price};
 
@@ -38,7 +38,7 @@ pub fn sums(record: &RequestRecord, verdict: &Verdict, counted: &Sums, models: &
         sums.subscription_requests = 1;
         return sums;
     }
-    let Some(price) = models.get(&record.model).price else {
+    let Some(price) = models.served_by(&record.provider, &record.model).price else {
         sums.unpriced_requests = 1;
         return sums;
     };
@@ -131,7 +131,7 @@ fn what_if(record: &RequestRecord, verdict: &Verdict, bill: &Bill, sums: &mut Ca
     }
     let usage = record.usage.unwrap_or_default();
     let all = prompt(&usage);
-    let is_kept = record.cache_layout.as_ref().is_none_or(has_message_breakpoint);
+    let is_kept = record.cache_layout.as_ref().is_none_or(|layout| keeps_messages(layout, &usage));
     if !is_kept && all >= rules.minimum {
         let read = verdict.with_breakpoints.min(all);
         let would = read as f64 * price.cached_read * 1e3 + (all - read) as f64 * price.cached_write * 1e3;

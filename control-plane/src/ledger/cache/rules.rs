@@ -83,8 +83,8 @@ const CLAUDE: Rules = Rules {
     sells_an_hour: true,
 };
 
-/// Amazon's own models.
-const NOVA: Rules = Rules { kind: Kind::Breakpoints, look_back: None, sells_an_hour: false, ..CLAUDE };
+/// Amazon's own models. What was written is looked for at cache points alone.
+const NOVA: Rules = Rules { look_back: Some(1), sells_an_hour: false, ..CLAUDE };
 
 /// OpenAI before GPT-5.6, and those who do as it does: pieces of 128 tokens, five to ten minutes.
 const AUTOMATIC: Rules = Rules {

@@ -14,13 +14,19 @@ use headroom_api::v1::{
 };
 
 use super::rules::{Kind, Rules};
-use super::written::{Written, common_messages, has_message_breakpoint, prompt, share};
+use super::written::{Written, common_messages, has_message_breakpoint, keeps_messages, prompt, share};
 
-/// A share that is estimated from bytes may be wrong by so much: one of so many parts.
+/// A share that is estimated from bytes may be wrong by so much: one of so many parts. English and code have 3.5 to 4.5
+/// bytes a token.
 const ESTIMATE_PARTS: u64 = 6;
+/// The same where nothing but the estimate says that something was missed: Chinese, logs and hashes have half as many
+/// bytes a token.
+const DOUBTFUL_PARTS: u64 = 2;
 /// Messages that requests with other prompts or owners must have in common to be of one conversation: with the model's
 /// answer, which no two conversations share by chance.
 const SURELY_SAME: u32 = 2;
+/// Messages that the second request of a conversation has: question, answer, result.
+const SECOND_REQUEST: u32 = 3;
 /// Classes of a line that are told.
 const MAX_CLASSES: usize = 5;
 
@@ -156,18 +162,29 @@ impl<'r> Case<'r> {
             let (forwarded, client) = (before.forwarded()?, before.client()?);
             if self.layout.continues {
                 let forwarded = forwarded.messages;
-                return Some(Common { forwarded, is_extended: true, client_extended: true });
+                return Some(Common {
+                    surely: forwarded,
+                    forwarded,
+                    is_extended: true,
+                    client_extended: true,
+                });
             }
             // They have the first message in common, or they would not be on one shelf.
             let messages = common_messages(forwarded, self.forwarded).map(|messages| messages.max(1));
             let of_client = common_messages(client, self.client).map(|messages| messages.max(1));
+            // Where digests do not reach back far enough, a longer one is taken to go on from there.
+            let extends = |messages: Option<u32>, before: &PrefixDigests, now: &PrefixDigests| {
+                messages.map_or(now.messages > before.messages, |messages| messages == before.messages)
+            };
             Some(Common {
+                surely: messages.unwrap_or(1),
                 forwarded: messages.unwrap_or(forwarded.messages.min(self.forwarded.messages)),
-                is_extended: messages.is_none_or(|messages| messages == forwarded.messages),
-                client_extended: of_client.is_none_or(|messages| messages == client.messages),
+                is_extended: extends(messages, forwarded, self.forwarded),
+                client_extended: extends(of_client, client, self.client),
             })
         };
-        let all = self.earlier(conversation).filter_map(|before| Some((before, common(before)?)));
+        let all: Vec<(&Written, Common)> =
+            self.earlier(conversation).filter_map(|before| Some((before, common(before)?))).collect();
         // Two agents may be asked the same first question.
         let is_likely = |before: &Written| {
             let same_head = before.forwarded().is_some_and(|digests| {
@@ -175,8 +192,24 @@ impl<'r> Case<'r> {
             });
             before.owner == self.owner && (same_head || self.layout.continues)
         };
-        let same = all.filter(|(before, common)| common.forwarded >= SURELY_SAME || is_likely(before));
-        same.max_by_key(|(before, common)| (common.forwarded, before.at_ms))
+        // Conversations that began with the same question have each gone on in its own way.
+        let is_other =
+            |common: &Common| common.surely < SURELY_SAME && !common.is_extended && !common.client_extended;
+        let others = all.iter().filter(|(_, common)| is_other(common)).count();
+        let is_one_of_several = self.forwarded.messages <= SECOND_REQUEST || others > 1;
+        let same = all.into_iter().filter(|(before, common)| {
+            common.surely >= SURELY_SAME || (is_likely(before) && !(is_one_of_several && is_other(common)))
+        });
+        // Of several one whose cache it is, and which is only added to: it was that one's turn.
+        let nearness = |(before, common): &(&Written, Common)| {
+            (common.surely, common.is_extended && self.is_of_cache(before), before.at_ms)
+        };
+        same.max_by_key(nearness)
+    }
+
+    /// Whether it asks the same model, in the same way and for the same account.
+    fn is_of_cache(&self, before: &Written) -> bool {
+        before.model == self.record.model && before.route == self.route && before.owner == self.owner
     }
 
     /// Against the request before it in its conversation.
@@ -184,7 +217,7 @@ impl<'r> Case<'r> {
         let gap_ms = self.record.started_unix_ms.saturating_sub(before.at_ms);
         verdict.before = Some(Before { gap_ms, cached: before.cached, lifetime: before.lifetime });
         let was_kept = before.layout.as_ref().is_some_and(has_message_breakpoint);
-        let is_kept = has_message_breakpoint(self.layout);
+        let is_kept = keeps_messages(self.layout, &self.usage);
         let is_explicit = self.rules.kind == Kind::Breakpoints || self.layout.explicit_only;
         // Where nothing asks for the messages to be kept, they could have been.
         let was_too_short = before.cached == 0 && before.prompt < self.rules.minimum;
@@ -197,7 +230,13 @@ impl<'r> Case<'r> {
         let is_branch = !common.is_extended && self.forwarded.messages <= common.forwarded.saturating_add(1);
         let readable = if is_branch { left.min(before.tokens_up_to(common.forwarded)) } else { left };
         let readable = readable.min(self.prompt);
-        let slack = if is_branch { self.rules.slack + readable / ESTIMATE_PARTS } else { self.rules.slack };
+        // Where nothing was read at all, it was not for the size of pieces.
+        let least = if self.usage.cache_read_tokens == 0 {
+            self.rules.slack.min(self.rules.minimum / 4)
+        } else {
+            self.rules.slack
+        };
+        let slack = if is_branch { least + readable / DOUBTFUL_PARTS } else { least };
         let change = self.change(before, common, is_branch);
         let alive = gap_ms <= i64::from(self.rules.lifetime).saturating_mul(1_000);
         if alive && change.is_none() && self.prompt >= self.rules.minimum {
@@ -234,7 +273,7 @@ impl<'r> Case<'r> {
     /// What is another one than before.
     fn change(&self, before: &Written, common: Common, is_branch: bool) -> Option<MissReason> {
         let (forwarded, client) = (before.forwarded()?, before.client()?);
-        if before.model != self.record.model || before.route != self.route || before.owner != self.owner {
+        if !self.is_of_cache(before) {
             return Some(MissReason::ModelChanged);
         }
         let by = |client_is_same: bool, reason| {
@@ -271,12 +310,13 @@ impl<'r> Case<'r> {
     /// The first request of a conversation: what others with the same beginning have left.
     fn begin(&self, known: Known<'_>, verdict: &mut Verdict) {
         let head = share(self.layout, self.forwarded, 0, self.prompt);
-        let slack = self.rules.slack + head / ESTIMATE_PARTS;
         let read = self.usage.cache_read_tokens;
-        let is_missed = head > read.saturating_add(slack) && !self.layout.continues;
+        let is_missed = |parts: u64| {
+            head > read.saturating_add(self.rules.slack + head / parts) && !self.layout.continues
+        };
         let is_alive = |written: &&Written| {
             let gap = self.record.started_unix_ms.saturating_sub(written.at_ms);
-            gap <= i64::from(written.lifetime).saturating_mul(1_000)
+            gap <= i64::from(written.head_lifetime()).saturating_mul(1_000)
         };
         let of_model = |written: &&Written| written.model == self.record.model && written.route == self.route;
         let newest = |all| self.earlier(all).next_back();
@@ -291,16 +331,20 @@ impl<'r> Case<'r> {
         if read == 0 {
             told.set_reason(MissReason::FirstRequest);
         }
-        if !is_missed {
+        if !is_missed(ESTIMATE_PARTS) {
             return;
         }
         let is_explicit = self.rules.kind == Kind::Breakpoints || self.layout.explicit_only;
         let keeps_head = |layout: &CacheLayout| !is_explicit || has_head_breakpoint(layout);
         let reason = if let Some(same) = same.or_else(|| newest(known.prompt)) {
             let was_kept = same.layout.as_ref().is_some_and(keeps_head);
+            if !is_missed(DOUBTFUL_PARTS) {
+                return;
+            }
             if head < self.rules.minimum {
                 MissReason::BelowMinimum
-            } else if is_explicit && self.layout.breakpoints.is_empty() {
+            } else if is_explicit && self.layout.breakpoints.is_empty() && self.usage.cache_write_tokens == 0
+            {
                 MissReason::NoBreakpoint
             } else if !was_kept || !keeps_head(self.layout) {
                 // Only whole conversations are kept, which others cannot read.
@@ -348,7 +392,9 @@ impl<'r> Case<'r> {
 /// How much two requests of a conversation have in common.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Common {
-    /// Messages as they were forwarded.
+    /// Messages that are known to be the same.
+    surely: u32,
+    /// Messages as they were forwarded, as many as there can be where digests do not tell.
     forwarded: u32,
     /// Whether the later one only adds to the earlier one, as they were forwarded.
     is_extended: bool,

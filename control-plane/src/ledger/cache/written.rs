@@ -8,7 +8,7 @@ use headroom_api::v1::{BreakpointPlace, CacheLayout, PrefixDigests, RequestRecor
 use prost::Message;
 
 use super::rules::{Kind, Rules};
-use crate::clock::UnixMs;
+use crate::clock::{DAY_MS, UnixMs};
 
 /// One request, as later ones are compared with it.
 #[derive(Clone, PartialEq, Message)]
@@ -147,6 +147,14 @@ impl Written {
         self.client.as_ref().or(self.forwarded.as_ref())
     }
 
+    /// Seconds for which tools and system prompt stay: they may have a longer lifetime than what stands behind them.
+    pub fn head_lifetime(&self) -> u32 {
+        let points = self.layout.iter().flat_map(|layout| &layout.breakpoints);
+        let of_head =
+            points.filter(|point| matches!(point.place(), BreakpointPlace::Tools | BreakpointPlace::System));
+        of_head.map(|point| point.lifetime_seconds).max().unwrap_or(0).max(self.lifetime)
+    }
+
     /// Tokens of the prompt up to a message, estimated by the share of its bytes. 0 messages: tools and system prompt.
     pub fn tokens_up_to(&self, messages: u32) -> u64 {
         let (Some(layout), Some(digests)) = (&self.layout, &self.forwarded) else { return 0 };
@@ -194,6 +202,13 @@ pub fn has_message_breakpoint(layout: &CacheLayout) -> bool {
         .any(|point| matches!(point.place(), BreakpointPlace::Messages | BreakpointPlace::Automatic))
 }
 
+/// Whether messages are kept: a breakpoint asks for it, or somebody behind the filter does who sets breakpoints himself, as
+/// gateways and Copilot do.
+pub fn keeps_messages(layout: &CacheLayout, usage: &Usage) -> bool {
+    let is_used = usage.cache_read_tokens > 0 || usage.cache_write_tokens > 0;
+    has_message_breakpoint(layout) || (layout.breakpoints.is_empty() && is_used)
+}
+
 impl Shelf {
     /// Puts a request on its shelf. It takes the place of one that says nothing more.
     pub fn put(&mut self, place: Place, mut new: Written) {
@@ -215,10 +230,14 @@ impl Shelf {
             }
         }
         self.written.retain(|old| !new.replaces(old, place));
+        let at_ms = new.at_ms;
         let at = self.written.partition_point(|old| old.at_ms <= new.at_ms);
         self.written.insert(at, new);
-        let too_many = self.written.len().saturating_sub(place.most());
-        self.written.drain(..too_many);
+        if self.written.len() > place.most() {
+            // A clock that was ahead for a while would leave no room for what is true now.
+            let is_ahead = self.newest_ms().saturating_sub(at_ms) > DAY_MS;
+            self.written.remove(if is_ahead { self.written.len().saturating_sub(1) } else { 0 });
+        }
     }
 
     /// When something was last put here.

@@ -108,7 +108,7 @@ fn answered_again(record: &RequestRecord, models: &Models) -> Sums {
     };
     if record.subscription {
         sums.subscription_requests = 1;
-    } else if let Some(price) = models.get(&record.model).price {
+    } else if let Some(price) = models.served_by(&record.provider, &record.model).price {
         charge(&mut first, price, true);
         sums.answers_saved_nanousd = first.input_nanousd + first.output_nanousd;
     }

@@ -53,13 +53,16 @@ impl Answer<'_> {
 
     pub(super) fn gemini(&self, parts: Vec<Value>, last: bool) -> Value {
         let finish = if last { json!("STOP") } else { Value::Null };
+        let (input, read) = self
+            .cached
+            .map_or((self.input_tokens(), self.cache_read_tokens), |cached| (cached.input, cached.read));
         let answer = json!({
             "candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}],
             "usageMetadata": {
-                "promptTokenCount": self.input_tokens() + self.cache_read_tokens,
-                "cachedContentTokenCount": self.cache_read_tokens,
+                "promptTokenCount": input + read,
+                "cachedContentTokenCount": read,
                 "candidatesTokenCount": self.output_tokens(),
-                "totalTokenCount": self.input_tokens() + self.cache_read_tokens + self.output_tokens(),
+                "totalTokenCount": input + read + self.output_tokens(),
             },
             "modelVersion": self.model,
         });
