@@ -39,6 +39,7 @@ mod subscriptions;
 mod tasks;
 pub mod telemetry;
 pub mod tenants;
+mod text_model;
 pub mod token;
 pub mod trouble;
 mod upstream;

@@ -2,6 +2,8 @@
 //!
 //! Most of what Headroom asks is on this machine, so reqwest is built without TLS there.
 
+pub mod download;
+
 use std::fmt;
 use std::time::Duration;
 

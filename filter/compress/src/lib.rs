@@ -64,7 +64,7 @@ mod work;
 mod working_directory;
 
 pub use appendix::{Appendix, appendix};
-pub use ccr::address;
+pub use ccr::{address, append_marker};
 pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
 pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
