@@ -79,7 +79,7 @@ fn a_configuration_of_another_shape_is_an_error_that_names_it() {
         ("architectures", json!([]), "expected BertForTokenClassification"),
         ("architectures", json!(["XLMRobertaForTokenClassification"]), "vocabulary lacks <s>"),
         ("hidden_size", json!(0), "hidden_size: expected 1 to"),
-        ("hidden_size", json!(1 << 40), "hidden_size: expected 1 to"),
+        ("hidden_size", json!(1_u64 << 40), "hidden_size: expected 1 to"),
         ("hidden_size", json!(-1), "config.json"),
         ("hidden_size", json!(28), "config.json says"),
         ("num_attention_heads", json!(0), "num_attention_heads"),
