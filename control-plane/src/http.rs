@@ -62,6 +62,7 @@ use crate::request_log::Lost;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
 use crate::telemetry::Beacon;
+use crate::text_model::TextModel;
 use crate::warmup::Warmup;
 
 /// Bytes of a request's body at most: the longest is a hash and a query.
@@ -92,6 +93,7 @@ pub(crate) struct App {
     pub(crate) accounting: Arc<Accounting>,
     pub(crate) desk: Desk,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) text_model: Arc<TextModel>,
     pub(crate) warmup: Warmup,
     pub(crate) probes: Probes,
     pub(crate) beacon: Arc<Beacon>,

@@ -40,6 +40,7 @@ mod subscriptions;
 mod tasks;
 pub mod telemetry;
 pub mod tenants;
+mod text_model;
 mod toin;
 pub mod token;
 pub mod trouble;

@@ -49,6 +49,7 @@ use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
+use crate::text_model::TextModel;
 use crate::toin;
 use crate::trouble::{StoreError, StoreWatch, Trouble};
 use crate::upstream;
@@ -164,6 +165,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         Memory::open(settings.memory.clone(), settings.memory_models.clone(), settings.user.clone()).await;
     let answers = Answers::new(settings.answers_max_bytes, memory.clone());
     let originals_watch = opened.watch();
+    let text_model = TextModel::new(&settings.text_model);
     let learning = learning(settings, &mut warmup).await;
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
     let kept = store.retention_time().await?;
@@ -229,7 +231,13 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         scorer: settings.scorer,
         learning: Arc::clone(learning.learner.counts()),
         learned: learning.learned.clone(),
-        desk: Desk::new(Service::new(settings.compress_within, originals.clone(), ledger.clone())),
+        desk: Desk::new(Service::new(
+            settings.compress_within,
+            originals.clone(),
+            ledger.clone(),
+            Arc::clone(&text_model),
+        )),
+        text_model: Arc::clone(&text_model),
         board: Board::new(
             Arc::clone(&store),
             ledger.clone(),
@@ -275,6 +283,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     tasks.spawn("subscriptions", kept);
     tasks.spawn("answers_sweep", sweep_answers(answers.clone(), stop.clone()));
     tasks.spawn("memory", memory.clone().keep(stop.clone()));
+    tasks.spawn("text_model", text_model.keep(stop.clone()));
     if let Some(worker) = learning.worker {
         tasks.spawn("learner", worker.run());
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use headroom_api::llmlingua::{self, Rates};
 use headroom_api::names::yes_or_no;
 
 pub use self::args::{Args, Command, LogFormat};
@@ -19,6 +20,7 @@ use crate::relevance::Scorer;
 use crate::store::Database;
 use crate::telemetry::TelemetrySettings;
 use crate::tenants::{NotTenants, Tenants};
+use crate::text_model::TextModelSettings;
 use crate::token::{NotAToken, Token};
 
 /// The default address for people and Prometheus.
@@ -43,6 +45,11 @@ const DEFAULT_MAX_MEMORY: i64 = 64 << 20;
 const DEFAULT_ANSWERS_BYTES: i64 = 64 << 20;
 /// 64 GiB: a larger number is a mistake.
 const MAX_ANSWERS_BYTES: i64 = 64 << 30;
+
+/// Seconds after which a text model that nobody uses gives its memory back.
+const DEFAULT_IDLE_SECONDS: i64 = 600;
+/// A month: beyond it a number is a mistake.
+const MAX_IDLE_SECONDS: i64 = 31 * 24 * 3600;
 
 /// An address to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -116,6 +123,8 @@ pub struct Settings {
     pub log_messages: bool,
     /// Whether the filter is configured to leave bodies of functions out of source files.
     pub code_aware: bool,
+    /// The text model.
+    pub text_model: TextModelSettings,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
     /// The tokens of callers who may read one tenant's originals.
@@ -168,6 +177,14 @@ pub enum SettingsError {
         "HEADROOM_DATABASE_URL: expected postgres://…, postgresql://… or jsonl:PATH; without it state goes to SQLite"
     )]
     DatabaseUrl,
+    /// The text model cannot be used so.
+    #[error("{name}: {problem}")]
+    TextModel {
+        /// Which setting.
+        name: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// The token file cannot be read.
     #[error("{}: the token file cannot be read: {error}", path.display())]
     TokenFile {
@@ -268,6 +285,26 @@ impl Settings {
             DEFAULT_COMPRESSION_SECONDS,
             MAX_COMPRESSION_SECONDS,
         )?;
+        let wrong = |name| move |problem| SettingsError::TextModel { name, problem };
+        let enabled = args.llmlingua || flag("HEADROOM_LLMLINGUA", env("HEADROOM_LLMLINGUA"))?;
+        if enabled && !cfg!(feature = "llmlingua") {
+            return Err(wrong("--llmlingua")(llmlingua::NOT_BUILT.to_owned()));
+        }
+        if let Some(device) = args.llmlingua_device.or_else(|| env("HEADROOM_LLMLINGUA_DEVICE")) {
+            llmlingua::device(&device).map_err(wrong("--llmlingua-device"))?;
+        }
+        let rates = args.llmlingua_rate.or_else(|| env("HEADROOM_LLMLINGUA_RATE"));
+        let rates = rates.map(|rates| Rates::parse(&rates)).transpose().map_err(wrong("--llmlingua-rate"))?;
+        let idle = args.llmlingua_idle_seconds.or_else(|| env("HEADROOM_LLMLINGUA_IDLE_SECONDS"));
+        let idle = number("HEADROOM_LLMLINGUA_IDLE_SECONDS", idle, DEFAULT_IDLE_SECONDS, MAX_IDLE_SECONDS)?;
+        let text_model = TextModelSettings {
+            enabled,
+            model: args.llmlingua_model.or_else(|| env("HEADROOM_LLMLINGUA_MODEL")),
+            folder: config_dir.join(llmlingua::FOLDER),
+            cache: workspace_dir.join("models"),
+            rates: rates.unwrap_or_default(),
+            idle: Duration::from_secs(idle.unsigned_abs()),
+        };
         let token_file = args.token_file.or_else(|| env_path("HEADROOM_TOKEN_FILE"));
         let token = match (env("HEADROOM_TOKEN"), token_file) {
             (Some(token), _) => Some(Token::new(&token)?),
@@ -329,6 +366,7 @@ impl Settings {
             learn_writes_tracked: flag("HEADROOM_LEARN_WRITE_TRACKED", env("HEADROOM_LEARN_WRITE_TRACKED"))?,
             learned,
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
+            text_model,
             token,
             tenants,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
@@ -427,6 +465,39 @@ mod tests {
                 && shown(&["--log-messages"], "0").unwrap()
         );
         assert!(shown(&[], "perhaps").unwrap_err().to_string().contains("HEADROOM_LOG_MESSAGES"));
+    }
+
+    #[test]
+    fn the_text_model_is_off_and_says_what_it_cannot_do() {
+        let home = ("HOME", "/h");
+        let settings = resolve(&[], &[home]).unwrap().text_model;
+        assert!(!settings.enabled && settings.rates == Rates::default());
+        assert_eq!(settings.folder, PathBuf::from("/h/.headroom/config/llmlingua"));
+        for (args, variables, said) in [
+            (
+                &["--llmlingua-device", "cuda"][..],
+                vec![],
+                "--llmlingua-device: the text model runs on the CPU",
+            ),
+            (&["--llmlingua-rate", "2"][..], vec![], "--llmlingua-rate: expected auto"),
+            (&[][..], vec![("HEADROOM_LLMLINGUA_RATE", "text=x")], "--llmlingua-rate: expected auto"),
+            (
+                &[][..],
+                vec![("HEADROOM_LLMLINGUA_IDLE_SECONDS", "0")],
+                "HEADROOM_LLMLINGUA_IDLE_SECONDS: expected",
+            ),
+            (&[][..], vec![("HEADROOM_LLMLINGUA", "perhaps")], "HEADROOM_LLMLINGUA: expected"),
+        ] {
+            let error = resolve(args, &[vec![home], variables].concat()).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+        let wanted = resolve(&["--llmlingua", "--llmlingua-model", "a/b"], &[home]);
+        if cfg!(feature = "llmlingua") {
+            assert!(wanted.unwrap().text_model.enabled);
+        } else {
+            let error = wanted.unwrap_err().to_string();
+            assert!(error.contains("--features headroomd/llmlingua"), "{error}");
+        }
     }
 
     #[test]

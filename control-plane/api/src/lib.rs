@@ -5,6 +5,8 @@
 //! *upstream*, the Python product.
 
 #[cfg(feature = "pages")]
+pub mod llmlingua;
+#[cfg(feature = "pages")]
 pub mod memory;
 pub mod names;
 #[cfg(feature = "pages")]

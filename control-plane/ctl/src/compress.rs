@@ -9,6 +9,7 @@ mod input;
 mod line;
 mod plan;
 mod record;
+mod text_model;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -24,6 +25,8 @@ pub(crate) use self::input::Input;
 use self::line::Line;
 use self::plan::Change;
 use self::record::{Record, Totals};
+use self::text_model::TextModel;
+pub use self::text_model::TextModelArgs;
 use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::text;
@@ -96,6 +99,9 @@ pub struct CompressArgs {
     /// Memory for remembered blocks; decides how long an answer takes, never which
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMO_MIB)]
     pub memo: usize,
+    /// The text model
+    #[command(flatten)]
+    pub text_model: TextModelArgs,
 }
 
 /// The tool that a text comes from.
@@ -114,8 +120,10 @@ pub fn compress(args: &CompressArgs) -> anyhow::Result<()> {
     };
     let code_aware = args.code_aware || Environment::of_process().flag(CODE_AWARE)?;
     let args = &CompressArgs { code_aware, ..args.clone() };
+    let text_model = TextModel::load(&args.text_model, Environment::of_process())?;
     let mut run = Run {
         compressor: Compressor::new(args),
+        text_model,
         answers: Answers::of(args),
         output: stdout().lock(),
         report,
@@ -157,6 +165,7 @@ impl Answers {
 /// The outputs and sums of a run over all inputs.
 struct Run<O> {
     compressor: Compressor,
+    text_model: Option<TextModel>,
     answers: Answers,
     output: O,
     report: Option<BufWriter<File>>,
@@ -210,6 +219,9 @@ impl<O: Write> Run<O> {
         let text = input.text()?;
         let mut answer = self.compressor.text(&text);
         answer.record.file = name;
+        if let Some(model) = &self.text_model {
+            answer.shorten(&text, model)?;
+        }
         Ok(self.write(&answer)?)
     }
 
@@ -256,6 +268,22 @@ impl<'l> Answer<'l> {
     fn unread(content: &'l [u8], record: Record) -> Self {
         let body = Cow::Borrowed(content);
         Self { before: "", body, after: [""; 2], record, changes: Vec::new(), messages: Vec::new() }
+    }
+}
+
+impl Answer<'_> {
+    /// A text that no form has shortened, shortened by a text model.
+    fn shorten(&mut self, text: &str, model: &TextModel) -> anyhow::Result<()> {
+        let ([block], false) = (&mut *self.record.blocks, matches!(self.changes.first(), Some(Some(_))))
+        else {
+            return Ok(());
+        };
+        let Some(short) = model.shorten(text, block.kind, block.tokens_before)? else { return Ok(()) };
+        self.record.note_shortened(&short);
+        self.changes = vec![Some(Change::new(text, &short.text))];
+        self.body = Cow::Owned(short.text.into_bytes());
+        self.record.bytes_after = self.body.len();
+        Ok(())
     }
 }
 

@@ -12,6 +12,9 @@ const TURN: Duration = Duration::from_millis(120);
 
 /// For a file, whose length is known.
 const BAR: &str = "{bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+/// Of a file that comes from the internet.
+#[cfg(feature = "llmlingua")]
+const FILE: &str = "{spinner} {msg}: {binary_bytes}, {binary_bytes_per_sec}";
 /// Of a pipe.
 const COUNT: &str = "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
 
@@ -29,6 +32,33 @@ impl Doing {
 }
 
 impl Drop for Doing {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// How many bytes of a file have come from the internet.
+#[cfg(feature = "llmlingua")]
+#[derive(Debug)]
+pub(crate) struct Downloading(ProgressBar);
+
+#[cfg(feature = "llmlingua")]
+pub(crate) fn of_download() -> Downloading {
+    Downloading(ProgressBar::new_spinner().with_style(style(FILE)))
+}
+
+#[cfg(feature = "llmlingua")]
+impl Downloading {
+    pub(crate) fn told(&self, file: &str, bytes: u64) {
+        if self.0.message() != file {
+            self.0.set_message(file.to_owned());
+        }
+        self.0.set_position(bytes);
+    }
+}
+
+#[cfg(feature = "llmlingua")]
+impl Drop for Downloading {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

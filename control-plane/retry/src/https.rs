@@ -2,6 +2,8 @@
 //!
 //! Most services that Headroom calls are on this machine, so the reqwest used for those is built without TLS.
 
+pub mod download;
+
 use std::fmt;
 use std::time::Duration;
 

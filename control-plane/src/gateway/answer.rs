@@ -52,7 +52,19 @@ struct Figures<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     skip_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    llmlingua: Option<&'a TextModelAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
+}
+
+/// What became of the wish for a text model.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct TextModelAnswer {
+    /// Outputs that it has shortened.
+    pub(super) shortened: usize,
+    /// Why it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +114,8 @@ pub(super) struct Answer<'a> {
     /// The number of rows with an earlier answer in the session.
     pub(super) replayed: usize,
     pub(super) skipped: Option<Skipped>,
+    /// `None`: nobody has asked for a text model.
+    pub(super) text_model: Option<TextModelAnswer>,
 }
 
 impl Answer<'_> {
@@ -163,6 +177,7 @@ impl Answer<'_> {
             session,
             compression_skipped: reason.map(|_| true),
             skip_reason: reason,
+            llmlingua: self.text_model.as_ref(),
             simulated: (self.asked.mode == Mode::Simulate).then_some(true),
         }
     }

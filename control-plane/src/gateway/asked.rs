@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use headroom_api::llmlingua::Rates;
 use headroom_compress::Profile;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -55,6 +56,8 @@ pub(crate) struct Asked {
     /// The number of rows at the beginning that stay unchanged.
     pub(super) frozen: usize,
     pub(super) session: Option<String>,
+    /// A text model is to shorten what no form does; with the rates of its own, where the caller names some.
+    pub(super) text_model: Option<Option<Rates>>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +112,7 @@ impl Asked {
             max_items: None,
             frozen: 0,
             session: None,
+            text_model: None,
             text: Arc::clone(&text),
         };
         asked.configure(&config)?;
@@ -163,6 +167,7 @@ impl Asked {
                     };
                     self.max_items = Some(usize::try_from(items).unwrap_or(usize::MAX));
                 }
+                "llmlingua" => self.text_model = text_model(value)?,
                 "scorer" if !matches!(value.as_str(), Some("bm25" | "embedding" | "hybrid")) => {
                     return expected("Expected bm25, embedding or hybrid.");
                 }
@@ -174,6 +179,11 @@ impl Asked {
                 }
                 _ => {}
             }
+        }
+        if self.text_model.is_some() && self.mode == Mode::Lossless {
+            return Err(bad(
+                "config.llmlingua leaves words out, so that it needs config.mode ccr, which keeps the originals, or simulate.",
+            ));
         }
         if self.session.is_some() && config.get("compress_user_messages") == Some(&Value::Bool(true)) {
             return Err(bad(
@@ -209,6 +219,32 @@ fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, B
             Ok(at..at + row.get().len())
         })
         .collect()
+}
+
+/// `true`, or an object with `text`, `json` or `code`: the part that stays of such outputs, or `true` for the usual one.
+fn text_model(value: &Value) -> Result<Option<Option<Rates>>, Bad> {
+    let wrong = || {
+        invalid(
+            "llmlingua",
+            value,
+            "Expected true, false, or an object with text, json or code: a number above 0 and at most 1, or true.",
+        )
+    };
+    let kinds = match value {
+        Value::Bool(wanted) => return Ok(wanted.then_some(None)),
+        Value::Object(kinds) if !kinds.is_empty() => kinds,
+        _ => return Err(wrong()),
+    };
+    let mut rates = Rates { text: None, json: None, code: None };
+    for (kind, value) in kinds {
+        let rate = match value {
+            Value::Bool(true) => Rates::EACH.named(kind),
+            Value::Bool(false) => None,
+            value => Some(value.as_f64().filter(|rate| Rates::is_rate(*rate)).ok_or_else(wrong)?),
+        };
+        *rates.named_mut(kind).ok_or_else(wrong)? = rate;
+    }
+    Ok(Some(Some(rates)))
 }
 
 fn mode(value: &Value) -> Result<Mode, Bad> {

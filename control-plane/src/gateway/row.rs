@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use headroom_api::llmlingua::{Rates, left_out};
 use headroom_api::v1::{BlockRecord, ContentEncoding, Original};
-use headroom_compress::{Api, Block, BlockOutcome, Config, Memo, Outcome, Request, compress};
+use headroom_compress::{
+    Api, Block, BlockOutcome, Config, Encoding, Memo, Outcome, Request, address, append_marker, compress,
+    provider_tokens,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::asked::Input;
+use crate::text_model::Shorten;
 
 /// The result for a row.
 #[derive(Clone, Debug, Default)]
@@ -150,7 +155,14 @@ pub(super) struct Engine<'a> {
     pub(super) lossy: bool,
     pub(super) min_tokens: u32,
     pub(super) memo: &'a mut Memo,
+    /// What shortens outputs that no form does, and how much.
+    pub(super) text_model: Option<(&'a dyn Shorten, Rates)>,
 }
+
+/// Tokens of an output that a text model is asked about: below them nothing is won.
+const MIN_TOKENS: u32 = 100;
+/// The name of the text model among the forms.
+pub(super) const TEXT_MODEL: &str = "llmlingua";
 
 impl Engine<'_> {
     /// Compresses the next row of a conversation. `frozen`: it stays unchanged.
@@ -170,13 +182,20 @@ impl Engine<'_> {
         let bare = compress(bare.as_bytes(), &request, self.config, self.memo).tokens.before;
         let mut compressed = Compressed { by_model, ..Compressed::new(&outcome, bare) };
         let large = outcome.blocks.iter().any(|block| block.tokens_before >= self.min_tokens);
-        let replaced = std::str::from_utf8(&outcome.body).ok().and_then(|body| {
-            body.strip_prefix(before.as_str())?.strip_suffix(after.as_str()).filter(|text| *text != row)
-        });
+        let shortened = match self.text_model {
+            Some((model, rates)) if output && large && !frozen && self.lossy => {
+                self.shorten(model, &rates, &body, &outcome, &mut compressed)
+            }
+            _ => None,
+        };
+        let replaced =
+            shortened.as_deref().or_else(|| std::str::from_utf8(&outcome.body).ok()).and_then(|body| {
+                body.strip_prefix(before.as_str())?.strip_suffix(after.as_str()).filter(|text| *text != row)
+            });
         match replaced {
             Some(text) if output && large && !frozen => {
                 compressed.text = Some(text.to_owned());
-                compressed.originals = outcome.originals.iter().map(original).collect();
+                compressed.originals.extend(outcome.originals.iter().map(original));
                 compressed.hashes = compressed.originals.iter().map(|it| it.hash.clone()).collect();
             }
             _ => compressed.leave(),
@@ -185,7 +204,68 @@ impl Engine<'_> {
     }
 }
 
+impl Engine<'_> {
+    /// The outcome's body with outputs shortened by the text model that no form has shortened; `None` where there are none.
+    fn shorten(
+        &self,
+        model: &dyn Shorten,
+        rates: &Rates,
+        body: &str,
+        outcome: &Outcome<'_>,
+        compressed: &mut Compressed,
+    ) -> Option<String> {
+        let mut shortened = std::str::from_utf8(&outcome.body).ok()?.to_owned();
+        // from the end, so that what stands before stays where it is
+        for (place, block) in outcome.blocks.iter().enumerate().rev() {
+            let rate = rates.of_kind(block.kind.name()).filter(|_| block.tokens_before >= MIN_TOKENS);
+            let (Some(rate), None) = (rate, &block.replaced) else { continue };
+            let before =
+                outcome.blocks.iter().take(place).filter_map(|it| Some((&it.span, it.replaced.as_ref()?)));
+            let (grown, gone) = before
+                .fold((0, 0), |(grown, gone), (span, replaced)| (grown + replaced.len(), gone + span.len()));
+            let quoted = body.get(block.span.clone())?;
+            let Ok(text) = serde_json::from_str::<String>(quoted) else { continue };
+            let Some(mut short) = model.shorten(&text, rate) else { continue };
+            let said = left_out(&text, &short);
+            let hash = address(&text);
+            append_marker(&mut short, &said, &hash);
+            let after = u32::try_from(Encoding::O200kBase.count(&short)).unwrap_or(u32::MAX);
+            // a tenth at least, for which somebody has to read what is not quite a text
+            if u64::from(after) * 10 > u64::from(block.tokens_before) * 9 {
+                continue;
+            }
+            let start = (block.span.start + grown).checked_sub(gone)?;
+            shortened.replace_range(start..start + block.span.len(), &serde_json::to_string(&short).ok()?);
+            let tool = block.tool.to_string();
+            compressed.note_shortened(place, self.model, after, said);
+            compressed.originals.push(Original {
+                hash,
+                length: text.len() as u64,
+                content: text.into_bytes(),
+                encoding: ContentEncoding::Identity.into(),
+                tool,
+                kind: block.kind.name().to_owned(),
+                tokens_before: block.tokens_before,
+                tokens_after: after,
+            });
+        }
+        (!compressed.originals.is_empty()).then_some(shortened)
+    }
+}
+
 impl Compressed {
+    /// The text model has shortened an output.
+    fn note_shortened(&mut self, place: usize, model: &str, after: u32, left_out: String) {
+        let Some(told) = self.blocks.get_mut(place) else { return };
+        let saved = provider_tokens(model, u64::from(told.record.tokens_before.saturating_sub(after)));
+        self.after = self.after.saturating_sub(saved);
+        self.tool_after = self.tool_after.saturating_sub(saved);
+        told.record.outcome = TEXT_MODEL.to_owned();
+        told.record.tokens_after = after;
+        told.record.lossy = true;
+        told.left_out = Some(left_out);
+    }
+
     fn new(outcome: &Outcome<'_>, bare: u64) -> Self {
         let tokens = &outcome.tokens;
         Self {

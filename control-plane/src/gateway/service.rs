@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use headroom_api::llmlingua::Rates;
 use headroom_api::names::COMPRESS_API;
 use headroom_api::v1::{AdmitRequest, BlockRecord, Original, RequestOutcome, RequestRecord, Timings, Tokens};
 use headroom_compress::{Config, FORMS_VERSION, Memo};
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, Skipped};
+use super::answer::{Answer, Skipped, TextModelAnswer};
 use super::asked::{Asked, Mode};
-use super::row::{Calls, Compressed, Engine};
+use super::row::{Calls, Compressed, Engine, TEXT_MODEL};
 use super::sessions::Sessions;
 use crate::clock::now_ms;
 use crate::ledger::store::Batch;
@@ -21,6 +22,7 @@ use crate::ledger::writer::Ledger;
 use crate::originals::MAX_ORIGINALS;
 use crate::originals::keeper::Originals;
 use crate::originals::writer::NotKept;
+use crate::text_model::{Shorten, TextModel};
 
 /// Calls that may wait for a core. More are answered with their own messages at once.
 const MAX_WAITING: usize = 256;
@@ -54,6 +56,7 @@ pub(crate) struct Service {
     sessions: Sessions,
     originals: Originals,
     ledger: Ledger,
+    text_model: Arc<TextModel>,
     vm_id: String,
     sequence: AtomicU64,
     dropped: Arc<AtomicU64>,
@@ -61,7 +64,12 @@ pub(crate) struct Service {
 
 impl Service {
     /// A service whose answers take no longer than `deadline`.
-    pub(crate) fn new(deadline: Duration, originals: Originals, ledger: Ledger) -> Self {
+    pub(crate) fn new(
+        deadline: Duration,
+        originals: Originals,
+        ledger: Ledger,
+        text_model: Arc<TextModel>,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             deadline,
@@ -71,6 +79,7 @@ impl Service {
             sessions: Sessions::default(),
             originals,
             ledger,
+            text_model,
             vm_id: format!("compress-{}", random_hex()),
             sequence: AtomicU64::new(0),
             dropped: Arc::default(),
@@ -86,7 +95,12 @@ impl Service {
     pub(crate) async fn answer(&self, asked: Asked, caller: &Caller) -> String {
         let (started, started_unix_ms) = (Instant::now(), now_ms());
         let asked = Arc::new(asked);
-        let (mut rows, mut skipped) = match self.compressed(&asked, caller, started).await {
+        let (shortener, error) = match self.shortener(&asked, caller, started).await {
+            None => (None, None),
+            Some(Ok(shortener)) => (Some(shortener), None),
+            Some(Err(error)) => (None, Some(error)),
+        };
+        let (mut rows, mut skipped) = match self.compressed(&asked, caller, shortener, started).await {
             Ok(rows) => (rows, None),
             Err(skipped) => (vec![Compressed::default(); asked.rows().len()], Some(skipped)),
         };
@@ -109,7 +123,14 @@ impl Service {
             _ => 0,
         };
         let hashes = self.hashes(&asked, caller, &rows).await;
-        let answer = Answer { asked: &asked, rows: &rows, hashes, replayed, skipped };
+        let text_model = asked.text_model.map(|_| {
+            let blocks = rows.iter().flat_map(|row| &row.blocks);
+            TextModelAnswer {
+                shortened: blocks.filter(|told| told.record.outcome == TEXT_MODEL).count(),
+                error,
+            }
+        });
+        let answer = Answer { asked: &asked, rows: &rows, hashes, replayed, skipped, text_model };
         let body = answer.json();
         let timings = Timings { compress_us, overhead_us: micros(started), ..Timings::default() };
         let mut record = record(&asked, caller, &rows, replayed, skipped);
@@ -125,11 +146,25 @@ impl Service {
         self.deadline.saturating_sub(started.elapsed())
     }
 
+    /// The text model, where the caller wants it. It has four fifths of the time: what it cannot do by then stays plain.
+    async fn shortener(
+        &self,
+        asked: &Asked,
+        caller: &Caller,
+        started: Instant,
+    ) -> Option<Result<(Box<dyn Shorten>, Rates), String>> {
+        let rates = asked.text_model.filter(|_| !caller.bypass)?;
+        let rates = rates.unwrap_or_else(|| self.text_model.rates());
+        let shortener = self.text_model.shortener(started + self.deadline / 5 * 4).await;
+        Some(shortener.map(|shortener| (Box::new(shortener) as Box<dyn Shorten>, rates)))
+    }
+
     /// What becomes of each row.
     async fn compressed(
         &self,
         asked: &Arc<Asked>,
         caller: &Caller,
+        shortener: Option<(Box<dyn Shorten>, Rates)>,
         started: Instant,
     ) -> Result<Vec<Compressed>, Skipped> {
         if caller.bypass {
@@ -146,7 +181,8 @@ impl Service {
             let (asked, memos, late) = (Arc::clone(asked), Arc::clone(&self.memos), Arc::clone(&late));
             tokio::task::spawn_blocking(move || {
                 let mut memo = lock(&memos).pop().unwrap_or_else(|| Memo::new(MEMO_BYTES));
-                let rows = compress(&asked, &mut memo, &late);
+                let shortener = shortener.as_ref().map(|(shortener, rates)| (&**shortener, *rates));
+                let rows = compress(&asked, &mut memo, shortener, &late);
                 lock(&memos).push(memo);
                 // The worker returns the permit, even if the caller has stopped waiting.
                 drop(core);
@@ -223,7 +259,12 @@ impl Service {
 }
 
 /// The rows through the engine, until it is too late.
-fn compress(asked: &Asked, memo: &mut Memo, late: &AtomicBool) -> Vec<Compressed> {
+fn compress(
+    asked: &Asked,
+    memo: &mut Memo,
+    text_model: Option<(&dyn Shorten, Rates)>,
+    late: &AtomicBool,
+) -> Vec<Compressed> {
     let config = Config { profile: asked.profile, max_items: asked.max_items, ..Config::default() };
     let mut engine = Engine {
         model: &asked.model,
@@ -232,6 +273,7 @@ fn compress(asked: &Asked, memo: &mut Memo, late: &AtomicBool) -> Vec<Compressed
         lossy: asked.mode != Mode::Lossless,
         min_tokens: asked.min_tokens,
         memo,
+        text_model,
     };
     let mut calls = Calls::default();
     let rows = asked.rows().enumerate().take_while(|_| !late.load(Ordering::Relaxed));
@@ -341,7 +383,15 @@ mod tests {
         let store: Arc<dyn LedgerStore> = Arc::new(store);
         let (ledger, writer) = Ledger::new(store, Arc::default(), |_| {});
         tokio::spawn(writer);
-        Service::new(deadline, originals, ledger)
+        let text_model = crate::text_model::TextModelSettings {
+            enabled: false,
+            model: None,
+            folder: dir.path().join("llmlingua"),
+            cache: dir.path().join("models"),
+            rates: Rates::default(),
+            idle: Duration::from_secs(1),
+        };
+        Service::new(deadline, originals, ledger, TextModel::new(&text_model))
     }
 
     fn asked(session: &str, text: &str) -> Asked {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use headroom_api::v1::WebSocketSession;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/debug/tasks", get(tasks))
         .route("/debug/ws-sessions", get(ws_sessions))
         .route("/debug/warmup", get(warmup))
+        .route("/debug/llmlingua/unload", post(unload))
         .route_layer(middleware::from_fn(loopback_only))
 }
 
@@ -77,9 +78,16 @@ async fn warmup(State(app): State<Arc<App>>) -> Json<Value> {
     {
         body[name] = json!({"status": part.status, "error": part.error, "info": part.info});
     }
+    body["llmlingua"] = app.text_model.state().to_json();
     body["runtime"] = json!({
         "listeners": events::MAX_LISTENERS - app.listeners.available_permits(),
         "reports_waiting": app.ledger.waiting(),
     });
     Json(body)
+}
+
+/// Gives the text model's memory back; it is loaded again for the next text.
+async fn unload(State(app): State<Arc<App>>) -> Json<Value> {
+    app.text_model.unload();
+    Json(app.text_model.state().to_json())
 }

@@ -59,6 +59,21 @@ pub struct Args {
     /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json beside model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
     #[arg(long, value_name = "DIR")]
     pub memory_model_dir: Option<PathBuf>,
+    /// Shorten prose with a text model, LLMLingua-2, for callers of /v1/compress who ask for it; needs a build with the feature llmlingua [env: HEADROOM_LLMLINGUA]
+    #[arg(long)]
+    pub llmlingua: bool,
+    /// Folder of the text model, or its name on the Hugging Face hub, from where it is then downloaded once [env: HEADROOM_LLMLINGUA_MODEL] [default: CONFIG/llmlingua]
+    #[arg(long, value_name = "DIR|OWNER/NAME")]
+    pub llmlingua_model: Option<String>,
+    /// Where the text model runs: auto or cpu [env: HEADROOM_LLMLINGUA_DEVICE] [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub llmlingua_device: Option<String>,
+    /// The part that stays of prose, where a caller names none: a number, or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
+    #[arg(long, value_name = "RATE")]
+    pub llmlingua_rate: Option<String>,
+    /// Seconds after which a text model that nobody uses is unloaded [env: HEADROOM_LLMLINGUA_IDLE_SECONDS] [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    pub llmlingua_idle_seconds: Option<String>,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,

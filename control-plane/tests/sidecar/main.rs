@@ -25,3 +25,5 @@ mod report;
 mod request_log;
 mod retrieve;
 mod tenants;
+#[cfg(feature = "llmlingua")]
+mod text_model;

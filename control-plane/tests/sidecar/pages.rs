@@ -304,6 +304,7 @@ async fn debug_pages_answer_on_loopback_whatever_a_header_claims() {
         ("warmup", "\"loaded\""),
         ("warmup", no_import),
         ("warmup", no_scanners),
+        ("warmup", r#""status":"disabled""#),
         ("warmup", r#""tree_sitter":{"status":null}"#),
     ];
     for (page, shows) in pages {

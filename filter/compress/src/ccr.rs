@@ -15,7 +15,7 @@ pub fn address(text: &str) -> String {
 }
 
 /// Appends the marker for what was left out of the text at `address`.
-pub(crate) fn append_marker(replacement: &mut String, left_out: &str, address: &str) {
+pub fn append_marker(replacement: &mut String, left_out: &str, address: &str) {
     if !replacement.ends_with('\n') && !replacement.is_empty() {
         replacement.push('\n');
     }

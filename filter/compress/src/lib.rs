@@ -66,7 +66,7 @@ mod work;
 mod working_directory;
 
 pub use appendix::{Appendix, appendix};
-pub use ccr::address;
+pub use ccr::{address, append_marker};
 pub use config::{
     AskedBack, CachePrice, Config, Epochs, PRESSURE_TOKENS, Policy, Profile, ToolRule, Weights,
 };

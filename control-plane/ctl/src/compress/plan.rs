@@ -26,6 +26,12 @@ pub(super) struct Change {
     pub(super) after: String,
 }
 
+impl Change {
+    pub(super) fn new(before: &str, after: &str) -> Self {
+        Self { before: before.to_owned(), after: after.to_owned() }
+    }
+}
+
 /// What a request would become, in the words of `/v1/compress`.
 #[derive(Debug, Serialize)]
 struct Plan<'r> {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::format::Format;
 use super::line::Line;
+use super::text_model::{FORM, Shortened};
 
 /// One request.
 #[derive(Debug, Serialize)]
@@ -150,6 +151,22 @@ impl Record {
         (self.bytes_before, self.bytes_after) = (before, after);
         self.api = None;
         self
+    }
+}
+
+impl Record {
+    /// The only output was shortened by a text model, where no form has shortened it.
+    pub(super) fn note_shortened(&mut self, short: &Shortened) {
+        self.outcome = "compressed";
+        let after = u64::from(short.tokens);
+        (self.tokens.after, self.tokens.tool_outputs_after) = (after, after);
+        self.originals.push(short.hash.clone());
+        for block in &mut self.blocks {
+            block.outcome = FORM.to_owned();
+            block.lossy = true;
+            block.tokens_after = short.tokens;
+            block.left_out = Some(short.left_out.clone());
+        }
     }
 }
 

@@ -214,6 +214,21 @@ pub(super) const KEYS: &[Key] = &[
     key([SIDECAR, "answers_bytes", "HEADROOM_ANSWERS_MAX_BYTES"], None, Kind::Count(1), "67108864"),
     key([SIDECAR, "budgets", "HEADROOM_BUDGETS"], None, Kind::Path, "budgets.json beside this file"),
     key([SIDECAR, "model_limits", "HEADROOM_MODEL_LIMITS"], None, Kind::Path, "models.json beside this file"),
+    key([SIDECAR, "llmlingua", "HEADROOM_LLMLINGUA"], Some("--llmlingua"), Kind::Bool, "false"),
+    key(
+        [SIDECAR, "llmlingua_model", "HEADROOM_LLMLINGUA_MODEL"],
+        Some("--llmlingua-model"),
+        Kind::Text,
+        "llmlingua beside this file",
+    ),
+    key(
+        [SIDECAR, "llmlingua_device", "HEADROOM_LLMLINGUA_DEVICE"],
+        Some("--llmlingua-device"),
+        Kind::OneOf(&["auto", "cpu"]),
+        "auto",
+    ),
+    key([SIDECAR, "llmlingua_rate", "HEADROOM_LLMLINGUA_RATE"], Some("--llmlingua-rate"), Kind::Text, "0.3"),
+    key([SIDECAR, "llmlingua_idle_seconds", "HEADROOM_LLMLINGUA_IDLE_SECONDS"], None, Kind::Count(1), "600"),
     key([SIDECAR, "log", "HEADROOM_LOG"], None, Kind::Text, "info"),
     key([SIDECAR, "log_format", "HEADROOM_LOG_FORMAT"], None, Kind::OneOf(&["text", "json"]), "text"),
 ];

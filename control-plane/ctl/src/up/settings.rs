@@ -172,6 +172,18 @@ pub struct UpArgs {
     /// Learn from what agents' tools fail at, as requests pass; sees what --log-messages shows, and switches it on [env: HEADROOM_LEARN]
     #[arg(long)]
     pub learn: bool,
+    /// Shorten prose with a text model, LLMLingua-2, for callers of /v1/compress who ask for it; needs a headroomd with the feature llmlingua [env: HEADROOM_LLMLINGUA]
+    #[arg(long)]
+    pub llmlingua: bool,
+    /// Folder of the text model, or its name on the Hugging Face hub [env: HEADROOM_LLMLINGUA_MODEL] [default: llmlingua in the configuration folder]
+    #[arg(long, value_name = "DIR|OWNER/NAME")]
+    pub llmlingua_model: Option<String>,
+    /// Where the text model runs: auto or cpu [env: HEADROOM_LLMLINGUA_DEVICE] [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub llmlingua_device: Option<String>,
+    /// The part that stays of prose: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
+    #[arg(long, value_name = "RATE")]
+    pub llmlingua_rate: Option<String>,
     /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub anthropic_pre_upstream_concurrency: Option<String>,
@@ -291,6 +303,10 @@ impl UpArgs {
             "--log-messages" => flag(self.log_messages),
             "--memory-context" => flag(self.memory_context),
             "--learn" => flag(self.learn),
+            "--llmlingua" => flag(self.llmlingua),
+            "--llmlingua-model" => self.llmlingua_model.clone(),
+            "--llmlingua-device" => self.llmlingua_device.clone(),
+            "--llmlingua-rate" => self.llmlingua_rate.clone(),
             "--workers" => self.workers.map(|workers| workers.to_string()),
             "--anthropic-pre-upstream-concurrency" => self.anthropic_pre_upstream_concurrency.clone(),
             "--workspace-dir" => path(&self.workspace_dir),
@@ -465,13 +481,26 @@ impl Settings {
             code_aware,
             workers: workers(args, env)?,
             certificates: env.get("SSL_CERT_FILE").map(PathBuf::from),
-            sidecar_variables: sidecar::variables(env),
+            sidecar_variables: [sidecar::variables(env), text_model(args, env)?].concat(),
             not_inherited: Vec::new(),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
             )?,
         })
     }
+}
+
+/// What headroomd is told of the text model.
+fn text_model(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let enabled = args.llmlingua || env.flag("HEADROOM_LLMLINGUA")?;
+    let enabled = enabled.then(|| ("HEADROOM_LLMLINGUA", "true".to_owned()));
+    let others = [
+        ("HEADROOM_LLMLINGUA_MODEL", &args.llmlingua_model),
+        ("HEADROOM_LLMLINGUA_DEVICE", &args.llmlingua_device),
+        ("HEADROOM_LLMLINGUA_RATE", &args.llmlingua_rate),
+    ];
+    let others = others.into_iter().filter_map(|(name, told)| Some((name, env.or(told.as_ref(), name)?)));
+    Ok(enabled.into_iter().chain(others).collect())
 }
 
 impl Settings {
