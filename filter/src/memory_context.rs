@@ -32,7 +32,7 @@ const MAX_BYTES: usize = 8 << 10;
 /// A question that the sidecar has not answered, with the request that waits for it.
 pub(crate) struct ContextLookup {
     output: EngineOutput,
-    question: MemoryContextRequest,
+    question: Box<MemoryContextRequest>,
     /// It was asked before, and that call failed.
     is_again: bool,
     token: u32,
@@ -50,7 +50,7 @@ impl std::fmt::Debug for ContextLookup {
 
 /// What to do with a request.
 pub(crate) enum Step {
-    Wait(Box<ContextLookup>),
+    Wait(ContextLookup),
     /// It is forwarded; what the conversation begins with is in it.
     Forward(EngineOutput),
 }
@@ -103,10 +103,16 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
         unanswered: String::new(),
     };
     match settings.requests.memory.room(output.bytes.len()) {
-        Some(room) => {
-            ContextLookup { output, question, is_again: false, token: 0, begun, lost_at: 0, _room: room }
-                .ask(exchange, TIMEOUT_MS)
+        Some(room) => ContextLookup {
+            output,
+            question: Box::new(question),
+            is_again: false,
+            token: 0,
+            begun,
+            lost_at: 0,
+            _room: room,
         }
+        .ask(exchange, TIMEOUT_MS),
         None => {
             unanswered_for(exchange, &question.conversation, begins);
             Step::Forward(output)
@@ -124,7 +130,7 @@ impl ContextLookup {
             Some(Ok(token)) => {
                 let patience = u64::from(timeout_ms).saturating_add(LOST_AFTER_MS) * NANOS_PER_MS;
                 let lost_at = settings.now().saturating_add(patience);
-                Step::Wait(Box::new(Self { token, lost_at, ..self }))
+                Step::Wait(Self { token, lost_at, ..self })
             }
             refused => {
                 if let Some(Err(refused)) = refused {

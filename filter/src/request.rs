@@ -341,7 +341,7 @@ impl Request {
     ) -> Action {
         match step {
             memory_context::Step::Wait(lookup) => {
-                self.phase = Phase::Recalling(lookup);
+                self.phase = Phase::Recalling(Box::new(lookup));
                 Action::Pause
             }
             memory_context::Step::Forward(output) => self.forward_or_give_up(exchange, response, output),

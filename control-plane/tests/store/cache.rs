@@ -281,7 +281,7 @@ async fn a_conversation_that_only_grows_misses_nothing() {
 
 #[tokio::test]
 async fn an_answer_that_is_given_again_has_read_and_written_nothing() {
-    for body in both(&system("Be brief."), messages(1)) {
+    for body in all(&system("Be brief."), messages(1)) {
         let mut desk = Desk::new().await;
         desk.send(0, &body).await;
         let first = desk.sums().await;

@@ -171,10 +171,7 @@ fn boundaries_are_where_the_conversation_passes_a_step_and_it_stays_in_its_windo
     let steps = conversation();
     let with = config(Epochs { prices: uncached(), ..epochs() });
     let mut memo = Memo::new(8 << 20);
-    let tools = {
-        let outcome = run(&body(&[], json!({"messages": []})), &Config::default(), &mut memo).tokens.after;
-        outcome
-    };
+    let tools = run(&body(&[], json!({"messages": []})), &Config::default(), &mut memo).tokens.after;
     for end in 0..=steps.len() {
         let sent = body(&steps[..end], json!({}));
         let plain = run(&sent, &Config::default(), &mut memo).tokens.after - tools;

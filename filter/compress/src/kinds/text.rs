@@ -358,7 +358,8 @@ mod tests {
         ] {
             assert_eq!(form(&line, "{}").0, None, "{}", line(1));
         }
-        let cases: [(fn(usize) -> String, &str); 2] = [
+        type Line = fn(usize) -> String;
+        let cases: [(Line, &str); 2] = [
             (
                 |n| format!("- name: web-{n}\n  memory: 256Mi"),
                 "\n- name: <1>\n  memory: 256Mi\n[the output:]\nA web-0\n",

@@ -492,12 +492,12 @@ impl Block {
     fn values<'t>(&self, lines: &[&'t str], start: usize) -> impl Iterator<Item = &'t str> {
         let mut last = 0;
         let words = self.words(lines, start);
-        self.numbers.iter().zip(words).filter_map(move |(number, word)| {
-            (*number > last).then(|| {
-                last = *number;
-                word
-            })
-        })
+        let firsts = self.numbers.iter().zip(words).filter(move |(number, _)| {
+            let is_first = **number > last;
+            last = last.max(**number);
+            is_first
+        });
+        firsts.map(|(_, word)| word)
     }
 
     /// Appends the lines of the block, with numbers for its values.
