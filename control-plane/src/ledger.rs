@@ -4,6 +4,7 @@
 //! What a record adds is computed by a pure function ([`contribution`]); whether it was counted
 //! before is decided inside the store's transaction ([`seen`]).
 
+pub(crate) mod asked_back;
 pub mod attribution;
 pub mod bucket;
 pub mod cache;

@@ -12,33 +12,16 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{iso, now_ms};
+use crate::ledger::asked_back::SEPARATOR;
 use crate::ledger::labels::Dimension;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::sums::BlockSums;
 use crate::trouble::StoreError;
 
-/// Separates the parts of a name. Kinds, forms and parts have none in them; a tool's name stands last.
-const SEPARATOR: char = '/';
 /// As often as upstream.
 const EXPORTED: Duration = Duration::from_secs(600);
 /// Fewer outputs say nothing.
 pub(crate) const LEAST_SAMPLES: i64 = 10;
-
-/// The name under which outputs of which something is left out are counted.
-pub(crate) fn left_out(kind: &str, form: &str, tool: &str) -> String {
-    [kind, form, tool].map(part).join("/")
-}
-
-/// The name under which what was asked back is counted.
-pub(crate) fn asked_back(kind: &str, form: &str, what: &str, tool: &str) -> String {
-    [kind, form, what, tool].map(part).join("/")
-}
-
-/// A part of a name: not empty, and but for the last without a separator.
-fn part(name: &str) -> String {
-    let name: String = name.chars().take(64).collect();
-    if name.is_empty() { "unknown".to_owned() } else { name }
-}
 
 /// The page, from the sums of blocks.
 pub(crate) fn page(blocks: &[(Dimension, String, BlockSums)], now: i64) -> ToinPage {
@@ -174,6 +157,7 @@ async fn write(path: &std::path::Path, store: &dyn LedgerStore) -> Result<(), St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::asked_back::{asked_back, left_out};
 
     fn sums(blocks: i64) -> BlockSums {
         BlockSums { blocks, tokens_before: blocks * 100, tokens_after: blocks * 40, ..BlockSums::default() }

@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-pub use self::history::HistoryName;
 pub use self::programs::Programs;
-pub use self::settings::{BodyModeName, BreakpointsName, LiteLlm, ModeName, Settings, UpArgs};
+pub use self::settings::{BodyModeName, BreakpointsName, HistoryName, LiteLlm, ModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};
 use crate::background::{self, Holder, SUPERVISOR, SYSTEMD, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};

@@ -9,13 +9,13 @@ use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord};
 
 pub(crate) use self::bounds::MAX_WINDOWS;
+use super::asked_back;
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack};
 use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
 use crate::clock::UnixMs;
 use crate::models::Models;
-use crate::toin;
 
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]
@@ -160,12 +160,12 @@ impl Contribution {
                 tokens_before: i64::from(block.tokens_before),
                 tokens_after: i64::from(block.tokens_after),
             };
-            let name = toin::left_out(&block.kind, &block.outcome, &block.tool);
+            let name = asked_back::left_out(&block.kind, &block.outcome, &block.tool);
             let value = labels.value(Dimension::LeftOut, &name);
             *self.blocks.entry((Dimension::LeftOut, value)).or_default() += added;
         }
         for it in &record.retrievals {
-            let name = toin::asked_back(&it.kind, &it.form, &it.part, &it.tool);
+            let name = asked_back::asked_back(&it.kind, &it.form, &it.part, &it.tool);
             let value = labels.value(Dimension::AskedBack, &name);
             *self.blocks.entry((Dimension::AskedBack, value)).or_default() +=
                 BlockSums { blocks: 1, ..BlockSums::default() };

@@ -57,6 +57,7 @@ mod outcome;
 mod pipeline;
 #[cfg(test)]
 mod recorded;
+mod rewritten;
 pub mod rounds;
 mod surroundings;
 mod tokens;
@@ -71,11 +72,11 @@ pub use config::{
     AskedBack, CachePrice, Config, Epochs, PRESSURE_TOKENS, Policy, Profile, ToolRule, Weights,
 };
 pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
-pub use epochs::{Rewritten, Strategy};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use headroom_providers::{Api, MemoryTools, OwnTools};
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Opening, Original, Outcome, Skip, Tokens, Unread};
+pub use rewritten::{Rewritten, Strategy};
 pub use tokens::{Encoding, provider_tokens};
 pub use tool::glob_matches;

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
 use crate::earlier::{Coded, Earlier, Values};
-use crate::epochs::Unit;
+use crate::epochs::unit::Unit;
 use crate::outcome::{BlockOutcome, Kind};
 
 /// Remembers replacements over requests, up to a number of bytes.

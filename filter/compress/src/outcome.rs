@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headroom_providers::tape::Span;
 use headroom_providers::{OwnTools, string};
 
-use crate::epochs::Rewritten;
+use crate::rewritten::Rewritten;
 use crate::tokens::Encoding;
 
 /// The result of [`compress`](crate::compress).

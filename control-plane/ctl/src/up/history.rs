@@ -1,19 +1,6 @@
 //! What `up` tells the filter of old turns: whether they are rewritten, and what models' prompt caches cost.
 
-use clap::ValueEnum;
-use serde_json::{Map, Value, json};
-
-use super::settings::{UpArgs, choice};
-use crate::environment::Environment;
-
-/// What becomes of old tool outputs.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum HistoryName {
-    /// They stay as they were sent.
-    Append,
-    /// They are rewritten at boundaries of a conversation.
-    Epochs,
-}
+use serde_json::{Value, json};
 
 /// Models whose prompt caches have prices of their own, as a glob over their names, and one of each in the table. What
 /// is here first counts.
@@ -34,30 +21,22 @@ const MODELS: [(&str, &str); 14] = [
     ("*o4-mini*", "o4-mini"),
 ];
 
-/// Writes what the options, the variables and the price table say into the filter's configuration.
-pub(super) fn settings(
-    args: &UpArgs,
-    env: Environment<'_>,
-    plugin_config: &mut Map<String, Value>,
-) -> anyhow::Result<()> {
-    let Some(HistoryName::Epochs) = choice(args.history, env, "HEADROOM_HISTORY")? else { return Ok(()) };
-    plugin_config.insert("history".to_owned(), "epochs".into());
-    let mut epochs = json!({ "prices": prices() });
-    let window = args.history_window.map(|tokens| tokens.to_string());
-    if let Some(window) = env.or(window.as_ref(), "HEADROOM_HISTORY_WINDOW") {
+/// The filter's section `epochs`. `window`: the tokens that a conversation is to stay below.
+pub(super) fn epochs(
+    window: Option<&str>,
+    read_lifecycle: bool,
+    intelligent_context: bool,
+) -> anyhow::Result<Value> {
+    let mut epochs = json!({
+        "prices": prices(), "read_lifecycle": read_lifecycle, "intelligent_context": intelligent_context,
+    });
+    if let Some(window) = window {
         let tokens: u32 = window
             .parse()
             .map_err(|_| anyhow::anyhow!("--history-window: {window:?} is no number of tokens"))?;
         epochs["window_tokens"] = tokens.into();
     }
-    if args.no_read_lifecycle || env.flag("HEADROOM_NO_READ_LIFECYCLE")? {
-        epochs["read_lifecycle"] = false.into();
-    }
-    if args.no_intelligent_context || env.flag("HEADROOM_NO_INTELLIGENT_CONTEXT")? {
-        epochs["intelligent_context"] = false.into();
-    }
-    plugin_config.insert("epochs".to_owned(), epochs);
-    Ok(())
+    Ok(epochs)
 }
 
 /// What reading and writing the caches of models costs, in percent of the price of input.

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use headroom_api::names;
 use serde_json::{Map, Value};
 
-use super::history::{self, HistoryName};
+use super::history;
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
 use crate::config::sidecar;
 use crate::environment::{CODE_AWARE, Environment};
@@ -20,6 +20,15 @@ use crate::upstream::Upstream;
 /// Envoy's worker threads by default. Each has a VM with its own vocabulary and memo, and the agents of one
 /// developer do not use two of them fully.
 const DEFAULT_WORKERS: u32 = 2;
+
+/// What becomes of old tool outputs.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum HistoryName {
+    /// They stay as they were sent.
+    Append,
+    /// They are rewritten at boundaries of a conversation.
+    Epochs,
+}
 
 /// `body_mode` in the way clap wants it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -358,7 +367,15 @@ impl Settings {
         if args.pressure || env.flag("HEADROOM_PRESSURE")? {
             plugin_config.insert("pressure".to_owned(), true.into());
         }
-        history::settings(args, env, &mut plugin_config)?;
+        if let Some(HistoryName::Epochs) = choice(args.history, env, "HEADROOM_HISTORY")? {
+            let window = args.history_window.map(|tokens| tokens.to_string());
+            let window = env.or(window.as_ref(), "HEADROOM_HISTORY_WINDOW");
+            let keeps_reads = args.no_read_lifecycle || env.flag("HEADROOM_NO_READ_LIFECYCLE")?;
+            let keeps_all = args.no_intelligent_context || env.flag("HEADROOM_NO_INTELLIGENT_CONTEXT")?;
+            plugin_config.insert("history".to_owned(), "epochs".into());
+            plugin_config
+                .insert("epochs".to_owned(), history::epochs(window.as_deref(), !keeps_reads, !keeps_all)?);
+        }
         let breakpoints = choice(args.breakpoints, env, "HEADROOM_BREAKPOINTS")?;
         if let Some(breakpoints) = breakpoints.and_then(|it| it.to_possible_value()) {
             plugin_config.insert("breakpoints".to_owned(), breakpoints.get_name().into());
