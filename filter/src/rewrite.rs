@@ -123,7 +123,8 @@ pub(crate) fn engine_request<'r>(
         memory_tools: memory_tools(config, &body.route),
         wants_opening: config.memory_context
             && treatment.mode == Mode::Optimize
-            && body.route.purpose == Purpose::Answer,
+            && body.route.purpose == Purpose::Answer
+            && body.route.api.takes_own_tools(),
         ..headroom_compress::Request::new(body.route.api)
     }
 }

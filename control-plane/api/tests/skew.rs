@@ -220,7 +220,7 @@ fn through_this_version<M: Message + Default>(bytes: &[u8]) -> Vec<u8> {
 
 type Through = fn(&[u8]) -> Vec<u8>;
 
-const MESSAGES: [(&str, Through); 14] = [
+const MESSAGES: [(&str, Through); 16] = [
     ("headroom.v1.ReportRequest", through_this_version::<v1::ReportRequest>),
     ("headroom.v1.ReportResponse", through_this_version::<v1::ReportResponse>),
     ("headroom.v1.LimitsRequest", through_this_version::<v1::LimitsRequest>),
@@ -231,6 +231,8 @@ const MESSAGES: [(&str, Through); 14] = [
     ("headroom.v1.RetrieveResponse", through_this_version::<v1::RetrieveResponse>),
     ("headroom.v1.MemoryCallRequest", through_this_version::<v1::MemoryCallRequest>),
     ("headroom.v1.MemoryCallResponse", through_this_version::<v1::MemoryCallResponse>),
+    ("headroom.v1.MemoryContextRequest", through_this_version::<v1::MemoryContextRequest>),
+    ("headroom.v1.MemoryContextResponse", through_this_version::<v1::MemoryContextResponse>),
     ("headroom.v1.FindAnswerRequest", through_this_version::<v1::FindAnswerRequest>),
     ("headroom.v1.FindAnswerResponse", through_this_version::<v1::FindAnswerResponse>),
     ("headroom.v1.KeepAnswerRequest", through_this_version::<v1::KeepAnswerRequest>),

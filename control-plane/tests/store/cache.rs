@@ -684,22 +684,23 @@ async fn what_is_lost_costs_what_writing_costs_more_than_reading() {
 #[tokio::test]
 async fn a_long_prompt_is_priced_as_one_throughout() {
     let mut desk = Desk::new().await;
-    let body = |count| claude(&system("Be brief."), messages(count));
+    let body =
+        |count| with(claude(&system("Be brief."), messages(count)), "model", json!("claude-haiku-5-5"));
     let written = |tokens| Usage {
         input_tokens: 10,
         cache_write_tokens: tokens,
         cache_write_5m_tokens: tokens,
         ..Usage::default()
     };
-    for (after, count, tokens) in [(0, 3, 199_000), (400, 5, 230_000)] {
+    for (after, count, tokens) in [(0, 3, 90_000), (400, 5, 130_000)] {
         let mut record = desk.record(after, &body(count), &body(count));
         record.usage = Some(written(tokens));
         desk.report(record).await;
     }
-    // Sonnet 4.5 beyond 200,000 tokens: 6.00 plain, 7.50 to write and 0.60 to read, per million.
+    // Haiku 5.5 beyond 100,000 tokens: 0.50 plain, 0.625 to write and 0.05 to read, per million; up to them a fifth.
     let sums = desk.sums().await;
-    assert_eq!((sums.lost_tokens, sums.lost_nanousd), (199_000, 199_000 * (7_500 - 600)));
-    let expected = 199_000 * 3_750 + 10 * 3_000 + 230_000 * 7_500 + 10 * 6_000;
+    assert_eq!((sums.lost_tokens, sums.lost_nanousd), (90_000, 90_000 * (625 - 50)));
+    let expected = 90_000 * 125 + 10 * 100 + 130_000 * 625 + 10 * 500;
     assert_eq!(sums.write_nanousd + sums.input_nanousd, expected);
 }
 
@@ -862,7 +863,8 @@ async fn of_a_long_prompt_the_lines_that_are_known_are_told() {
     let mut desk = Desk::new().await;
     desk.send(0, &claude(&megabyte("2026-11-28"), messages(1))).await;
     let told = desk.send(10, &claude(&megabyte("2026-11-29"), messages(3))).await;
-    assert_eq!((reason(&told), told.line), ("system_changed", 1), "{told:?}");
+    // Prompts are told apart by their first lines, and this is the first.
+    assert_eq!((reason(&told), told.line), ("system_changed", 0), "{told:?}");
 }
 
 /// A report that comes twice, and a replica that goes on where another has stopped.

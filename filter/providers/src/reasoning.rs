@@ -124,8 +124,14 @@ mod tests {
                 r#","generationConfig":{"thinkingConfig":{"thinkingBudget":0}},"cachedContent":"c""#,
                 true,
             ),
-            (Api::CohereChat, "", true),
-            (Api::BedrockConverse, "", true),
+            (Api::CohereChat, "", false),
+            (Api::CohereChat, r#","thinking":{"type":"enabled"}"#, true),
+            (Api::BedrockConverse, "", false),
+            (
+                Api::BedrockConverse,
+                r#","additionalModelRequestFields":{"thinking":{"type":"enabled"}}"#,
+                true,
+            ),
         ] {
             assert_eq!(may_reason(api, more), expected, "{api:?} {more}");
         }

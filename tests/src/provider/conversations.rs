@@ -211,7 +211,8 @@ impl Followed {
             return None;
         }
         if !self.threads.contains_key(&first) {
-            self.report.beginnings.push(first.clone());
+            let from_user = now.messages.iter().find(|message| message["role"] != "system");
+            self.report.beginnings.push(from_user.map_or_else(|| first.clone(), ToString::to_string));
         }
         let thread = self.threads.entry(first.clone()).or_default();
         let is_continuation = transcript.is_continuation();

@@ -146,8 +146,10 @@ async fn what_an_answer_may_depend_on_keeps_requests_apart() -> Result<()> {
         (&[("cache-control", "no-cache")], &body),
         (&[], &other),
     ] {
+        let before = asked(&stack, "apart");
         let answer = send(&stack, "apart", path, body, more).await?;
         assert!(!is_hit(&answer), "{more:?}");
+        assert_eq!(asked(&stack, "apart"), before + 1, "{more:?}: {}", answer.status);
     }
     let mut as_other = Call::post(path, body.clone()).header(NAME_HEADER, "apart");
     as_other = as_other.header("authorization", "Bearer sk-of-somebody-else");

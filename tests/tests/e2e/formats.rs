@@ -11,7 +11,7 @@ use crate::stacks::{MAX_BODY_BYTES, MODES, assert_no_trap, forwarded, shared};
 use crate::unread::passes;
 
 /// This header makes the shared stacks' routes send any path to the provider.
-const ROUTED: (&str, &str) = ("anthropic-version", "2023-06-01");
+pub(crate) const ROUTED: (&str, &str) = ("anthropic-version", "2023-06-01");
 
 /// A request of the format around one tool output, in an unusual spelling.
 fn body(api: Api, output: &str) -> Vec<u8> {

@@ -9,6 +9,7 @@ use headroom_e2e::sidecar::Kind;
 use headroom_e2e::{Script, Stack};
 use serde_json::{Value, json};
 
+use crate::formats::ROUTED;
 use crate::stacks::{Mode, options};
 
 /// A system prompt of some 2,000 tokens, with this second line.
@@ -79,6 +80,7 @@ async fn told_in_steps(history: Vec<Step>) -> Result<()> {
         let script = Script { prompt_cache: true, forget_cache: *forgets, ..Script::default() };
         let call = Call::post(path, body.to_string()).header(SCRIPT_HEADER, &script.header());
         let call = call.header("x-headroom-stack", "agent");
+        let call = if path.starts_with("/model/") { call.header(ROUTED.0, ROUTED.1) } else { call };
         let (answer, _) = stack.exchange("cached", Protocol::Http1, call).await?;
         ensure!(answer.status == 200, "request {number}: {}", answer.status);
         // Reports of several workers may arrive out of order.

@@ -230,13 +230,7 @@ impl<'r> Case<'r> {
         let is_branch = !common.is_extended && self.forwarded.messages <= common.forwarded.saturating_add(1);
         let readable = if is_branch { left.min(before.tokens_up_to(common.forwarded)) } else { left };
         let readable = readable.min(self.prompt);
-        // Where nothing was read at all, it was not for the size of pieces.
-        let least = if self.usage.cache_read_tokens == 0 {
-            self.rules.slack.min(self.rules.minimum / 4)
-        } else {
-            self.rules.slack
-        };
-        let slack = if is_branch { least + readable / DOUBTFUL_PARTS } else { least };
+        let slack = if is_branch { self.slack() + readable / DOUBTFUL_PARTS } else { self.slack() };
         let change = self.change(before, common, is_branch);
         let alive = gap_ms <= i64::from(self.rules.lifetime).saturating_mul(1_000);
         if alive && change.is_none() && self.prompt >= self.rules.minimum {
@@ -268,6 +262,15 @@ impl<'r> Case<'r> {
             MissReason::ProviderMissed
         };
         told.set_reason(reason);
+    }
+
+    /// How many tokens may be missing without a reason. Where nothing was read at all, it was not for the size of pieces.
+    fn slack(&self) -> u64 {
+        if self.usage.cache_read_tokens == 0 {
+            self.rules.slack.min(self.rules.minimum / 4)
+        } else {
+            self.rules.slack
+        }
     }
 
     /// What is another one than before.
@@ -311,9 +314,8 @@ impl<'r> Case<'r> {
     fn begin(&self, known: Known<'_>, verdict: &mut Verdict) {
         let head = share(self.layout, self.forwarded, 0, self.prompt);
         let read = self.usage.cache_read_tokens;
-        let is_missed = |parts: u64| {
-            head > read.saturating_add(self.rules.slack + head / parts) && !self.layout.continues
-        };
+        let is_missed =
+            |parts: u64| head > read.saturating_add(self.slack() + head / parts) && !self.layout.continues;
         let is_alive = |written: &&Written| {
             let gap = self.record.started_unix_ms.saturating_sub(written.at_ms);
             gap <= i64::from(written.head_lifetime()).saturating_mul(1_000)
