@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -173,7 +174,27 @@ impl Sidecar {
 
     /// SIGSTOP: from now on it answers no calls.
     pub fn suspend(&self) -> Result<()> {
-        self.signal("-STOP")
+        self.signal("-STOP")?;
+        // A thread that runs on another processor stops a little later.
+        let begun = Instant::now();
+        while !self.is_stopped()? {
+            anyhow::ensure!(begun.elapsed() < Duration::from_secs(10), "headroomd does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Whether none of its threads runs.
+    fn is_stopped(&self) -> Result<bool> {
+        let pid = self.daemon.as_ref().context("headroomd does not run")?.pid();
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Ok(true) };
+        for thread in threads {
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+            if !status.lines().any(|line| line.starts_with("State:") && line.contains("T (")) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// SIGCONT: it answers the waiting calls.

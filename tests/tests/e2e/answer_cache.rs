@@ -154,13 +154,12 @@ async fn what_an_answer_may_depend_on_keeps_requests_apart() -> Result<()> {
     let mut as_other = Call::post(path, body.clone()).header(NAME_HEADER, "apart");
     as_other = as_other.header("authorization", "Bearer sk-of-somebody-else");
     assert!(!is_hit(&stack.connect(Protocol::Http1).await?.send(as_other).await?));
-    for path in ["/v1/chat/completions?api-version=2", "/other/v1/chat/completions"] {
-        assert!(!is_hit(&send(&stack, "apart", path, &body, &[]).await?), "{path}");
-    }
+    let versioned = "/v1/chat/completions?api-version=2";
+    assert!(!is_hit(&send(&stack, "apart", versioned, &body, &[]).await?));
     // The name by which the provider counts stands before it.
     let double = [("authorization", "Bearer sk-2")];
     assert!(!is_hit(&send(&stack, "apart", path, &body, &double).await?));
-    assert_eq!(asked(&stack, "apart"), 14);
+    assert_eq!(asked(&stack, "apart"), 13);
     assert!(is_hit(&send(&stack, "apart", path, &body, &[]).await?));
     Ok(())
 }
