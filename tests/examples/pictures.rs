@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 enum Habit {
     /// Nothing.
     Grows,
-    /// Line 14 of its system prompt has the date and the time of day.
+    /// Line 15 of its system prompt has the date and the time of day.
     Dates,
     /// Its tools come in another order.
     ShufflesTools,

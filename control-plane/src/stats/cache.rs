@@ -361,7 +361,10 @@ impl Words<'_> {
         let holds = match classes.as_slice() {
             [] => "changed".to_owned(),
             [one] => format!("holds {} and changed", article(one)),
-            several => format!("holds {} and changed", several.join(", ")),
+            several => {
+                let several: Vec<String> = several.iter().map(|class| article(class)).collect();
+                format!("holds {}, and changed", several.join(" and "))
+            }
         };
         let cost = line.lost_nanousd.map_or(String::new(), |lost| format!(": {}", dollars(usd(lost))));
         let what = format!(
