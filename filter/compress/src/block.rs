@@ -48,6 +48,8 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     /// The context of a block without call and request, for tests.
     pub(crate) fn of(config: &'a Config) -> Self {
+        // Where all tests share a thread, an earlier one may have left little.
+        crate::work::unlimited();
         Self {
             call: Call::default(),
             query: "",

@@ -55,7 +55,7 @@ mod memo;
 mod mixed;
 mod outcome;
 mod pipeline;
-#[cfg(test)]
+#[cfg(all(test, not(target_family = "wasm")))]
 mod recorded;
 mod rewritten;
 pub mod rounds;

@@ -532,6 +532,7 @@ fn twice_the_text_is_at_most_twice_the_work() {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 fn every_reference_in_recorded_conversations_expands_to_the_exact_lines() {
     let config = Config::default();
