@@ -179,7 +179,7 @@ impl Sidecar {
         let begun = Instant::now();
         while !self.is_stopped()? {
             anyhow::ensure!(begun.elapsed() < Duration::from_secs(10), "headroomd does not stop");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::yield_now();
         }
         Ok(())
     }
