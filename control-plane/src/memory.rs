@@ -20,6 +20,7 @@ mod upkeep;
 pub use self::compare::{fingerprint, likeness, relation};
 pub use self::context::ContextQuestion;
 pub use self::embedder::{EmbedError, Embedder, Found, Models, OpenAiSettings, detect};
+pub(crate) use self::fact::cosine;
 pub use self::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};
 pub use self::service::{Memory, MemoryError};

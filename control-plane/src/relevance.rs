@@ -9,7 +9,7 @@ use std::sync::Arc;
 use headroom_compress::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 use headroom_compress::rounds::PageRange;
 
-use crate::memory::{EmbedError, Embedder};
+use crate::memory::{EmbedError, Embedder, cosine};
 
 /// How stretches are ranked. The names are upstream's.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -162,10 +162,6 @@ fn chunks(text: &str) -> Vec<Excerpt<'_>> {
         .collect()
 }
 
-fn cosine(one: &[f32], other: &[f32]) -> f32 {
-    one.iter().zip(other).map(|(a, b)| a * b).sum()
-}
-
 /// Upstream's words: a UUID, or a run of letters, digits and underscores. A number of four digits and more is such a run.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -202,16 +198,21 @@ fn bm25(texts: &[&str], query: &str) -> Vec<f64> {
         documents.iter().map(|counts| counts.values().map(|n| f64::from(*n)).sum()).collect();
     let number = documents.len().max(1) as f64;
     let average = (lengths.iter().sum::<f64>() / number).max(1.0);
+    let rarities: Vec<(&String, f64)> = asked
+        .iter()
+        .map(|word| {
+            let holding = documents.iter().filter(|counts| counts.contains_key(word)).count() as f64;
+            (word, (1.0 + (number - holding + 0.5) / (holding + 0.5)).ln())
+        })
+        .collect();
     documents
         .iter()
         .zip(&lengths)
         .map(|(counts, length)| {
             let mut score = 0.0;
             let mut long = false;
-            for word in &asked {
-                let Some(count) = counts.get(word).map(|count| f64::from(*count)) else { continue };
-                let holding = documents.iter().filter(|counts| counts.contains_key(word)).count() as f64;
-                let rarity = (1.0 + (number - holding + 0.5) / (holding + 0.5)).ln();
+            for (word, rarity) in &rarities {
+                let Some(count) = counts.get(*word).map(|count| f64::from(*count)) else { continue };
                 score += rarity * count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / average));
                 long |= word.len() >= 8;
             }

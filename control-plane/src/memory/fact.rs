@@ -72,8 +72,13 @@ impl Vector {
     /// How near two texts are, 1 at most; `None`: they were not embedded by the same model.
     pub fn cosine(&self, other: &Self) -> Option<f32> {
         let is_same = self.embedder == other.embedder && self.values.len() == other.values.len();
-        is_same.then(|| self.values.iter().zip(&other.values).map(|(mine, theirs)| mine * theirs).sum())
+        is_same.then(|| cosine(&self.values, &other.values))
     }
+}
+
+/// The cosine of two vectors of length 1 and of the same dimension.
+pub(crate) fn cosine(one: &[f32], other: &[f32]) -> f32 {
+    one.iter().zip(other).map(|(one, other)| one * other).sum()
 }
 
 /// What a conversation begins with.

@@ -118,8 +118,7 @@ const COMPRESS_PERCENT: u64 = 10;
 impl Fold {
     /// Begins with a model's prices; `None` where nothing may be rewritten.
     pub(crate) fn new(config: &Epochs, walk: &Walk<'_>, model: &str, lossy_blocks: usize) -> Option<Self> {
-        let bound = walk.may_reason || walk.carries_thinking;
-        if bound || walk.clears_outputs || lossy_blocks == 0 || config.step_tokens == 0 {
+        if walk.may_reason || walk.clears_outputs || lossy_blocks == 0 || config.step_tokens == 0 {
             return None;
         }
         let price = config.prices.iter().find(|price| glob_matches(&price.model, model));

@@ -23,9 +23,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     };
     // The path names the model and says whether the answer is a stream.
     walk.envelope(Naming::ToolSpec, None, None, tools)?;
-    walk.may_reason = false;
-    if let Some(fields) = fields.filter(|fields| fields.is_object()) {
-        walk.may_reason = reasoning::asks(fields, &ASKS);
+    let fields = fields.filter(|fields| fields.is_object());
+    walk.may_reason = fields.is_some_and(|fields| reasoning::asks(fields, &ASKS));
+    if let Some(fields) = fields {
         walk.clears_outputs = context_edits::clear_outputs(fields.pick(["context_management"])?[0])?;
     }
     for block in system.into_iter().flat_map(Value::elements) {
