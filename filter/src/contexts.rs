@@ -15,7 +15,7 @@ pub(crate) struct Contexts {
     /// In the order in which they came.
     order: VecDeque<String>,
     bytes: usize,
-    /// No conversation waits for what it begins with before this time. Nanoseconds.
+    /// No request waits patiently for what its conversation begins with before this time. Nanoseconds.
     pub(crate) not_before: u64,
 }
 
@@ -39,6 +39,11 @@ impl Known {
 impl Contexts {
     pub(crate) fn get(&self, conversation: &str) -> Option<&Known> {
         self.known.get(conversation)
+    }
+
+    /// Whether a question has had no answer a short while ago.
+    pub(crate) fn pauses(&self, now: u64) -> bool {
+        now < self.not_before
     }
 
     pub(crate) fn set(&mut self, conversation: &str, known: Known) {

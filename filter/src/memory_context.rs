@@ -24,7 +24,10 @@ use crate::work::EngineOutput;
 const TIMEOUT_MS: u32 = 2_000;
 /// An answer is this late when its question is given up: the root context that asked may be gone, and then nobody is told.
 const LOST_AFTER_MS: u64 = 2_000;
-/// After a question that got no answer in time no other conversation that begins waits for so long: it begins with nothing.
+/// The pause between two questions that are refused at once.
+const REST_MS: u32 = 50;
+/// After a question that got no answer in time no other request waits for so long: a conversation that begins, begins with
+/// nothing.
 const PAUSE_NANOS: u64 = 10_000 * NANOS_PER_MS;
 /// The sidecar's own bound is half of it.
 const MAX_BYTES: usize = 8 << 10;
@@ -33,8 +36,7 @@ const MAX_BYTES: usize = 8 << 10;
 pub(crate) struct ContextLookup {
     output: EngineOutput,
     question: Box<MemoryContextRequest>,
-    /// It was asked before, and that call failed.
-    is_again: bool,
+    pace: Pace,
     token: u32,
     begun: u64,
     lost_at: u64,
@@ -46,6 +48,16 @@ impl std::fmt::Debug for ContextLookup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ContextLookup").field("question", &self.question).finish_non_exhaustive()
     }
+}
+
+/// How often the question was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Once,
+    /// The first call failed, and the next one followed at once: there may be another replica.
+    Again,
+    /// Calls fail, and the next one is made at `lost_at`.
+    Resting,
 }
 
 /// What to do with a request.
@@ -86,7 +98,7 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
         }
         None => {}
     }
-    if begins && begun < settings.requests.contexts.borrow().not_before {
+    if begins && settings.requests.contexts.borrow().pauses(begun) {
         unanswered_for(exchange, &conversation, begins);
         return Step::Forward(output);
     }
@@ -106,7 +118,7 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
         Some(room) => ContextLookup {
             output,
             question: Box::new(question),
-            is_again: false,
+            pace: Pace::Once,
             token: 0,
             begun,
             lost_at: 0,
@@ -146,7 +158,7 @@ impl ContextLookup {
         self.token == token
     }
 
-    /// Whether it should have been answered long ago.
+    /// Whether it should have been answered long ago, or has rested.
     pub(crate) fn is_lost(&self, now: u64) -> bool {
         now >= self.lost_at
     }
@@ -154,13 +166,23 @@ impl ContextLookup {
     /// What to do with the request after what the sidecar says; `None`: it says nothing.
     pub(crate) fn answered(mut self, exchange: &mut Exchange, answer: Option<&[u8]>) -> Step {
         let settings = Rc::clone(&exchange.settings);
-        let waited_us = micros(self.begun, settings.now());
+        let now = settings.now();
+        let waited_us = micros(self.begun, now);
         exchange.clock.memory_context_us = waited_us;
         let waited_ms = waited_us / 1_000;
-        if answer.is_none() && !self.is_again && waited_ms < TIMEOUT_MS / 2 {
-            // It was refused, and there may be another replica.
-            self.is_again = true;
-            return self.ask(exchange, TIMEOUT_MS.saturating_sub(waited_ms));
+        if answer.is_none() && waited_ms < TIMEOUT_MS / 2 {
+            match self.pace {
+                Pace::Once | Pace::Resting => {
+                    self.pace = Pace::Again;
+                    return self.ask(exchange, TIMEOUT_MS.saturating_sub(waited_ms));
+                }
+                // To go without would change what the provider has seen.
+                Pace::Again if !self.question.begins && !settings.requests.contexts.borrow().pauses(now) => {
+                    let lost_at = now.saturating_add(u64::from(REST_MS) * NANOS_PER_MS);
+                    return Step::Wait(Self { pace: Pace::Resting, token: 0, lost_at, ..self });
+                }
+                Pace::Again => {}
+            }
         }
         let answer = answer.and_then(|bytes| MemoryContextResponse::decode(bytes).ok());
         let answer = answer.filter(|answer| answer.decided && answer.text.len() <= MAX_BYTES);
@@ -178,9 +200,9 @@ impl ContextLookup {
         let Self { output, question, begun, .. } = self;
         exchange.clock.memory_context_us = micros(begun, exchange.settings.now());
         unanswered_for(exchange, &question.conversation, question.begins);
+        let not_before = exchange.settings.now().saturating_add(PAUSE_NANOS);
+        exchange.settings.requests.contexts.borrow_mut().not_before = not_before;
         if question.begins {
-            let not_before = exchange.settings.now().saturating_add(PAUSE_NANOS);
-            exchange.settings.requests.contexts.borrow_mut().not_before = not_before;
             give_back(exchange, &question.conversation, &question.request_id);
         }
         output

@@ -266,18 +266,50 @@ fn a_call_that_fails_is_made_again_and_one_that_takes_long_is_not() {
 }
 
 #[test]
+fn a_conversation_that_has_begun_waits_until_a_replica_can_be_reached() {
+    let mut plugin = plugin();
+    let later = body(&[&[question()][..], &said()].concat());
+    let mut stream = ask(&mut plugin, &later);
+    stream.sidecar_answers(asked().0.token, None);
+    for made in 2..6 {
+        stream.sidecar_answers(asked().0.token, None);
+        assert!(stream.paused());
+        plugin.tick_after(40);
+        assert_eq!(calls("Context").len(), made);
+        plugin.tick_after(50);
+        assert_eq!(calls("Context").len(), made + 1);
+    }
+    says(&mut stream, NOTES);
+    assert!(!stream.paused());
+    assert_ne!(first_message(&stream), question()["content"]);
+    stream.finish();
+    assert_eq!((metric("headroom.memory_context.added"), calls("Context").len()), (1, 6));
+}
+
+#[test]
 fn a_sidecar_that_is_silent_later_is_counted() {
     let mut plugin = plugin();
     let later = body(&[&[question()][..], &said()].concat());
     let mut stream = ask(&mut plugin, &later);
-    fails(&mut stream);
+    let begun = host(|host| host.now);
+    while stream.paused() {
+        stream.sidecar_answers(asked().0.token, None);
+        plugin.tick_after(100);
+    }
+    let waited = host(|host| host.now) - begun;
+    assert!((900_000_000..1_300_000_000).contains(&waited), "{waited}");
     assert_eq!(String::from_utf8_lossy(&stream.sent_body), later.to_string());
-    assert_eq!(calls("Context").len(), 2, "what is recorded stays");
-    stream.finish();
-    assert_eq!(
-        (context(&plugin), metric("headroom.memory_context.unanswered")),
-        (MemoryContext::Unanswered, 1)
+    assert!(
+        calls("Context")
+            .iter()
+            .all(|call| { MemoryContextRequest::decode(&*call.message).unwrap().unanswered.is_empty() }),
+        "what is recorded stays"
     );
+    stream.finish();
+    assert_eq!(metric("headroom.memory_context.unanswered"), 1);
+    let mut stream = ask(&mut plugin, &later);
+    fails(&mut stream);
+    stream.finish();
     let mut stream = ask(&mut plugin, &later);
     assert!(asked().1.unanswered.is_empty());
     says(&mut stream, NOTES);
