@@ -72,11 +72,19 @@ pub(crate) fn changed_lines(text: &str, cx: &Context<'_>) -> Vec<bool> {
 
 /// The same, without regard to the tool.
 pub(crate) fn marked(text: &str) -> Vec<bool> {
+    let bytes = text.as_bytes();
+    let has = |end: &str| memchr::memmem::find(bytes, end.as_bytes()).is_some();
+    let is_plain = memchr3(ESCAPE, BACKSPACE, b'\r', bytes).is_none()
+        && !has(" \n")
+        && !has("\t\n")
+        && !text.ends_with([' ', '\t']);
+    if is_plain {
+        return Vec::new();
+    }
     let is = |line: &str| {
         memchr3(ESCAPE, BACKSPACE, b'\r', line.as_bytes()).is_some() || line.ends_with([' ', '\t'])
     };
-    let lines: Vec<bool> = text.split('\n').map(is).collect();
-    if lines.contains(&true) { lines } else { Vec::new() }
+    text.split('\n').map(is).collect()
 }
 
 /// Whether the output is the text of a file, of which an edit may need every byte.

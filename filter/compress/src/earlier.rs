@@ -206,7 +206,8 @@ impl Earlier {
         if printed.structured {
             return;
         }
-        let text = printed.lines_stand_in();
+        let origin = printed.origin();
+        let text = printed.lines_stand_in(origin);
         let is_output = name == OUTPUT;
         let argument = (!is_output).then(|| name.into_owned());
         let shown = Shown { argument, label, nth, output_of: source.call };
@@ -215,7 +216,7 @@ impl Earlier {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
         // A number names a line of an output; other texts of the same result may have the same numbers.
-        printed.each_line(lines, is_output, |line, number| self.add_line(line, number, base));
+        printed.each_line(origin, lines, is_output, |line, number| self.add_line(line, number, base));
     }
 
     /// Begins a text, and returns where its bytes start. `None`: there is no room for its numbers or its

@@ -202,10 +202,8 @@ pub(super) fn is_log(line: &Line<'_>) -> bool {
         return true;
     }
     let head = bare.get(..bare.len().min(STAMP_WITHIN)).unwrap_or_default();
-    if is_commit_in_a_line(head) {
-        return false;
-    }
-    starts_with_date(bare) || iso_time(head) || request_time(head) || is_record(line)
+    (starts_with_date(bare) || iso_time(head) || request_time(head) || is_record(line))
+        && !is_commit_in_a_line(head)
 }
 
 /// The time of a line begins within this many bytes.

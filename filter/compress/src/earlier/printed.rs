@@ -61,7 +61,7 @@ pub(crate) struct Printed<'a> {
 
 /// Where the lines of an output come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Source {
+pub(super) enum Origin {
     /// All from the forwarded text.
     Shown,
     /// All from the printed text.
@@ -76,15 +76,16 @@ impl<'a> Printed<'a> {
         Self { original, shown, coded, values: Values::default(), structured: false }
     }
 
-    fn source(&self) -> Source {
+    /// Where its lines come from.
+    pub(super) fn origin(&self) -> Origin {
         match self.coded {
             // Lines that look like ours do not count, because they could not be distinguished from ours.
-            Coded::No | Coded::Gaps if has_ours(self.original) => Source::Common,
+            Coded::No | Coded::Gaps if has_ours(self.original) => Origin::Common,
             // References cannot name a line that is not shown as it was printed.
-            Coded::No if self.is_cleaned() => Source::Common,
-            Coded::No | Coded::Gaps => Source::Shown,
-            Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
-            Coded::Lines | Coded::Document | Coded::Partly => Source::Common,
+            Coded::No if self.is_cleaned() => Origin::Common,
+            Coded::No | Coded::Gaps => Origin::Shown,
+            Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Origin::Original,
+            Coded::Lines | Coded::Document | Coded::Partly => Origin::Common,
         }
     }
 
@@ -95,8 +96,8 @@ impl<'a> Printed<'a> {
     }
 
     /// The text that contains the lines of [`Self::each_line`].
-    pub(super) fn lines_stand_in(&self) -> &str {
-        if self.source() == Source::Original { self.original } else { self.shown }
+    pub(super) fn lines_stand_in(&self, origin: Origin) -> &str {
+        if origin == Origin::Original { self.original } else { self.shown }
     }
 
     /// Whether the whole output is shown here, and no part of it by a reference.
@@ -113,18 +114,19 @@ impl<'a> Printed<'a> {
     /// no number occurs twice.
     pub(super) fn each_line(
         &self,
+        origin: Origin,
         read: Option<Vec<Line>>,
         by_number: bool,
         mut each: impl FnMut(&Line, u32),
     ) {
-        match self.source() {
-            Source::Shown => self.each_shown(read, by_number, each),
-            Source::Original => {
+        match origin {
+            Origin::Shown => self.each_shown(read, by_number, each),
+            Origin::Original => {
                 for (count, line) in (1..).zip(plain_lines(self.original)) {
                     each(&line, plain(count));
                 }
             }
-            Source::Common => {
+            Origin::Common => {
                 let mut places: HashMap<&str, Vec<usize>, FixedState> = HashMap::default();
                 for (count, line) in (1..).zip(self.original.split('\n')) {
                     places.entry(line).or_default().push(count);

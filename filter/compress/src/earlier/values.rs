@@ -49,9 +49,10 @@ impl Earlier {
             let inner = Printed::text(original, text, coded);
             let argument = Some(name.clone());
             let shown = Shown { argument, label: Arc::clone(label), nth, output_of };
-            let Some(base) = self.begin(inner.lines_stand_in(), shown) else { return };
-            inner
-                .each_line(None, single && outer == OUTPUT, |line, number| self.add_line(line, number, base));
+            let origin = inner.origin();
+            let Some(base) = self.begin(inner.lines_stand_in(origin), shown) else { return };
+            let by_number = single && outer == OUTPUT;
+            inner.each_line(origin, None, by_number, |line, number| self.add_line(line, number, base));
         }
     }
 }

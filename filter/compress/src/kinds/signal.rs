@@ -198,6 +198,10 @@ fn is_assertion(line: &str) -> bool {
 
 /// `tests/test_a.py ..F.. [ 10%]`: a character per test, one of which failed.
 fn has_failed_mark(line: &str) -> bool {
+    // Nearly all lines end in something else.
+    if !line.contains('[') && !line.trim_end().ends_with(['.', 's', 'x', 'X', 'F', 'E']) {
+        return false;
+    }
     let line = line.split(" [").next().unwrap_or(line).trim_end();
     let marks = line.rsplit(' ').next().unwrap_or(line);
     marks.len() >= 3
@@ -321,6 +325,25 @@ const LEVELS: &[(&str, Level)] = &[
     ("NOTICE", Level::Other),
 ];
 
+/// For each letter, the lengths of the levels that begin with it, a bit each: few words have to be compared.
+const LENGTHS: [u16; 26] = {
+    let mut lengths = [0; 26];
+    let mut at = 0;
+    while at < LEVELS.len() {
+        let name = LEVELS[at].0.as_bytes();
+        lengths[(name[0] - b'A') as usize] |= 1 << name.len();
+        at += 1;
+    }
+    lengths
+};
+
+/// Whether a word has the first letter and the length of a level.
+#[inline]
+fn may_be_level(word: &[u8]) -> bool {
+    let letter = word.first().map_or(0, |first| first.to_ascii_uppercase().wrapping_sub(b'A'));
+    word.len() < 16 && LENGTHS.get(usize::from(letter)).is_some_and(|lengths| lengths >> word.len() & 1 == 1)
+}
+
 /// The first level in a line: a separate word in capitals (`ERROR`, `[INFO]`), in brackets (`<emerg>`), or
 /// the value of a field for it (`level=info`, `"severity":"error"`).
 fn level(line: &str) -> Option<Level> {
@@ -336,7 +359,7 @@ fn level(line: &str) -> Option<Level> {
         }
         let (start, end) = (at, at + length);
         at = end;
-        let Some(word) = head.get(start..end).filter(|word| (3..=9).contains(&word.len())) else { continue };
+        let Some(word) = head.get(start..end).filter(|word| may_be_level(word)) else { continue };
         let before = start.checked_sub(1).and_then(|at| head.get(at));
         let behind = bytes.get(end);
         let known = |(name, _): &&(&str, Level)| name.as_bytes().eq_ignore_ascii_case(word);

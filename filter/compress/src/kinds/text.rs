@@ -83,7 +83,9 @@ fn in_blocks(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
         return None;
     }
     let listed = plan::listed(text);
-    let blocks = blocks::form(listed.as_deref().unwrap_or(text), fails);
+    // A plan's attributes save as well.
+    let least_saved = if listed.is_some() { 0 } else { LEAST_SAVED };
+    let blocks = blocks::form(listed.as_deref().unwrap_or(text), fails, least_saved);
     let mut form = HEAD.to_owned();
     if listed.is_some() {
         form.push_str(plan::SENTENCE);

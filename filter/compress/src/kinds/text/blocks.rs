@@ -72,8 +72,8 @@ pub(super) struct Form {
     pub(super) body: String,
 }
 
-/// The text with its blocks stated once, where there are some.
-pub(super) fn form(text: &str, fails: impl Fn(&str) -> bool) -> Option<Form> {
+/// The text with its blocks stated once, where that may save `least_saved` percent.
+pub(super) fn form(text: &str, fails: impl Fn(&str) -> bool, least_saved: usize) -> Option<Form> {
     let (bare, end) = text.strip_suffix('\n').map_or((text, ""), |bare| (bare, "\n"));
     let lines: Vec<&str> = bare.split('\n').collect();
     if lines.len() < FEWEST_LINES {
@@ -85,6 +85,11 @@ pub(super) fn form(text: &str, fails: impl Fn(&str) -> bool) -> Option<Form> {
         return None;
     }
     let (open, close) = *MARKS.iter().find(|(open, _)| !has_numbered(text, open))?;
+    // Which lines report a failure is asked only where it matters.
+    let gain = choose(&lines, &sequences, &candidates, &mut vec![false; lines.len()]);
+    if gain.iter().map(|block| block.gain).sum::<usize>() * 100 < text.len() * least_saved {
+        return None;
+    }
     let mut taken = whole_lines(&lines, fails);
     let blocks = choose(&lines, &sequences, &candidates, &mut taken);
     if blocks.is_empty() {
@@ -359,6 +364,8 @@ struct Block {
     holes: Vec<Vec<bool>>,
     /// What differs, in the order of the lines: the number of its value.
     numbers: Vec<usize>,
+    /// The bytes that it saves.
+    gain: usize,
 }
 
 /// The blocks that are worth it. Their lines are taken then.
@@ -408,7 +415,8 @@ impl Block {
         let used = |start: usize| 2 + block.values(lines, start).map(|value| value.len() + 1).sum::<usize>();
         let before: usize = block.starts.iter().map(|start| size(*start)).sum();
         let after: usize = block.starts.iter().map(|start| used(*start)).sum();
-        (before > after + size(first) + LEAST_GAIN).then_some(block)
+        block.gain = before.saturating_sub(after + size(first));
+        (block.gain > LEAST_GAIN).then_some(block)
     }
 
     fn with_holes(lines: &[&str], mut starts: Vec<usize>, count: usize) -> Option<Self> {
@@ -428,6 +436,7 @@ impl Block {
             starts,
             holes,
             numbers: (1..=differ).collect(),
+            gain: 0,
         })
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::kinds::signal;
 
 fn shown(text: &str) -> Option<Form> {
-    form(text, signal::reports_failure)
+    form(text, signal::reports_failure, 0)
 }
 
 /// Gives back the text that a form was made from.
