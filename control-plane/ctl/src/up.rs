@@ -1,5 +1,6 @@
 //! `headroomctl up`: Envoy with the filter, and headroomd, in the foreground or in the background.
 
+mod args;
 mod child;
 mod history;
 mod litellm;
@@ -18,8 +19,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+pub use self::args::{BodyModeName, BreakpointsName, HistoryName, ModeName, UpArgs};
 pub use self::programs::Programs;
-pub use self::settings::{BodyModeName, BreakpointsName, HistoryName, LiteLlm, ModeName, Settings, UpArgs};
+pub use self::settings::{LiteLlm, Settings};
 use self::stack::{Addresses, Stack};
 use crate::background::{self, Holder, SUPERVISOR, SYSTEMD, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};
