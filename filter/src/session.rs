@@ -8,8 +8,9 @@ use headroom_providers::route::Route;
 use crate::deferred::Turn;
 use crate::exchange::Exchange;
 use crate::frames::{CONTINUATION, Frames, Header, Part, TEXT};
-use crate::outgoing::{Outgoing, Traffic};
+use crate::outgoing::Outgoing;
 use crate::rules::Treatment;
+use crate::traffic::Traffic;
 
 /// The status of an accepted handshake.
 pub(crate) const SWITCHING_PROTOCOLS: u32 = 101;

@@ -29,9 +29,13 @@
 //! This module turns bytes into bytes, without a host: [`ToolLoop`] says what the client may have now, which
 //! originals are needed, and what to send to the provider next.
 
-use headroom_compress::rounds::{PageRange, Retrieval, Step, id_with_trace};
+mod result;
+
+use headroom_compress::rounds::{Retrieval, Step, id_with_trace};
 use headroom_providers::answer::{AnswerReader, Ending, OwnCall, WrittenCall};
 use headroom_providers::{Api, OwnTool, OwnTools, sse};
+
+pub(crate) use self::result::{Source, ToolResult};
 
 /// The most rounds of one answer. A model that wants more in a row is going in circles.
 pub(crate) const MAX_ROUNDS: u32 = 3;
@@ -48,38 +52,6 @@ const MAX_TURN_BYTES: usize = 4 * MAX_ROUND_BYTES;
 
 /// The bytes that the reader keeps are counted again after this many new bytes, or after as many as it keeps.
 const MEASURE_BYTES: usize = 64 << 10;
-
-/// The result of a call.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ToolResult {
-    /// What the model reads.
-    pub(crate) text: String,
-    /// Where the text comes from; `None`: not from the request, so no later request can rebuild it.
-    pub(crate) source: Option<Source>,
-    /// Whether the text says why the call failed.
-    pub(crate) is_error: bool,
-}
-
-impl ToolResult {
-    /// A text that is in no request.
-    pub(crate) fn of(text: &str) -> Self {
-        Self { text: text.to_owned(), source: None, is_error: false }
-    }
-
-    /// The reason why a call failed.
-    pub(crate) fn error(text: &str) -> Self {
-        Self { is_error: true, ..Self::of(text) }
-    }
-}
-
-/// A page of a tool output in the request.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    /// The number of the output in the conversation.
-    pub(crate) output: u32,
-    pub(crate) hash: String,
-    pub(crate) range: Option<PageRange>,
-}
 
 /// What has to follow a finished round.
 #[derive(Debug)]
