@@ -1,21 +1,22 @@
 //! Starts everything in order, and stops it without losing received data.
 
+mod chores;
+mod learning;
+mod listeners;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use axum::Router;
-use headroom_learn::inbox::Inbox;
-use headroom_learn::plugins::Home;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 
+use self::chores::{maintain, sweep, sweep_answers, tidy};
+use self::learning::learning;
+use self::listeners::{listen, serve_grpc, serve_http};
 use crate::answers::Answers;
 use crate::budget::Budgets;
 use crate::clock::now_ms;
@@ -23,52 +24,40 @@ use crate::filters::Filters;
 use crate::gateway::Service;
 use crate::grpc;
 use crate::http::{self, App, Board, Desk, Guard, Probes};
-use crate::learn::{LearnStore, Learned, Learner, Places, Worker, learner};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::{Dimension, Labels};
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
-use crate::listen::{Listener, Peer, bind};
 use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::models::Models;
 use crate::originals::counts::Counts;
 use crate::originals::keeper::Originals;
 use crate::originals::store::OriginalsStore;
-use crate::request_log::{Lost, RequestLog};
+use crate::request_log::{LostLines, RequestLog};
 use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
-use crate::settings::{Bind, Settings};
+use crate::settings::Settings;
 use crate::stage_timings;
 use crate::store::Database;
 use crate::store::SqlOriginals;
-use crate::store::{Renewing, SqlLearn, SqlLedger};
+use crate::store::{Renewing, SqlLedger};
 use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
 use crate::text_model::TextModel;
 use crate::toin;
-use crate::trouble::{StoreError, StoreWatch, Trouble};
+use crate::trouble::StoreError;
 use crate::upstream;
 use crate::warmup::Warmup;
-
-/// Time between two rounds of maintenance; the store may exceed its limits by one round.
-const MAINTENANCE: Duration = Duration::from_secs(3600);
-
-/// Time between two removals of expired originals. They are not returned in the meantime.
-const SWEEP: Duration = Duration::from_secs(300);
 
 /// How long connections may take to end when the sidecar stops. Data that they send in that time is still written.
 const CONNECTIONS: Duration = Duration::from_secs(5);
 /// How long the queues may take to be written after that.
 const DRAIN: Duration = Duration::from_secs(4);
-
-/// Concurrent calls on one gRPC connection: an Envoy has one or two connections per worker, and each of its
-/// VMs has one report in progress at a time.
-const MAX_STREAMS: u32 = 256;
 
 /// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +177,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let subscriptions = Arc::new(Subscriptions::load(settings.subscription_state_path.clone(), now_ms()));
     let allowances = Arc::clone(&subscriptions);
-    let lost_lines = Arc::new(Lost::default());
+    let lost_lines = Arc::new(LostLines::default());
     let log = settings.log_file.as_deref().map(|path| {
         RequestLog::open(path, Arc::clone(&messages), Arc::clone(&lost_lines))
             .map_err(|error| StartError::LogFile { path: path.display().to_string(), error })
@@ -351,54 +340,6 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     Ok(Running { addresses, stop, ended })
 }
 
-/// The live learner, if it is switched on and its store can be opened.
-struct Learning {
-    learner: Learner,
-    worker: Option<Worker>,
-    learned: Learned,
-    watch: Option<Arc<StoreWatch>>,
-}
-
-/// Prepares the learner. A problem with the learner does not affect anything else.
-async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learning {
-    let place = Arc::new(settings.learned.clone());
-    let off = || Learning {
-        learner: Learner::default(),
-        worker: None,
-        learned: Learned { store: None, place: Arc::clone(&place) as _ },
-        watch: None,
-    };
-    if !settings.learn {
-        warmup.note_learn(None, None);
-        return off();
-    }
-    let home = Home::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()), None);
-    let opened = Renewing::<SqlLearn>::open(&settings.learned, Arc::new(now_ms)).await;
-    let (home, opened) = match (home, opened) {
-        (Ok(home), Ok(opened)) => (home, opened),
-        (Err(error), _) => {
-            tracing::error!(message = "Nothing is learned.", %error);
-            warmup.note_learn(None, Some(error.to_string()));
-            return off();
-        }
-        (_, Err(error)) => {
-            tracing::error!(message = "Nothing is learned: the store cannot be opened.", %error);
-            // the database's message may contain hosts and users
-            warmup.note_learn(None, Some(Trouble::of(&error).sentence().to_owned()));
-            return off();
-        }
-    };
-    warmup.note_learn(Some(LearnStore::location(&opened)), None);
-    let watch = opened.watch();
-    let store: Arc<dyn LearnStore> = Arc::new(opened);
-    let inbox = Inbox::new(&settings.workspace_dir);
-    let places = Places { home, inbox, write_tracked: settings.learn_writes_tracked };
-    let (learner, queue) = learner();
-    let worker = Worker::new(queue, Arc::clone(learner.counts()), Arc::clone(&store), places);
-    let learned = Learned { store: Some(store), place };
-    Learning { learner, worker: Some(worker), learned, watch: Some(watch) }
-}
-
 /// Received data that is not durable yet.
 struct Queues {
     records: Arc<WriterCounts>,
@@ -483,92 +424,6 @@ async fn accounting(
     }
     let tenants = store.cache_tenants().await?.into_iter().map(|tenant| (Dimension::Tenant, tenant));
     Ok(Accounting { labels: Labels::knowing(requests.chain(blocks).chain(tenants)), models, budgets })
-}
-
-/// Keeps the store small while the sidecar runs.
-async fn maintain(store: Arc<dyn LedgerStore>, retention: Arc<Retention>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(MAINTENANCE) => {}
-        }
-        if let Err(error) = tidy(store.as_ref(), &retention).await {
-            tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
-        }
-    }
-}
-
-async fn tidy(store: &dyn LedgerStore, retention: &Retention) -> Result<(), StoreError> {
-    store.maintain(retention.surely_now()).await
-}
-
-/// Removes expired originals and stores the retention time, while the sidecar runs.
-async fn sweep(
-    originals: Originals,
-    store: Arc<dyn LedgerStore>,
-    retention: Arc<Retention>,
-    stop: CancellationToken,
-) {
-    loop {
-        if let Err(error) = originals.sweep().await {
-            tracing::warn!(message = "Originals whose time is over were not removed.", %error);
-        }
-        let stopped = tokio::select! {
-            () = stop.cancelled() => true,
-            () = tokio::time::sleep(SWEEP) => false,
-        };
-        if let Err(error) = store.keep_retention_time(retention.now()).await {
-            tracing::warn!(message = "Until when originals have aged was not kept.", %error);
-        }
-        if stopped {
-            return;
-        }
-    }
-}
-
-/// Removes expired answers while the sidecar runs, because they contain what people asked.
-async fn sweep_answers(answers: Answers, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => answers.sweep(),
-        }
-    }
-}
-
-async fn listen(name: &'static str, address: &Bind) -> Result<(Listener, String), StartError> {
-    bind(address).await.map_err(|error| StartError::Listen { name, address: address.to_string(), error })
-}
-
-async fn serve_http(listener: Listener, router: Router, stop: CancellationToken) {
-    let router = router.into_make_service_with_connect_info::<Peer>();
-    let stopped = stop.cancelled_owned();
-    let served = match listener {
-        Listener::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(stopped).await,
-        Listener::Unix(listener) => axum::serve(listener, router).with_graceful_shutdown(stopped).await,
-    };
-    if let Err(error) = served {
-        tracing::error!(message = "HTTP ended.", %error);
-    }
-}
-
-async fn serve_grpc(listener: Listener, routes: Routes, stop: CancellationToken) {
-    let server = tonic::transport::Server::builder().max_concurrent_streams(MAX_STREAMS).add_routes(routes);
-    let stopped = stop.cancelled_owned();
-    let served = match listener {
-        Listener::Tcp(listener) => {
-            // Without it, a small answer can wait for the caller's delayed acknowledgement of the previous
-            // one. That takes 40 ms, most of the time that a filter waits for its originals.
-            let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(connections, stopped).await
-        }
-        Listener::Unix(listener) => {
-            server.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stopped).await
-        }
-    };
-    if let Err(error) = served {
-        tracing::error!(message = "gRPC ended.", %error);
-    }
 }
 
 /// A waiting process never reads a partial file.

@@ -10,7 +10,7 @@ const LOST_AFTER_TIMEOUTS: u64 = 3;
 pub(crate) enum Call {
     #[default]
     None,
-    /// The host was asked and has not given a token yet.
+    /// The host is asked. There is no answer before it has given a token: Envoy defers those.
     Starting {
         lost_at: u64,
     },
@@ -29,22 +29,14 @@ impl Call {
 
     /// Notes the host's reaction. `false`: it refused.
     pub(crate) fn started(&mut self, token: Option<u32>) -> bool {
-        match (*self, token) {
-            (Self::Starting { lost_at }, Some(token)) => *self = Self::Waiting { token, lost_at },
-            (Self::Starting { .. }, None) => return false,
-            // The answer came before the host returned.
-            _ => {}
-        }
+        let (Self::Starting { lost_at }, Some(token)) = (*self, token) else { return false };
+        *self = Self::Waiting { token, lost_at };
         true
     }
 
     /// Whether an answer with this token can be the awaited one.
     pub(crate) fn awaits(self, token: u32) -> bool {
-        match self {
-            Self::None => false,
-            Self::Starting { .. } => true,
-            Self::Waiting { token: waiting, .. } => waiting == token,
-        }
+        matches!(self, Self::Waiting { token: waiting, .. } if waiting == token)
     }
 
     /// Whether it should have been answered long ago.

@@ -66,6 +66,7 @@ mod structure;
 pub mod system_lines;
 pub mod tenant;
 mod tool_loop;
+mod traffic;
 mod unrecognized;
 mod upstream;
 mod vm;

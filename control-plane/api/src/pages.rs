@@ -10,6 +10,7 @@ mod health;
 mod history;
 mod purge;
 mod recent;
+mod request;
 mod stats;
 mod telemetry;
 mod toin;
@@ -27,12 +28,14 @@ pub use self::history::{
 };
 pub use self::purge::{PurgeRequest, Purged};
 pub use self::recent::{Conversation, Conversations, Missed, Reach, Recent, RecentGroup, RecentSums};
+pub use self::request::{
+    Block, Feed, History, JsonBaseline, LoggedBlock, Plan, Request, RequestCost, RequestMessages,
+    RequestReasoning, RequestUsage,
+};
 pub use self::stats::{
-    Allowance, AllowanceWindow, AnswerSums, Audit, Block, BlockSums, Blocks, CacheSums, Feed, History,
-    JsonBaseline, LoggedBlock, Minute, Overhead, PerRequest, Plan, PrefixCache, Probe, Reasoning,
-    ReasoningSums, Reports, Request, RequestCost, RequestMessages, RequestReasoning, RequestUsage, Requests,
-    Savings, SavingsLayer, SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens,
-    ToolOutputs, Unique,
+    Allowance, AllowanceWindow, AnswerSums, Audit, BlockSums, Blocks, CacheSums, Minute, Overhead,
+    PerRequest, PrefixCache, Probe, Reasoning, ReasoningSums, Reports, Requests, Savings, SavingsLayer,
+    SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
 };
 pub use self::telemetry::{Beacon, Telemetry};
 pub use self::toin::{ToinPage, ToinPattern};

@@ -15,18 +15,21 @@
 //! # Ok::<(), headroomctl::bootstrap::RenderError>(())
 //! ```
 
-use std::borrow::Cow;
+mod values;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use headroom_api::names::REMOTE_HEADER;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::providers::{Limit, Rewrite, Served};
+use self::values::{Provider, ServedValues, Sidecar, Values};
+use crate::providers::ServedProvider;
 use crate::upstream::Upstream;
 
 /// The ending decides how values are printed: `.yaml` means JSON.
@@ -50,12 +53,12 @@ pub const GRPC_CLUSTER: &str = "headroom";
 pub const HTTP_CLUSTER: &str = "headroomd_http";
 
 /// How the filter holds a request while it waits for the body.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum BodyMode {
-    /// Headers continue at once, without `content-length`. Works everywhere.
+    /// Forward without content-length
     #[default]
     Strip,
-    /// Headers wait for the body and carry its exact length. Needs Envoy 1.35.
+    /// Hold the headers and forward the exact content-length; needs Envoy 1.35
     Hold,
 }
 
@@ -167,7 +170,7 @@ pub struct Bootstrap {
     /// Where requests go.
     pub providers: Providers,
     /// Providers of the table, each under `/NAME/`.
-    pub served: Vec<Served>,
+    pub served: Vec<ServedProvider>,
     /// The certificates to validate providers with. Required if a base URL is https.
     pub ca_file: Option<PathBuf>,
     /// The sidecar's HTTP server.
@@ -359,158 +362,3 @@ fn buffer_bytes(max_body_bytes: u32) -> u32 {
 /// More than Envoy reads at once from a connection whose body exceeds the limit: a receive buffer on Linux
 /// can grow to 6 MiB, and it fills again during the read. With 1 MiB, a body of 3 MiB got a 413.
 const READ_BYTES: u32 = 16 << 20;
-
-#[derive(Serialize)]
-struct Values<'a> {
-    listen: &'a Endpoint,
-    /// Only this machine can reach the listener.
-    loopback: bool,
-    hosts: String,
-    admin: &'a PathBuf,
-    module: Option<&'a PathBuf>,
-    plugin_config: String,
-    hold: bool,
-    anthropic: Provider<'a>,
-    openai: Provider<'a>,
-    gemini: Provider<'a>,
-    chatgpt: Option<Provider<'a>>,
-    code_assist: Option<Provider<'a>>,
-    copilot: Option<Provider<'a>>,
-    served: Vec<ServedValues<'a>>,
-    has_keys: bool,
-    limits: Vec<ServedValues<'a>>,
-    retry_after: String,
-    has_models: bool,
-    foreign_page: &'a str,
-    ca_file: Option<&'a PathBuf>,
-    sidecar_http: Sidecar<'a>,
-    sidecar_grpc: Sidecar<'a>,
-    access_log: Option<&'a PathBuf>,
-    buffer_bytes: u32,
-    idle_timeout: String,
-    http_filters: &'a [Value],
-    clusters: &'a BTreeMap<String, Value>,
-    not_found: &'a str,
-    foreign_host: &'a str,
-    remote_header: &'a str,
-}
-
-/// A provider that is served by name, with its cluster.
-#[derive(Serialize)]
-struct ServedValues<'a> {
-    #[serde(flatten)]
-    provider: Provider<'a>,
-    name: &'a str,
-    rewrites: &'a [Rewrite],
-    unnamed: &'a [Rewrite],
-    models: Vec<Model<'a>>,
-    is_default: bool,
-    key: Option<KeyValues<'a>>,
-    limit: Option<LimitValues>,
-    /// The headers that carry the client's credential.
-    auth: Vec<&'a str>,
-}
-
-/// A header with a key from Envoy's environment.
-#[derive(Serialize)]
-struct KeyValues<'a> {
-    header: &'a str,
-    value: String,
-    /// Another header in which clients send keys.
-    other: &'a str,
-}
-
-/// A name of a model, or its beginning.
-#[derive(Serialize)]
-struct Model<'a> {
-    kind: &'static str,
-    text: &'a str,
-}
-
-/// A token bucket.
-#[derive(Serialize)]
-struct LimitValues {
-    per_minute: u32,
-    burst: u32,
-}
-
-impl<'a> ServedValues<'a> {
-    fn new(served: &'a Served) -> Self {
-        let auth = served.auth.as_deref();
-        let bearer = "authorization";
-        Self {
-            provider: Provider { cluster: served.cluster().into(), ..Provider::new("", &served.upstream) },
-            name: &served.name,
-            rewrites: &served.rewrites,
-            unnamed: &served.unnamed,
-            models: served
-                .models
-                .iter()
-                .map(|model| match model.strip_suffix('*') {
-                    Some(text) => Model { kind: "prefix", text },
-                    None => Model { kind: "exact", text: model },
-                })
-                .collect(),
-            is_default: served.is_default,
-            key: served.key.as_ref().map(|key| KeyValues {
-                header: &key.header,
-                value: format!("{}%ENVIRONMENT({})%", key.prefix, key.variable),
-                other: if key.header == bearer { "x-api-key" } else { bearer },
-            }),
-            limit: served.limit.map(LimitValues::new),
-            auth: auth.into_iter().chain((auth != Some(bearer)).then_some(bearer)).collect(),
-        }
-    }
-}
-
-impl LimitValues {
-    fn new(limit: Limit) -> Self {
-        let Limit { requests_per_minute, burst } = limit;
-        Self { per_minute: requests_per_minute, burst: burst.unwrap_or(requests_per_minute) }
-    }
-}
-
-#[derive(Serialize)]
-struct Provider<'a> {
-    cluster: Cow<'a, str>,
-    host: &'a str,
-    port: u16,
-    authority: String,
-    prefix: &'a str,
-    tls: bool,
-    http2: bool,
-    literal_address: bool,
-}
-
-impl<'a> Provider<'a> {
-    fn new(cluster: &'a str, upstream: &'a Upstream) -> Self {
-        Self {
-            cluster: cluster.into(),
-            host: &upstream.host,
-            port: upstream.port,
-            authority: upstream.authority(),
-            prefix: &upstream.prefix,
-            tls: upstream.tls,
-            http2: upstream.http2,
-            literal_address: upstream.is_literal_address(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Sidecar<'a> {
-    r#type: &'a str,
-    host: &'a str,
-    port: u16,
-}
-
-impl<'a> Sidecar<'a> {
-    fn new(endpoint: &'a Endpoint) -> Self {
-        let literal = endpoint.host.parse::<IpAddr>().is_ok();
-        Self {
-            r#type: if literal { "STATIC" } else { "STRICT_DNS" },
-            host: &endpoint.host,
-            port: endpoint.port,
-        }
-    }
-}

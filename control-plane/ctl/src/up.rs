@@ -1,5 +1,6 @@
 //! `headroomctl up`: Envoy with the filter, and headroomd, in the foreground or in the background.
 
+mod args;
 mod child;
 mod history;
 mod litellm;
@@ -18,15 +19,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+pub use self::args::{BreakpointsName, HistoryName, ModeName, UpArgs};
 pub use self::programs::Programs;
-pub use self::settings::{BodyModeName, BreakpointsName, HistoryName, LiteLlm, ModeName, Settings, UpArgs};
+pub use self::settings::{LiteLlm, Settings};
 use self::stack::{Addresses, Stack};
 use crate::background::{self, Holder, SUPERVISOR, SYSTEMD, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::cache_secret;
 use crate::environment::Environment;
 use crate::misuse::Misuse;
-use crate::progress::Doing;
+use crate::progress::Spinner;
 use crate::providers::find_local;
 use crate::signals::Signals;
 use crate::token;
@@ -123,7 +125,7 @@ async fn detach(args: &UpArgs) -> anyhow::Result<()> {
     let told = env::args_os().skip(1).filter(|argument| argument != "-d" && argument != "--detach");
     let arguments = told.chain(["--detached".into()]).collect();
     let start = Start { arguments, ..Start::default() };
-    let doing = Doing::now("Starting Headroom …");
+    let doing = Spinner::now("Starting Headroom …");
     start.run(workspace).await?;
     drop(doing);
     let said = std::fs::read_to_string(background::log_path(workspace)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Memory in SQLite or PostgreSQL.
 //!
-//! Both use almost the same SQL, over pools of different types: `facts.rs` is compiled once for each, with the
-//! differences in a separate file. Triggers keep the text index and clean up after a version that ends, in the
+//! Both use almost the same SQL, over pools of different types: `facts.rs`, `versions.rs` and `contexts.rs` are compiled
+//! once for each, with the differences in a separate file. Triggers keep the text index and clean up after a version that ends, in the
 //! transaction of the row.
 
 mod postgres;

@@ -57,8 +57,8 @@ pub(super) const ORIGINALS: Schema = Schema {
 pub(super) const MEMORY: Schema = Schema {
     version: "memory_schema",
     applied: "memory_migrations",
-    sqlite: || sqlx::migrate!("src/store/memory/sqlite"),
-    postgres: || sqlx::migrate!("src/store/memory/postgres"),
+    sqlite: || sqlx::migrate!("migrations/memory/sqlite"),
+    postgres: || sqlx::migrate!("migrations/memory/postgres"),
     // The index has all data of a holder. If a holder cannot be read there either, its facts are deleted. The text
     // index is built again.
     after_salvage: &[

@@ -5,25 +5,28 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use headroom_api::memory::Scope;
 use headroomd::clock::{DAY_MS, HOUR_MS, UnixMs, now_ms};
 use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::{LedgerStore, Slice};
 use headroomd::ledger::sums::{BlockSums, Sums};
-use headroomd::originals::store::{Fate, Keep, OriginalsStore};
+use headroomd::memory::ConversationContext;
+use headroomd::originals::store::{Fate, OriginalsStore, RetentionLimits};
 use headroomd::store::{Database, SqlLedger, SqlOriginals};
 use headroomd::trouble::StoreError;
 use prost::Message as _;
 
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use crate::memory::{draft, reach};
 use crate::originals::original;
 use crate::server::Postgres;
 use crate::suite;
 
 /// When the databases were written.
 const NOW: UnixMs = 1_790_000_000_000;
-const KEEP: Keep = Keep { ttl_ms: DAY_MS, max_bytes: 1 << 20 };
+const KEEP: RetentionLimits = RetentionLimits { ttl_ms: DAY_MS, max_bytes: 1 << 20 };
 
 fn named<const N: usize>(columns: &[&str], values: [i64; N]) -> String {
     let sums = columns.iter().zip(values).filter(|(_, value)| *value != 0);
@@ -156,6 +159,58 @@ async fn is_refused(ledger: &Database, originals: &Database) {
         assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
         assert!(error.to_string().contains("has schema 99, this version knows up to"), "{error}");
     }
+}
+
+/// What was kept of memory before conversations could begin with it: everything but the newest step.
+const WITHOUT_CONTEXTS: &str = "DROP TABLE memory_context;
+    DELETE FROM memory_migrations WHERE version = 3;
+    UPDATE meta SET value = '2' WHERE name = 'memory_schema'";
+
+/// Facts stay, and conversations can begin with them. `earlier` takes the store back to what it was before that.
+async fn contexts_are_added_to_memory(memory: &Database, earlier: impl AsyncFnOnce()) {
+    let store = headroomd::store::memory::open(memory).await.unwrap();
+    let holder = reach("", "me", "/p").holder(Scope::Project).unwrap();
+    let saved = store.save(&holder, &[draft("The port is 8787")], NOW).await.unwrap();
+    store.close().await;
+    earlier().await;
+    for text in ["The port is 8787", "something else"] {
+        let store = headroomd::store::memory::open(memory).await.unwrap();
+        let found = store.list(&reach("", "me", "/p"), None, None, 10).await.unwrap();
+        assert_eq!(found, [saved[0].stored().clone()]);
+        let context = ConversationContext {
+            conversation: "c".to_owned(),
+            text: text.to_owned(),
+            facts: vec![found[0].fact.id.clone()],
+            ..ConversationContext::default()
+        };
+        assert_eq!(store.decide_context(&context, NOW).await.unwrap(), "The port is 8787");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_memory_without_contexts_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("memory.db");
+    contexts_are_added_to_memory(&Database::File(path.clone()), async || {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(WITHOUT_CONTEXTS).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_postgresql_with_memory_without_contexts_is_brought_up_to_date() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let url = postgres.database("memory_upgrade");
+    contexts_are_added_to_memory(&Database::Postgres(url.clone()), async || {
+        let mut conn = sqlx::PgConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(WITHOUT_CONTEXTS).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    })
+    .await;
 }
 
 /// What a later version does to a store, as far as this one depends on it.

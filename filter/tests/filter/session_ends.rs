@@ -5,7 +5,7 @@ use headroom_api::v1::{RequestOutcome, SessionEnd};
 use serde_json::json;
 
 use crate::frames::frame;
-use crate::host::{Refusal, host, metric, refusing};
+use crate::host::{Refusal, host, metric, refusing, statuses};
 use crate::proxy::{Plugin, Stream};
 use crate::sessions::{MASK, UPGRADE, completed, create, open, said, sessions};
 
@@ -154,6 +154,28 @@ fn a_silent_session_is_ended_and_one_that_speaks_is_not() {
     assert_eq!(exports::proxy_on_request_body(speaking.context, 0, false), Action::Continue);
     speaking.finish();
     assert_eq!(metric("headroom.websocket_sessions_active"), 0);
+}
+
+#[test]
+fn a_silent_session_that_the_host_does_not_end_is_reported_once_and_passes_unread() {
+    for status in statuses("close_stream") {
+        let mut plugin =
+            Plugin::new(json!({"first_frame_timeout_ms": 5_000, "control_plane": {"cluster": "c"}}));
+        let errors = metric("headroom.host_errors");
+        let mut silent = open(&mut plugin, "/v1/responses", &[]);
+        let refusal = Refusal { call: "close_stream", status, after: 0 };
+        refusing(refusal, || plugin.tick_after(6_000));
+        assert!(host(|host| host.closed.is_empty()), "status {status}");
+        assert_eq!(metric("headroom.host_errors"), errors + 1, "status {status}");
+        assert_eq!(metric("headroom.websocket_sessions_active"), 0, "status {status}");
+        let late = said(&create(40));
+        silent.body(&late, false);
+        assert!(silent.sent_body == late, "status {status}");
+        plugin.tick_after(60_000);
+        assert!(host(|host| host.closed.is_empty()), "status {status}");
+        silent.finish();
+        plugin.delete();
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::settings::UpArgs;
+use super::args::UpArgs;
 use crate::environment::Environment;
 
 /// The module's file name, as built by cargo.

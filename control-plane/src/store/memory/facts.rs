@@ -4,10 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use headroom_api::memory::{Ended, Fact, Scope};
-use sqlx::{FromRow, Pool, Transaction};
+use headroom_api::memory::Scope;
+use sqlx::{Pool, Transaction};
 use tokio_stream::StreamExt as _;
 
+use super::contexts;
+use super::versions::{
+    Line, Match, TRIES, Version, end_version, holder_number, holder_of, insert, locked, stored, version,
+    with_text,
+};
 use super::{
     BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, StoredVector, cosine, ordinals, stored_vector,
     words_query,
@@ -15,24 +20,14 @@ use super::{
 use crate::clock::UnixMs;
 use crate::memory::{
     ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
-    Updated, Vector, fingerprint, likeness,
+    Updated, Vector, fingerprint,
 };
 use crate::purge::Scope as Purge;
 use crate::store::memory::{Nearest, select};
 use crate::trouble::StoreError;
 
-/// How often an operation is retried if the fact that it found has ended at the same moment.
-const TRIES: usize = 5;
 /// No holder has this number.
 const NOBODY: i64 = -1;
-
-/// What is recorded of a conversation.
-const CONTEXT: &str = "SELECT text FROM memory_context WHERE tenant = $1 AND conversation = $2";
-
-/// Ids as one text that each can be found in.
-fn id_list(ids: &[String]) -> String {
-    if ids.is_empty() { String::new() } else { format!(" {} ", ids.join(" ")) }
-}
 
 /// Memory in one database.
 #[derive(Debug)]
@@ -49,92 +44,6 @@ impl SqlMemory {
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }
-}
-
-/// A version as read from the database.
-#[derive(FromRow)]
-struct Line {
-    ordinal: i64,
-    id: String,
-    version: i64,
-    tenant: String,
-    scope: String,
-    owner: String,
-    content: String,
-    importance: f64,
-    entities: String,
-    relationships: String,
-    agent: String,
-    provider: String,
-    via: String,
-    conversation: String,
-    reason: String,
-    created_ms: i64,
-    valid_from_ms: i64,
-    invalid_at_ms: Option<i64>,
-    expired_ms: Option<i64>,
-    ended: Option<String>,
-    ended_agent: String,
-    ended_via: String,
-    ended_reason: String,
-    merged_into: String,
-}
-
-/// A version that was found, and how well it matches.
-#[derive(FromRow)]
-struct Match {
-    #[sqlx(flatten)]
-    line: Line,
-    fit: f64,
-}
-
-impl Line {
-    fn stored(self) -> Result<StoredFact, StoreError> {
-        let scope =
-            [Scope::Project, Scope::User, Scope::Team].into_iter().find(|scope| scope.name() == self.scope);
-        let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of the fact {}", self.id));
-        let ended = self.ended.zip(self.expired_ms).map(|(how, at)| Ended {
-            how,
-            at,
-            agent: self.ended_agent,
-            via: self.ended_via,
-            reason: self.ended_reason,
-            merged_into: self.merged_into,
-        });
-        let fact = Fact {
-            scope: scope.ok_or_else(|| corrupt("the scope"))?,
-            entities: serde_json::from_str(&self.entities).map_err(|_| corrupt("the entities"))?,
-            relationships: serde_json::from_str(&self.relationships)
-                .map_err(|_| corrupt("the relationships"))?,
-            id: self.id,
-            version: self.version,
-            owner: self.owner,
-            content: self.content,
-            importance: self.importance,
-            source_agent: self.agent,
-            source_provider: self.provider,
-            created_via: self.via,
-            conversation: self.conversation,
-            reason: self.reason,
-            created_at: self.created_ms,
-            valid_from: self.valid_from_ms,
-            invalid_at: self.invalid_at_ms,
-            ended,
-        };
-        Ok(StoredFact { ordinal: self.ordinal, tenant: self.tenant, fact })
-    }
-}
-
-fn stored(lines: Vec<Line>) -> Result<Vec<StoredFact>, StoreError> {
-    lines.into_iter().map(Line::stored).collect()
-}
-
-/// A version to be inserted.
-struct Version<'a> {
-    id: &'a str,
-    number: i64,
-    draft: &'a Draft,
-    apart: i64,
 }
 
 impl SqlMemory {
@@ -163,150 +72,6 @@ impl SqlMemory {
     async fn by_ordinal(&self, wanted: Ordinals) -> Result<Vec<StoredFact>, StoreError> {
         stored(sqlx::query_as(BY_ORDINAL).bind(wanted).fetch_all(&self.pool).await?)
     }
-}
-
-/// The number of a holder, which is created if it does not exist.
-async fn holder_number(tx: &mut Transaction<'_, Db>, holder: &Holder) -> Result<i64, StoreError> {
-    let key = |query: &'static str| {
-        sqlx::query_scalar::<Db, i64>(query)
-            .bind(holder.tenant.clone())
-            .bind(holder.scope.name())
-            .bind(holder.owner.clone())
-    };
-    let find = "SELECT id FROM memory_holder WHERE tenant = $1 AND scope = $2 AND owner = $3";
-    if let Some(number) = key(find).fetch_optional(&mut **tx).await? {
-        return Ok(number);
-    }
-    let make = "INSERT INTO memory_holder (tenant, scope, owner) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id";
-    match key(make).fetch_optional(&mut **tx).await? {
-        Some(number) => Ok(number),
-        None => Ok(key(find).fetch_one(&mut **tx).await?),
-    }
-}
-
-/// Writes a version with its entities and its vector. `None`: its holder has a fact with the same text.
-async fn insert(
-    tx: &mut Transaction<'_, Db>,
-    holder: i64,
-    version: &Version<'_>,
-    now: UnixMs,
-) -> Result<Option<i64>, StoreError> {
-    let draft = version.draft;
-    let json = |error: serde_json::Error| StoreError::Corrupt(error.to_string());
-    let ordinal: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO memory_fact (id, version, holder, content, fingerprint, likeness, importance, entities,
-             relationships, agent, provider, via, conversation, reason, created_ms, valid_from_ms, invalid_at_ms, apart)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-         ON CONFLICT (holder, fingerprint) WHERE expired_ms IS NULL DO NOTHING RETURNING ordinal",
-    )
-    .bind(version.id)
-    .bind(version.number)
-    .bind(holder)
-    .bind(&draft.content)
-    .bind(fingerprint(&draft.content))
-    .bind(likeness(&draft.content))
-    .bind(draft.importance)
-    .bind(serde_json::to_string(&draft.entities).map_err(json)?)
-    .bind(serde_json::to_string(&draft.relationships).map_err(json)?)
-    .bind(&draft.origin.agent)
-    .bind(&draft.origin.provider)
-    .bind(&draft.origin.via)
-    .bind(&draft.origin.conversation)
-    .bind(&draft.origin.reason)
-    .bind(now)
-    .bind(draft.valid_from)
-    .bind(draft.invalid_at)
-    .bind(version.apart)
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(ordinal) = ordinal else { return Ok(None) };
-    for name in draft.entity_names() {
-        let entity = sqlx::query("INSERT INTO memory_entity (name, fact) VALUES ($1, $2)");
-        entity.bind(name).bind(ordinal).execute(&mut **tx).await?;
-    }
-    if let Some(Vector { embedder, values }) = &draft.vector {
-        let vector =
-            sqlx::query("INSERT INTO memory_vector (holder, fact, embedder, vector) VALUES ($1, $2, $3, $4)");
-        let vector = vector.bind(holder).bind(ordinal).bind(embedder).bind(stored_vector(values));
-        vector.execute(&mut **tx).await?;
-    }
-    Ok(Some(ordinal))
-}
-
-/// The current fact of a holder with a text.
-async fn with_text(
-    tx: &mut Transaction<'_, Db>,
-    holder: i64,
-    text: &str,
-) -> Result<Option<StoredFact>, StoreError> {
-    let found: Option<Line> =
-        sqlx::query_as(select!("WHERE f.holder = $1 AND f.fingerprint = $2 AND f.expired_ms IS NULL"))
-            .bind(holder)
-            .bind(fingerprint(text))
-            .fetch_optional(&mut **tx)
-            .await?;
-    found.map(Line::stored).transpose()
-}
-
-async fn version(tx: &mut Transaction<'_, Db>, ordinal: i64) -> Result<StoredFact, StoreError> {
-    let line: Line =
-        sqlx::query_as(select!("WHERE f.ordinal = $1")).bind(ordinal).fetch_one(&mut **tx).await?;
-    line.stored()
-}
-
-/// The version of a fact, from one of the statements for changes. PostgreSQL returns none if another transaction has
-/// replaced the version at this moment; the next statement then sees the new one.
-async fn locked(
-    tx: &mut Transaction<'_, Db>,
-    statement: &'static str,
-    id: &str,
-    holders: &[i64; 3],
-) -> Result<Option<StoredFact>, StoreError> {
-    for _ in 0..TRIES {
-        let query = sqlx::query_as::<Db, Line>(statement).bind(id.to_owned());
-        let query = holders.iter().fold(query, |query, holder| query.bind(*holder));
-        if let Some(line) = query.fetch_optional(&mut **tx).await? {
-            return Ok(Some(line.stored()?));
-        }
-    }
-    Ok(None)
-}
-
-/// Ends a version. False where it had ended before.
-async fn end_version(
-    tx: &mut Transaction<'_, Db>,
-    ordinal: i64,
-    ending: Ending,
-    origin: &Origin,
-    merged_into: &str,
-    now: UnixMs,
-) -> Result<bool, StoreError> {
-    // an updated fact is no longer true; a deleted or merged one may still be
-    let invalid = (ending == Ending::Updated).then_some(now);
-    let ended = sqlx::query(
-        "UPDATE memory_fact SET expired_ms = $2, ended = $3, ended_agent = $4, ended_via = $5, ended_reason = $6,
-             merged_into = $7, invalid_at_ms = CASE
-                 WHEN $8 IS NOT NULL AND (invalid_at_ms IS NULL OR invalid_at_ms > $8) THEN $8
-                 ELSE invalid_at_ms
-             END
-         WHERE ordinal = $1 AND expired_ms IS NULL",
-    )
-    .bind(ordinal)
-    .bind(now)
-    .bind(ending.name())
-    .bind(&origin.agent)
-    .bind(&origin.via)
-    .bind(&origin.reason)
-    .bind(merged_into.to_owned())
-    .bind(invalid)
-    .execute(&mut **tx)
-    .await?;
-    Ok(ended.rows_affected() == 1)
-}
-
-async fn holder_of(tx: &mut Transaction<'_, Db>, ordinal: i64) -> Result<i64, StoreError> {
-    let holder = sqlx::query_scalar("SELECT holder FROM memory_fact WHERE ordinal = $1");
-    Ok(holder.bind(ordinal).fetch_one(&mut **tx).await?)
 }
 
 #[async_trait]
@@ -613,21 +378,12 @@ impl MemoryStore for SqlMemory {
     }
 
     async fn context(&self, tenant: &str, conversation: &str) -> Result<Option<String>, StoreError> {
-        let text = sqlx::query_scalar(CONTEXT).bind(tenant.to_owned()).bind(conversation.to_owned());
-        Ok(text.fetch_optional(&self.pool).await?)
+        contexts::find(&self.pool, tenant, conversation).await
     }
 
     async fn decide_context(&self, context: &ConversationContext, now: UnixMs) -> Result<String, StoreError> {
         let mut tx = self.begin().await?;
-        let decide = sqlx::query(
-            "INSERT INTO memory_context (tenant, conversation, text, facts, decided_by, created_ms)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, conversation) DO NOTHING",
-        );
-        let decide = decide.bind(&context.tenant).bind(&context.conversation).bind(&context.text);
-        let decide = decide.bind(id_list(&context.facts)).bind(&context.decided_by).bind(now);
-        decide.execute(&mut *tx).await?;
-        let decided = sqlx::query_scalar(CONTEXT).bind(&context.tenant).bind(&context.conversation);
-        let decided = decided.fetch_one(&mut *tx).await?;
+        let decided = contexts::decide(&mut tx, context, now).await?;
         tx.commit().await?;
         Ok(decided)
     }
@@ -639,19 +395,11 @@ impl MemoryStore for SqlMemory {
         request: &str,
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        let withdraw = sqlx::query(
-            "INSERT INTO memory_context (tenant, conversation, text, facts, decided_by, created_ms)
-             VALUES ($1, $2, '', '', $3, $4) ON CONFLICT (tenant, conversation) DO UPDATE SET text = '', facts = ''
-             WHERE memory_context.decided_by = excluded.decided_by",
-        );
-        let withdraw = withdraw.bind(tenant.to_owned()).bind(conversation.to_owned());
-        withdraw.bind(request.to_owned()).bind(now).execute(&self.pool).await?;
-        Ok(())
+        contexts::withdraw(&self.pool, tenant, conversation, request, now).await
     }
 
     async fn forget_contexts(&self, before: UnixMs) -> Result<u64, StoreError> {
-        let forget = sqlx::query("DELETE FROM memory_context WHERE created_ms < $1").bind(before);
-        Ok(forget.execute(&self.pool).await?.rows_affected())
+        contexts::forget(&self.pool, before).await
     }
 
     async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError> {
@@ -661,11 +409,7 @@ impl MemoryStore for SqlMemory {
         let query = holders.iter().fold(query.bind(id.to_owned()), |query, holder| query.bind(*holder));
         let is_gone = query.execute(&mut *tx).await?.rows_affected() > 0;
         if is_gone {
-            let contexts = sqlx::query(
-                "UPDATE memory_context SET text = '', facts = ''
-                 WHERE tenant = $1 AND facts LIKE '% ' || $2 || ' %'",
-            );
-            contexts.bind(reach.tenant.clone()).bind(id.to_owned()).execute(&mut *tx).await?;
+            contexts::empty_with(&mut tx, &reach.tenant, id).await?;
         }
         tx.commit().await?;
         Ok(is_gone)
@@ -686,26 +430,17 @@ impl MemoryStore for SqlMemory {
                 ended.bind(*time).execute(&mut *tx).await?
             }
         };
-        match scope {
-            Purge::All => {
-                for all in ["DELETE FROM memory_holder", "DELETE FROM memory_context"] {
-                    sqlx::query(all).execute(&mut *tx).await?;
-                }
-            }
+        let holders = match scope {
+            Purge::All => Some(sqlx::query("DELETE FROM memory_holder")),
             Purge::Tenant(tenant) => {
-                for theirs in [
-                    "DELETE FROM memory_holder WHERE tenant = $1",
-                    "DELETE FROM memory_context WHERE tenant = $1",
-                ] {
-                    sqlx::query(theirs).bind(tenant).execute(&mut *tx).await?;
-                }
+                Some(sqlx::query("DELETE FROM memory_holder WHERE tenant = $1").bind(tenant))
             }
-            // what ended before then is in none that began later
-            Purge::Before(time) => {
-                let contexts = sqlx::query("DELETE FROM memory_context WHERE created_ms < $1");
-                contexts.bind(*time).execute(&mut *tx).await?;
-            }
+            Purge::Before(_) => None,
+        };
+        if let Some(holders) = holders {
+            holders.execute(&mut *tx).await?;
         }
+        contexts::purge(&mut tx, scope).await?;
         if !dry_run {
             tx.commit().await?;
         }

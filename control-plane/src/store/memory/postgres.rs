@@ -1,8 +1,14 @@
 //! Memory in a PostgreSQL database, which replicas share.
 
-#[path = "facts.rs"]
+#[path = "contexts.rs"]
 #[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
+mod contexts;
+#[path = "facts.rs"]
+#[allow(clippy::duplicate_mod, reason = "as contexts")]
 mod facts;
+#[path = "versions.rs"]
+#[allow(clippy::duplicate_mod, reason = "as contexts")]
+mod versions;
 
 pub use self::facts::SqlMemory as PostgresMemory;
 use super::{columns, select, unsuitable};

@@ -1,8 +1,14 @@
 //! Memory in an SQLite file.
 
-#[path = "facts.rs"]
+#[path = "contexts.rs"]
 #[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
+mod contexts;
+#[path = "facts.rs"]
+#[allow(clippy::duplicate_mod, reason = "as contexts")]
 mod facts;
+#[path = "versions.rs"]
+#[allow(clippy::duplicate_mod, reason = "as contexts")]
+mod versions;
 
 pub use self::facts::SqlMemory as SqliteMemory;
 use super::{columns, select, unsuitable};

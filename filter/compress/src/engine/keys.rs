@@ -6,7 +6,8 @@ use std::hash::Hash as _;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Role};
 
-use super::{FORMS, Run, count_span, is_seen};
+use super::counts::{FORMS, count_span};
+use super::run::{Run, is_seen};
 use crate::memo::Memo;
 
 /// The keys of a request's blocks, in order.

@@ -4,10 +4,13 @@
 //! from 400 on, or an exit status other than zero. A statement that there was none (`0 failed`, `errors: 0`)
 //! is not an error. Lines are judged one by one, so a line means the same everywhere.
 
+mod level;
+
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
+use self::level::{Level, level};
 use crate::work;
 
 /// How much a line matters.
@@ -182,7 +185,7 @@ const READ: usize = 2000;
 const LONGEST_NAME: usize = 120;
 
 /// The signal of `line`.
-pub(crate) fn of(line: &str) -> Signal {
+pub(crate) fn classify(line: &str) -> Signal {
     scan(line).0
 }
 
@@ -293,107 +296,6 @@ pub(crate) fn failure_words(line: &str) -> Option<&str> {
         let name = before.take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
         line.get(start - name.min(LONGEST_NAME)..end)
     })
-}
-
-/// How a log line ranks itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Level {
-    Error,
-    Warning,
-    Other,
-}
-
-/// The level begins within this many bytes.
-const LEVEL_WITHIN: usize = 120;
-
-const LEVELS: &[(&str, Level)] = &[
-    ("ERROR", Level::Error),
-    ("ERR", Level::Error),
-    ("FATAL", Level::Error),
-    ("CRITICAL", Level::Error),
-    ("CRIT", Level::Error),
-    ("SEVERE", Level::Error),
-    ("EMERG", Level::Error),
-    ("EMERGENCY", Level::Error),
-    ("ALERT", Level::Error),
-    ("PANIC", Level::Error),
-    ("WARN", Level::Warning),
-    ("WARNING", Level::Warning),
-    ("INFO", Level::Other),
-    ("DEBUG", Level::Other),
-    ("TRACE", Level::Other),
-    ("NOTICE", Level::Other),
-];
-
-/// For each letter, the lengths of the levels that begin with it, a bit each: few words have to be compared.
-const LENGTHS: [u16; 26] = {
-    let mut lengths = [0; 26];
-    let mut at = 0;
-    while at < LEVELS.len() {
-        let name = LEVELS[at].0.as_bytes();
-        lengths[(name[0] - b'A') as usize] |= 1 << name.len();
-        at += 1;
-    }
-    lengths
-};
-
-/// Whether a word has the first letter and the length of a level.
-#[inline]
-fn may_be_level(word: &[u8]) -> bool {
-    let letter = word.first().map_or(0, |first| first.to_ascii_uppercase().wrapping_sub(b'A'));
-    word.len() < 16 && LENGTHS.get(usize::from(letter)).is_some_and(|lengths| lengths >> word.len() & 1 == 1)
-}
-
-/// The first level in a line: a separate word in capitals (`ERROR`, `[INFO]`), in brackets (`<emerg>`), or
-/// the value of a field for it (`level=info`, `"severity":"error"`).
-fn level(line: &str) -> Option<Level> {
-    let bytes = line.as_bytes();
-    let head = bytes.get(..bytes.len().min(LEVEL_WITHIN)).unwrap_or_default();
-    let mut at = 0;
-    while at < head.len() {
-        let length =
-            head.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        if length == 0 {
-            at += 1;
-            continue;
-        }
-        let (start, end) = (at, at + length);
-        at = end;
-        let Some(word) = head.get(start..end).filter(|word| may_be_level(word)) else { continue };
-        let before = start.checked_sub(1).and_then(|at| head.get(at));
-        let behind = bytes.get(end);
-        let known = |(name, _): &&(&str, Level)| name.as_bytes().eq_ignore_ascii_case(word);
-        let Some((name, level)) = LEVELS.iter().find(known) else { continue };
-        let alone =
-            matches!(before, None | Some(b' ' | b'\t' | b'[' | b'(' | b'<' | b'|' | b'=' | b':' | b'"'))
-                && matches!(
-                    behind,
-                    None | Some(b' ' | b'\t' | b']' | b')' | b'>' | b'|' | b':' | b'"' | b',')
-                );
-        let enclosed = matches!((before, behind), (Some(b'['), Some(b']')) | (Some(b'<'), Some(b'>')));
-        let is_none =
-            *level == Level::Error && (says_none(line, start, end) || is_in_a_name(line, start, end));
-        if is_none {
-            continue;
-        }
-        if alone && (word == name.as_bytes() || enclosed || is_value_of_level(head, start)) {
-            return Some(*level);
-        }
-    }
-    None
-}
-
-/// Whether the text at `start` is the value of a field for levels.
-fn is_value_of_level(line: &[u8], start: usize) -> bool {
-    const NAMES: [&[u8]; 3] = [b"level", b"lvl", b"severity"];
-    let name = line.get(..start).unwrap_or_default();
-    let marks = name.iter().rev().take_while(|b| matches!(b, b'"' | b':' | b'=' | b' ')).count();
-    let name = name.get(..name.len() - marks).unwrap_or_default();
-    marks > 0
-        && NAMES.iter().any(|known| {
-            let tail = name.len().checked_sub(known.len()).and_then(|from| name.get(from..));
-            tail.is_some_and(|tail| tail.eq_ignore_ascii_case(known))
-        })
 }
 
 /// Whether a line itself is a failure: by its level, by an HTTP status or by how a program ended. Its other
@@ -563,109 +465,4 @@ fn nonzero(rest: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_that_report_an_error_are_errors() {
-        for line in [
-            "error: no field `x`",
-            "[ERROR] out of memory",
-            "ValueError: bad",
-            "java.lang.NullPointerException: x",
-            "3 failed, 2 passed",
-            "ssh: connection refused",
-            "Traceback (most recent call last):",
-            "\"GET / HTTP/1.1\" 404 209",
-            "status: 503",
-            "\"status_code\": 404,",
-            "[exit code: 101]",
-            "<returncode>1</returncode>",
-            "exited with code -9",
-            "error[E0308]: mismatched types",
-            "npm ERR! missing script",
-            "step 7 exit=1 dur=3",
-            "task exited with status 2",
-            "<emerg> node down",
-            "level=error msg=x",
-            "{\"severity\":\"critical\"}",
-        ] {
-            assert_eq!(of(line), Signal::Error, "{line}");
-        }
-    }
-
-    #[test]
-    fn saying_that_there_was_none_is_no_error() {
-        for line in [
-            "5 passed, 0 failed",
-            "no errors",
-            "\"error\": null,",
-            "errors=0",
-            "test result: ok. 3 passed; 0 failed",
-            "failed: 0",
-            "exit code: 0",
-            "status: 200",
-            "terrorism",
-            "errorsome",
-            "xfailed_count",
-            "0 warnings",
-            "Tests run: 3, Failures: 0, Errors: 0, Skipped: 0",
-            "batch 7 finished without error in 7 ms",
-            "finished without any errors",
-            "GET /static/errors/7.html 200",
-            "wrote error.log",
-            "job-3-error-reporter is up",
-            "version 4.0-rc1",
-            "exit=0",
-        ] {
-            assert_eq!(of(line), Signal::None, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_second_statement_on_the_line_still_counts() {
-        assert_eq!(of("0 errors, 2 failed"), Signal::Error);
-        assert_eq!(of("error: null, fatal"), Signal::Error);
-    }
-
-    #[test]
-    fn warnings_are_told_from_errors() {
-        for line in ["warning: unused variable", "DeprecationWarning: x", "W invalid value", "  ✗ renders"]
-        {
-            assert_eq!(of(line), Signal::Warning, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_line_is_an_error_by_its_level_or_how_something_came_out() {
-        for line in [
-            "10:00:00 ERROR db: gone",
-            "[ERROR] Tests run: 3, Failures: 1",
-            "level=fatal msg=x",
-            "\"GET / HTTP/1.1\" 404 209",
-            "step 7 exit=1 dur=3",
-        ] {
-            assert!(is_error(line), "{line}");
-        }
-        for line in [
-            "10:00:00 INFO retry succeeded after failure of node 7",
-            "INFO the ERROR of before is gone",
-            "connection refused",
-            "failures:",
-            "step 7 exit=0",
-            "suite 1 handles errors",
-        ] {
-            assert!(!is_error(line), "{line}");
-        }
-        assert_ne!(outcome("exit=1"), outcome("exit=137"));
-        assert_eq!(outcome("status=503"), 503);
-    }
-
-    #[test]
-    fn letters_next_to_other_scripts_and_cut_characters_do_no_harm() {
-        assert_eq!(of("éerrorsé"), Signal::None);
-        assert_eq!(of("…error…"), Signal::Error);
-        let long = "é".repeat(READ);
-        assert_eq!(of(&long), Signal::None);
-    }
-}
+mod tests;

@@ -1,0 +1,120 @@
+//! Results that the client's own tool could not give: the original is put in the place of the placeholder.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use headroom_providers::string;
+use headroom_providers::walk::Output;
+use memchr::memmem;
+
+use super::counts::FORMS;
+use super::run::{Run, shown_text};
+use crate::earlier::{Fidelity, Values};
+use crate::envelope;
+use crate::epochs::FoldedOutput;
+use crate::memo::Entry;
+use crate::outcome::{BlockOutcome, Kind, Skip};
+use crate::rounds::{PLACEHOLDER, RetrieveArguments, answer};
+
+/// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
+/// the blocks so far, whoever worked them out.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// The first block with each address.
+    blocks: HashMap<Arc<str>, usize, FixedState>,
+    pages: usize,
+    /// Of these pages.
+    bytes: usize,
+}
+
+/// Pages that are put back in one request: they would fill the windows of two million tokens.
+const MAX_GIVEN_BYTES: usize = 8 << 20;
+
+/// The length of an original times the number of pages so far. Each page costs a look at its original, and a request
+/// may ask for as many as it has room for.
+const MAX_LOOKED_AT: usize = 512 << 20;
+
+impl Given {
+    pub(super) fn add(&mut self, block: usize, entry: &Entry) {
+        for address in entry.left_out.iter().flat_map(|it| &it.addresses) {
+            self.blocks.entry(Arc::clone(address)).or_insert(block);
+        }
+        if entry.outcome == BlockOutcome::Skipped(Skip::Retrieved)
+            && let Some(replacement) = &entry.replacement
+        {
+            self.pages += 1;
+            self.bytes = self.bytes.saturating_add(replacement.len());
+        }
+    }
+
+    pub(super) fn add_taken(&mut self, taken: &[Option<FoldedOutput>]) {
+        for (block, taken) in taken.iter().enumerate() {
+            if let Some(taken) = taken {
+                self.blocks.entry(Arc::clone(&taken.address)).or_insert(block);
+            }
+        }
+    }
+
+    fn has_room(&self, original: usize) -> bool {
+        self.bytes < MAX_GIVEN_BYTES && original.saturating_mul(self.pages) < MAX_LOOKED_AT
+    }
+}
+
+impl Run<'_, '_> {
+    /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
+    /// request itself, once for each call.
+    pub(super) fn requested(
+        &self,
+        output: &Output,
+        block: usize,
+        given: &Given,
+    ) -> Option<(Entry, Cow<'_, str>)> {
+        let body = self.walk.body;
+        if !output.is_retrieved(body) {
+            return None;
+        }
+        let text = output.span.text(body)?;
+        let at = memmem::find(text.as_bytes(), PLACEHOLDER.as_bytes())?;
+        let (before, after) = (text.get(..at)?, text.get(at + PLACEHOLDER.len()..)?);
+        if self.is_further_part(output, block) {
+            return None;
+        }
+        let [name, arguments] = self.call_texts(output);
+        let asked = RetrieveArguments::read(&arguments);
+        let left_out = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?;
+        if !given.has_room(left_out.span.range().len()) {
+            return None;
+        }
+        let original = envelope::text_with_address(shown_text(left_out, body)?, &asked.hash)?;
+        let page = answer(&original, &asked).text;
+        // Some clients wrap what an MCP server gives into JSON of their own; there it is the whole of a string.
+        let page = if before.ends_with('"') && after.starts_with('"') {
+            let mut quoted = String::new();
+            string::encode_into(&page, &mut quoted);
+            quoted.get(1..quoted.len().checked_sub(1)?)?.to_owned()
+        } else {
+            page
+        };
+        let forwarded = [before, &page, after].concat();
+        let mut escaped = String::new();
+        string::encode_into(&forwarded, &mut escaped);
+        let count = |text: &str| u32::try_from(FORMS.count(text)).unwrap_or(u32::MAX);
+        let entry = Entry {
+            tool: Arc::from(&*name),
+            kind: Kind::Text,
+            outcome: BlockOutcome::Skipped(Skip::Retrieved),
+            tokens_before: count(&text),
+            tokens_after: count(&forwarded),
+            replacement: Some(escaped.into_boxed_str()),
+            left_out: None,
+            coded: Fidelity::No,
+            values: Values::default(),
+            refers: Box::default(),
+            fails: false,
+            unit: None,
+        };
+        Some((entry, Cow::Owned(forwarded)))
+    }
+}
