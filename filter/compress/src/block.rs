@@ -40,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) pressure: u8,
     /// Lines of the output before this text: a digest numbers lines as in the output.
     pub(crate) lines_before: usize,
+    /// The text that this one is a part of, if it is one: its other lines stay beside the form of this one.
+    pub(crate) around: &'a str,
     /// The name of the block in references.
     pub(crate) name: &'a str,
 }
@@ -61,6 +63,7 @@ impl<'a> Context<'a> {
             code: None,
             pressure: 0,
             lines_before: 0,
+            around: "",
             name: crate::earlier::OUTPUT,
         }
     }

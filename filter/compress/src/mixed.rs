@@ -47,10 +47,9 @@ pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::with_capacity(2 * fenced.len() + 1);
     let mut from = body.start;
     for fence in fenced {
-        let (start, end) = (body.start + fence.start, body.start + fence.end);
-        push(&mut parts, from..start, false);
-        push(&mut parts, start..end, true);
-        from = end;
+        push(&mut parts, from..body.start + fence.lines.start, false);
+        push(&mut parts, body.start + fence.inside.start..body.start + fence.inside.end, true);
+        from = body.start + fence.lines.end;
     }
     push(&mut parts, from..body.end, false);
     parts
@@ -168,23 +167,31 @@ fn is_closing_tag(line: &str) -> bool {
 /// How a fence begins.
 const MARKS: [&[u8]; 2] = [b"```", b"~~~"];
 
-/// The insides of closed markdown fences, without the fence lines.
-fn fences(text: &str) -> Vec<Range<usize>> {
+/// A closed markdown fence.
+struct Fence {
+    inside: Range<usize>,
+    /// The inside with the two lines that fence it, which belong to no part: a form of what stands before or behind
+    /// would stand in the fence.
+    lines: Range<usize>,
+}
+
+/// The closed markdown fences with something inside.
+fn fences(text: &str) -> Vec<Fence> {
     let mut found = Vec::new();
     if MARKS.iter().all(|mark| memmem::find(text.as_bytes(), mark).is_none()) {
         return found;
     }
-    let mut open: Option<(usize, &str)> = None;
+    let mut open: Option<(Range<usize>, &str)> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let next = at + line.len();
         let trimmed = line.trim();
         if let Some(mark) = fence_mark(trimmed) {
-            match open {
-                None => open = Some((next, mark)),
-                Some((start, opened)) if trimmed == opened => {
-                    if start < at {
-                        found.push(start..at);
+            match &open {
+                None => open = Some((at..next, mark)),
+                Some((line, opened)) if trimmed == *opened => {
+                    if line.end < at {
+                        found.push(Fence { inside: line.end..at, lines: line.start..next });
                     }
                     open = None;
                     if found.len() == MAX_PARTS {
@@ -235,7 +242,7 @@ mod tests {
 
     #[test]
     fn fenced_code_is_a_part_of_its_own() {
-        assert_eq!(texts("see\n```json\n{}\n```\nand\n"), ["see\n```json\n", "{}\n", "```\nand\n"]);
+        assert_eq!(texts("see\n```json\n{}\n```\nand\n"), ["see\n", "{}\n", "and\n"]);
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl Run<'_, '_> {
             code,
             pressure: self.config.profile.pressed(steps).1,
             lines_before: 0,
+            around: "",
             name: &earlier.next_name(source),
         };
         let is_string = output.span.is_string();

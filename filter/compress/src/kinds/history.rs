@@ -3,7 +3,7 @@
 //! A log repeats its labels, and usually one author; blame repeats a commit on each of its lines:
 //!
 //! ```text
-//! [git log: "Author: Ann <ann@example.com>" where no other is named, "commit" and "Date:" left out, all dates in +0000, messages indented by one, blank lines around them left out]
+//! [git log: "Author: Ann <ann@example.com>" where no other is named, "commit" and "Date:" left out, all dates in +0000, messages indented by one, one blank line above and below each left out]
 //! 3b1f6c2… Mon Nov 1 15:48:30 2026
 //!  subject
 //! [git blame: commit, author and date once, above the lines that they hold for]
@@ -24,7 +24,11 @@ pub(crate) fn is_history(text: &str) -> bool {
 }
 
 /// The short form of a log or a blame.
-pub(crate) fn lossless(text: &str, _: &Context<'_>) -> Option<String> {
+pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
+    // Beside the form it would be an entry of it.
+    if cx.around.lines().any(log::starts_with_commit) {
+        return None;
+    }
     let (form, again) = if log::is_log(text) {
         let form = log::form(text)?;
         let again = log::text(&form);
@@ -75,7 +79,7 @@ mod tests {
         assert_eq!(
             form,
             format!(
-                "[git log: \"Author: Ann <a@b.c>\" where no other is named, \"commit\" and \"Date:\" left out, all dates in +0000, messages indented by one, blank lines around them left out]\n\
+                "[git log: \"Author: Ann <a@b.c>\" where no other is named, \"commit\" and \"Date:\" left out, all dates in +0000, messages indented by one, one blank line above and below each left out]\n\
                  {} Mon Nov 1 15:48:01 2026\n one\n\n more\n\
                  {} Mon Nov 1 15:48:02 2026\nAuthor: Bob <b@b.c>\n two\n\
                  {} Mon Nov 1 15:48:03 2026\n three\n   indented\n",
@@ -120,7 +124,7 @@ mod tests {
         assert_eq!(
             form,
             format!(
-                "[git log: \"Author:     Ann <a@b.c>\", \"Commit:     GitHub <noreply@github.com>\" where no other is named, \"commit\" left out; AuthorDate behind the hash, then \"; \" and CommitDate where it differs, its time alone where the day is the same, all dates in +0000, messages indented by one, blank lines around them left out]\n\
+                "[git log: \"Author:     Ann <a@b.c>\", \"Commit:     GitHub <noreply@github.com>\" where no other is named, \"commit\" left out; AuthorDate behind the hash, then \"; \" and CommitDate where it differs, its time alone where the day is the same, all dates in +0000, messages indented by one, one blank line above and below each left out]\n\
                  {} Mon Nov 1 15:48:01 2026; 15:49:01\n part 1\n\
                  {} Mon Nov 1 15:48:02 2026; Mon Nov 4 15:49:02 2026\nAuthor:     Bob <b@b.c>\n part 2\n\
                  {} Mon Nov 1 15:48:03 2026\nCommit:     Ann <a@b.c>\n part 3\n\n",

@@ -34,8 +34,8 @@ const WORDINGS: usize = 16;
 const WORDING_BYTES: usize = 160;
 
 /// The log with repeated wording and dates stated once; every byte can be restored.
-pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    shorten(text, signal::reports_failure)
+pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
+    shorten(text, cx.around, signal::reports_failure)
 }
 
 /// Keeps the first line of each kind of error, traces, one line of each kind of warning, the ends of the log,

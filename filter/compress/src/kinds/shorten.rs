@@ -49,6 +49,9 @@ const LONGEST_TAG: usize = 3;
 /// A set for lookups only, never iterated.
 type HashSet<T> = hashbrown::HashSet<T, foldhash::fast::FixedState>;
 
+/// How explanations begin.
+const EXPLANATION: &str = "[headroom: ";
+
 /// Stands for the time in a wording.
 const TIME: &str = "<time>";
 
@@ -79,21 +82,32 @@ impl<'a> Line<'a> {
 }
 
 /// The shortened form of `text`, if its lines repeat wording. `fails` returns whether a line reports a
-/// failure.
-pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
-    shortened(text, cut(text), fails, usize::MAX)
+/// failure. `around`: what else stands beside the form.
+pub(crate) fn shorten(text: &str, around: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
+    shortened(text, around, cut(text), fails, usize::MAX)
 }
 
 /// The same for a text that is not a log: times are ordinary words, and at most `most` wordings are used.
 /// With more of them, a reader would have to look up every line.
-pub(crate) fn shorten_plain(text: &str, fails: impl Fn(&str) -> bool, most: usize) -> Option<String> {
+pub(crate) fn shorten_plain(
+    text: &str,
+    around: &str,
+    fails: impl Fn(&str) -> bool,
+    most: usize,
+) -> Option<String> {
     let of_others = |line: &str| line.starts_with('[') && (looks_like_one(line) || fold::is_mark(line));
     let lines = text.split('\n').map(|text| Line { text, stamp: None, of_others: of_others(text) }).collect();
-    shortened(text, lines, fails, most)
+    shortened(text, around, lines, fails, most)
 }
 
-fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, most: usize) -> Option<String> {
-    if lines.len() < FEWEST_LINES {
+fn shortened(
+    text: &str,
+    around: &str,
+    lines: Vec<Line<'_>>,
+    fails: impl Fn(&str) -> bool,
+    most: usize,
+) -> Option<String> {
+    if lines.len() < FEWEST_LINES || has_explanation(text) || has_explanation(around) {
         return None;
     }
     let stamped = lines.iter().any(|line| line.stamp.is_some());
@@ -112,7 +126,7 @@ fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, mos
         return None;
     }
     let whole = whole_lines(&lines, fails);
-    let tags = Tags::choose(&lines, &groups, &whole);
+    let tags = Tags::choose(&lines, around, &groups, &whole);
     if tags.order.len() > most || tags.order.is_empty() && !stamped {
         return None;
     }
@@ -191,7 +205,7 @@ struct Tags {
 }
 
 impl Tags {
-    fn choose(lines: &[Line<'_>], groups: &Groups, whole: &[bool]) -> Self {
+    fn choose(lines: &[Line<'_>], around: &str, groups: &Groups, whole: &[bool]) -> Self {
         let mut uses = vec![0usize; groups.all().len()];
         for (number, _) in whole.iter().enumerate().filter(|(_, whole)| !**whole) {
             if let Some(group) = groups.of(number) {
@@ -208,7 +222,8 @@ impl Tags {
         gains.truncate(MOST_WORDINGS);
         gains.sort_by(|a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
         let order: Vec<usize> = gains.into_iter().map(|(_, id)| id).collect();
-        let names = Taken::of(lines.iter().flat_map(|line| [line.text, line.rest()])).free(order.len());
+        let starts = lines.iter().flat_map(|line| [line.text, line.rest()]);
+        let names = Taken::of(starts.chain(around.lines())).free(order.len());
         let mut of_group = vec![None; groups.all().len()];
         for (place, &id) in order.iter().enumerate() {
             of_group[id] = Some(place);
@@ -240,9 +255,16 @@ fn tag(mut n: usize) -> String {
 /// Tags that could be confused with a line's own words.
 struct Taken<'a>(HashSet<&'a str>);
 
-/// So many tags that no line of a text begins with.
-pub(crate) fn free_tags(lines: &[&str], count: usize) -> Vec<String> {
-    Taken::of(lines.iter().copied()).free(count)
+/// So many tags that no line of a text, and none around it, begins with.
+pub(crate) fn free_tags(lines: &[&str], around: &str, count: usize) -> Vec<String> {
+    Taken::of(lines.iter().copied().chain(around.lines())).free(count)
+}
+
+/// Whether a text has a line that looks like the explanation of a form: two of them could not be told apart.
+pub(crate) fn has_explanation(text: &str) -> bool {
+    text.starts_with(EXPLANATION)
+        || memchr::memmem::find_iter(text.as_bytes(), EXPLANATION.as_bytes())
+            .any(|at| at.checked_sub(1).and_then(|at| text.as_bytes().get(at)) == Some(&b'\n'))
 }
 
 impl<'a> Taken<'a> {
@@ -266,7 +288,7 @@ impl<'a> Taken<'a> {
 }
 
 fn first_word(text: &str) -> &str {
-    text.find(' ').map_or(text, |end| text.get(..end).unwrap_or_default())
+    text.find(char::is_whitespace).map_or(text, |end| text.get(..end).unwrap_or_default())
 }
 
 fn explain(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, mark: &str, stamped: bool) {

@@ -62,8 +62,10 @@ pub(crate) fn is_skipped(line: &str) -> bool {
 const OF_PLACES: usize = 16_000;
 
 /// The output with repeated wording stated once; every byte can be restored.
-pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    shorten(text, |line| is_failure(line, line.trim()) || signal::reports_failure(line) || is_captured(line))
+pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
+    shorten(text, cx.around, |line| {
+        is_failure(line, line.trim()) || signal::reports_failure(line) || is_captured(line)
+    })
 }
 
 /// `----- Captured stdout call -----`: the output of a failed test.

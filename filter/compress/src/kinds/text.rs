@@ -13,7 +13,7 @@ use memchr::memmem;
 
 use super::keep::{LineSelection, counted, counted_lines, grouped};
 use super::query::Query;
-use super::shorten::shorten_plain;
+use super::shorten::{has_explanation, shorten_plain};
 use super::signal::{self, Signal};
 use super::words::words;
 use crate::block::{Context, Lossy};
@@ -70,22 +70,25 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     }
     let fails = |line: &str| signal::reports_failure(line) || is_offence(line);
     let pays = |form: &String| form.len() * 100 <= text.len() * (100 - LEAST_SAVED);
-    let by_block = in_blocks(text, fails).filter(pays);
-    let by_line =
-        if is_structured(text) { None } else { shorten_plain(text, fails, MOST_WORDINGS).filter(pays) };
+    let by_block = in_blocks(text, cx.around, fails).filter(pays);
+    let by_line = if is_structured(text) {
+        None
+    } else {
+        shorten_plain(text, cx.around, fails, MOST_WORDINGS).filter(pays)
+    };
     [by_block, by_line].into_iter().flatten().min_by_key(String::len)
 }
 
 /// The text with its blocks stated once, and the attributes of a plan listed. Lines that stand for others name lines by
 /// their numbers, which are not to be counted in such a form.
-fn in_blocks(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
-    if has_ours(text) {
+fn in_blocks(text: &str, around: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
+    if has_ours(text) || has_explanation(text) || has_explanation(around) {
         return None;
     }
     let listed = plan::listed(text);
     // A plan's attributes save as well.
     let least_saved = if listed.is_some() { 0 } else { LEAST_SAVED };
-    let blocks = blocks::form(listed.as_deref().unwrap_or(text), fails, least_saved);
+    let blocks = blocks::form(listed.as_deref().unwrap_or(text), around, fails, least_saved);
     let mut form = HEAD.to_owned();
     if listed.is_some() {
         form.push_str(plan::SENTENCE);
@@ -123,11 +126,15 @@ fn is_structured(text: &str) -> bool {
     pairs * STRUCTURED > lines
 }
 
+/// The length of a part of a network address, `02:42:ac:11:00:02`.
+const HEXADECIMAL: usize = 2;
+
 /// `app/a.rb:3:1: W: …`, `  12:5  warning  …`: a linter's message about a place stays as printed.
 fn is_offence(line: &str) -> bool {
     let named = memchr::memchr_iter(b':', line.as_bytes()).any(|colon| {
         let name = line.get(..colon).unwrap_or_default();
         name.ends_with(|c: char| c.is_ascii_alphabetic())
+            && name.rsplit([':', ' ']).next().is_some_and(|name| name.len() > HEXADECIMAL)
             && behind_place(line.get(colon + 1..).unwrap_or_default())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', ' ']))
     });

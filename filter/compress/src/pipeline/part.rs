@@ -159,7 +159,7 @@ impl Run<'_> {
         place: PartPlace<'_>,
         taken: &mut PartChanges,
     ) -> (Cow<'t, str>, Option<Vec<Line>>) {
-        let cx = self.cx;
+        let cx = &Context { around: place.around, ..*self.cx };
         let mut shown = kinds::lines(kind, text, cx, |compressor, before, after| {
             taken.gains.add(compressor, before.len(), after.len());
             self.tried(kind, (compressor, false), before, after, Choice::Taken);

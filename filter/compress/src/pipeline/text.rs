@@ -86,6 +86,8 @@ pub(super) struct PartPlace<'a> {
     pub(super) nesting: usize,
     /// Its lines in the text.
     pub(super) at: TextPlace<'a>,
+    /// The text, if it has other parts.
+    pub(super) around: &'a str,
     /// What references call the value that the part may be, if it has a name.
     pub(super) value: Option<&'a str>,
     /// What the conversation has shown, where the part may refer to it.
@@ -152,6 +154,7 @@ impl Run<'_> {
             at: TextPlace { name: None, before: 0, cleaned: &[] },
             value: Some(self.cx.name),
             earlier: Some(self.earlier),
+            around: "",
         };
         let opened = self.open(envelope, place, &mut gains);
         let coded = if opened.is_some() { Fidelity::Document } else { Fidelity::No };
@@ -261,6 +264,7 @@ impl Run<'_> {
             let place = PartPlace {
                 nesting: place.nesting,
                 at: TextPlace { name: place.name, before, cleaned: &cleaned },
+                around: if start == 0 && end == text.len() { "" } else { &text },
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),
                 earlier: Some(self.earlier).filter(|_| refers),

@@ -17,7 +17,7 @@ const SAME_COMMITTER: &str = ", \"Commit:\" the same as \"Author:\"";
 const AND: &str = ", ";
 const NAMED: &str = " where no other is named, \"commit\"";
 const ZONE: &str = ", all dates in ";
-const MESSAGES: &str = ", messages indented by one, blank lines around them left out";
+const MESSAGES: &str = ", messages indented by one, one blank line above and below each left out";
 
 /// The labels of an entry.
 struct Layout {
@@ -89,7 +89,7 @@ fn is_entry(line: &str) -> bool {
     line.strip_prefix(COMMIT).is_some_and(starts_with_commit)
 }
 
-fn starts_with_commit(line: &str) -> bool {
+pub(super) fn starts_with_commit(line: &str) -> bool {
     is_commit(line.split(' ').next().unwrap_or_default())
 }
 

@@ -59,7 +59,7 @@ fn restore(short: &str) -> String {
 }
 
 fn short_of(text: &str) -> Option<String> {
-    shorten(text, signal::reports_failure)
+    shorten(text, "", signal::reports_failure)
 }
 
 fn check(text: &str) -> String {

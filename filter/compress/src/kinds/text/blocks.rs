@@ -30,6 +30,10 @@ use crate::work;
 /// Shorter texts cannot pay for the explanation.
 const FEWEST_LINES: usize = 12;
 
+/// The signs of resources in a plan that reach to the left of others, and the column of the others.
+const SIGNS: &[&str] = &["-/+ ", "+/- ", " <= "];
+const SIGN_DEPTH: usize = 2;
+
 /// A block stands in so many places at least.
 const FEWEST_USES: usize = 3;
 
@@ -73,10 +77,15 @@ pub(super) struct Form {
 }
 
 /// The text with its blocks stated once, where that may save `least_saved` percent.
-pub(super) fn form(text: &str, fails: impl Fn(&str) -> bool, least_saved: usize) -> Option<Form> {
+pub(super) fn form(
+    text: &str,
+    around: &str,
+    fails: impl Fn(&str) -> bool,
+    least_saved: usize,
+) -> Option<Form> {
     let (bare, end) = text.strip_suffix('\n').map_or((text, ""), |bare| (bare, "\n"));
     let lines: Vec<&str> = bare.split('\n').collect();
-    if lines.len() < FEWEST_LINES {
+    if lines.len() < FEWEST_LINES || lines.contains(&OUTPUT) {
         return None;
     }
     let sequences = Sequences::of(&lines);
@@ -95,7 +104,7 @@ pub(super) fn form(text: &str, fails: impl Fn(&str) -> bool, least_saved: usize)
     if blocks.is_empty() {
         return None;
     }
-    let tags = free_tags(&lines, blocks.len());
+    let tags = free_tags(&lines, around, blocks.len());
     let named = || blocks.iter().zip(&tags);
     let mut body = String::with_capacity(text.len());
     for (block, tag) in named() {
@@ -239,6 +248,8 @@ impl Sequences {
         }
         let depth = |line: &&str| match line.len() - line.trim_start().len() {
             depth if depth == line.len() => usize::MAX,
+            // The signs of a plan stand before the line's own column.
+            _ if SIGNS.iter().any(|sign| line.starts_with(sign)) => SIGN_DEPTH,
             depth => depth,
         };
         let depths = lines.iter().map(depth).collect();
@@ -305,16 +316,30 @@ impl Sequences {
         depths.first().is_some_and(|first| *first < usize::MAX && depths.iter().all(|depth| depth >= first))
     }
 
-    /// How little a sequence looks as if something began with it: something does behind a blank line, and with a line
+    /// How little a sequence looks as if something began with it: something does between blank lines, and with a line
     /// that stands out.
     fn strangeness(&self, found: &Candidate) -> usize {
         let first = self.depths.get(found.first).copied().unwrap_or_default();
         let others = self.depths.get(found.first + 1..found.first + found.count).unwrap_or_default();
-        match found.first.checked_sub(1).map(|before| self.depths.get(before).copied()) {
-            None | Some(Some(usize::MAX)) => 0,
+        let before = found.first.checked_sub(1).map(|before| self.depths.get(before).copied());
+        match (before, others.last()) {
+            (None | Some(Some(usize::MAX)), Some(&usize::MAX)) => 0,
             _ if others.iter().all(|depth| *depth > first) => 1,
             _ => 2,
         }
+    }
+
+    /// Whether what a sequence shows may be the end of one thing and the beginning of the next: lines like its own stand
+    /// before its first place, but not as many, or behind its last one. Their values would be read as those of one thing.
+    fn may_be_torn(&self, found: &Candidate, starts: &[usize], taken: &[bool]) -> bool {
+        let strangeness = self.strangeness(found);
+        let own = self.ids.get(found.first..found.first + found.count).unwrap_or_default();
+        let is_own = |line: &usize| self.ids.get(*line).is_some_and(|id| own.contains(id));
+        let (Some(first), Some(last)) = (starts.first(), starts.last()) else { return true };
+        let before =
+            (0..*first).rev().take_while(|line| is_own(line) && !taken[*line]).take(found.count).count();
+        strangeness > 0 && (1..found.count).contains(&before)
+            || strangeness > 1 && is_own(&(last + found.count))
     }
 
     /// Where a sequence stands, beside what is taken.
@@ -383,7 +408,7 @@ fn choose(lines: &[&str], sequences: &Sequences, candidates: &[Candidate], taken
         let best = turns.iter().map(|turn| &candidates[*turn]);
         let Some(best) = best.min_by_key(|turn| (sequences.strangeness(turn), turn.first)) else { continue };
         let starts = sequences.places(best, taken);
-        if starts.len() < FEWEST_USES {
+        if starts.len() < FEWEST_USES || sequences.may_be_torn(best, &starts, taken) {
             continue;
         }
         tries += 1;

@@ -12,7 +12,7 @@ use crate::work;
 const ACTIONS: &[&str] = &[" will be ", " must be ", " is tainted", " has moved to "];
 
 /// What a list of names means.
-pub(super) const SENTENCE: &str = " \"+ a, b = v\" stands for the lines \"+ a = v\" and \"+ b = v\"";
+pub(super) const SENTENCE: &str = " \"+ a, b = v\" stands for the lines \"+ a = v\" and \"+ b = v\", their = in one column, as with - and ~";
 
 /// Between the names of attributes.
 const AND: &str = ", ";
@@ -33,8 +33,15 @@ pub(super) fn listed(text: &str) -> Option<String> {
     work::spend(text.len());
     let mut out = String::with_capacity(text.len());
     let mut lines = text.split('\n').peekable();
+    // Where the text of a value ends, of which any line may look like an attribute.
+    let mut quoted: Option<&str> = None;
     while let Some(line) = lines.next() {
-        let first = Attribute::read(line);
+        let first = if quoted.is_none() { Attribute::read(line) } else { None };
+        match quoted {
+            Some(end) if line.trim_start_matches([' ', '+', '-', '~']) == end => quoted = None,
+            Some(_) => {}
+            None => quoted = end_of_text(line),
+        }
         let mut names = first.map_or("", |first| first.name).to_owned();
         let mut last = first;
         while let (Some(own), Some(next)) = (last, lines.peek().copied().and_then(Attribute::read))
@@ -58,6 +65,12 @@ pub(super) fn listed(text: &str) -> Option<String> {
         }
     }
     (out.len() < text.len() && whole(&out) == text).then_some(out)
+}
+
+/// The word that ends the text which begins behind a line, `+ user_data = <<-EOT`.
+fn end_of_text(line: &str) -> Option<&str> {
+    let (_, word) = line.split_once(" = <<")?;
+    Some(word.trim_start_matches(['-', '~']).split(' ').next().unwrap_or_default())
 }
 
 /// The plan that was listed.
@@ -115,8 +128,8 @@ impl<'a> Attribute<'a> {
         let column = line.find(" = ")? + 1;
         let name = line.get(lead.len()..column)?.trim_end_matches(' ');
         let value = line.get(column + 2..)?;
-        let is_name = !name.is_empty() && !name.starts_with(' ');
-        let is_value = !value.ends_with(['{', '[', '(']) && !value.contains("<<");
+        let is_name = !name.is_empty() && !name.starts_with(' ') && name.matches('"').count() % 2 == 0;
+        let is_value = !value.ends_with(['{', '[', '(', ',']) && !value.contains("<<");
         (is_name && is_value).then_some(Self { line, lead, name, column, value })
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::kinds::signal;
 
 fn shown(text: &str) -> Option<Form> {
-    form(text, signal::reports_failure, 0)
+    form(text, "", signal::reports_failure, 0)
 }
 
 /// Gives back the text that a form was made from.
@@ -142,4 +142,62 @@ proptest! {
             prop_assert_eq!(restore(&form), text);
         }
     }
+}
+
+fn records(records: std::ops::Range<usize>, record: impl Fn(usize) -> String) -> String {
+    records.map(record).collect()
+}
+
+#[test]
+fn tags_are_none_that_a_line_around_begins_with() {
+    let text = records(0..6, |n| {
+        format!("team {n} of the company\n  has quota {}5 in all\n  and pays for all of it\n", n)
+    });
+    let around = format!("{text}```\nmake grade\n```\nA 90 100\nB\t7\n");
+    let form = form(&text, &around, signal::reports_failure, 0).unwrap();
+    assert!(form.body.starts_with("C, 3 lines:\n"), "{}", form.body);
+    assert_eq!(restore(&form), text);
+}
+
+#[test]
+fn no_block_shows_the_end_of_one_record_beside_the_beginning_of_the_next() {
+    let failed_first = records(0..7, |n| {
+        let result = if n == 0 { "FAILED" } else { "passed" };
+        format!("Job: build-{n} of main\nResult: {result} in queue\nRunner: runner-{} of pool\n", n * 3)
+    });
+    let cut_off = "Installed-Size: 100\nSection: libs of the system\n\n".to_owned()
+        + &records(1..7, |n| {
+            format!(
+                "Package: lib{n}foo\nVersion: 1.{n}-2\nInstalled-Size: 1{n}3\nSection: libs of the system\n\n"
+            )
+        });
+    let replaced = records(0..6, |n| {
+        format!(
+            "  # aws_eip.e[{n}] must be replaced\n-/+ resource \"aws_eip\" \"e\" {{\n      ~ id   = \"eip-{n}\" -> (known after apply)\n      ~ arn  = \"arn:{n}\" -> (known after apply)\n        tags = \"same in all of them\"\n    }}\n\n"
+        )
+    });
+    for (text, wrong) in
+        [(failed_first, "runner-0 build-1"), (cut_off, "113 lib2foo"), (replaced, "eip-3 arn:3 4")]
+    {
+        let Some(form) = shown(&text) else { continue };
+        assert!(!form.body.contains(wrong), "{}", form.body);
+        assert_eq!(restore(&form), text);
+    }
+}
+
+#[test]
+fn records_between_blank_lines_begin_where_they_begin() {
+    let text = "Section: libs of the system\n\n".to_owned()
+        + &records(1..9, |n| {
+            format!("Package: lib{n}foo\nVersion: 1.{n}-2\nSection: libs of the system\n\n")
+        });
+    let form = shown(&text).unwrap();
+    assert!(form.body.starts_with("A, 4 lines:\nPackage: <1>\n"), "{}", form.body);
+    assert_eq!(restore(&form), text);
+}
+
+#[test]
+fn a_text_with_the_line_behind_the_blocks_has_none() {
+    let text = records(0..9, |n| format!("[the output:]\nunit web-{n} is on\n  with the same text always\n"));
+    assert!(shown(&text).is_none());
 }
