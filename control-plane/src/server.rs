@@ -24,7 +24,6 @@ use crate::filters::Filters;
 use crate::gateway::Service;
 use crate::grpc;
 use crate::http::{self, App, Board, Desk, Guard, Probes};
-use crate::learn::learner;
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::{Dimension, Labels};

@@ -12,7 +12,7 @@ use crate::answer_cache::sidecar::AnswerSidecar;
 use crate::config::{Config, ControlPlane};
 use crate::contexts::Contexts;
 use crate::copies::{self, Copies};
-use crate::deferred::{self, Deferred, Outlet};
+use crate::deferred::{Deferred, Outlet};
 use crate::encoding::DecodeError;
 use crate::handover::{self, Handover};
 use crate::hold::Hold;

@@ -27,7 +27,7 @@ use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
 use crate::store::learn::SqlLearn;
 use crate::store::ledger::SqlLedger;
 use crate::store::originals::SqlOriginals;
-use crate::trouble::StoreError;
+use crate::trouble::{StoreError, Trouble};
 
 /// Calls the store, and calls it again if the error led to a renewal.
 macro_rules! ask {
