@@ -5,7 +5,7 @@ use headroom_api::v1::{RateLimit, RequestRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
-use crate::ledger::contribution::{Landed, MAX_WINDOWS};
+use crate::ledger::contribution::{CountedRequest, MAX_WINDOWS};
 use crate::ledger::labels::tidy;
 
 /// If a window's end moves by more than this, it is the next window. Times computed from a remainder vary by
@@ -55,7 +55,7 @@ impl Owner {
 }
 
 impl Account {
-    pub(crate) fn add(&mut self, request: &Landed) {
+    pub(crate) fn add(&mut self, request: &CountedRequest) {
         let record = &request.record;
         if !record.rate_limits.is_empty() && record.started_unix_ms >= self.seen_ms {
             let windows: Vec<Window> = record.rate_limits.iter().take(MAX_WINDOWS).map(Window::of).collect();

@@ -74,18 +74,18 @@ pub struct Answers(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     counts: Counts,
-    embedder: Box<dyn Embeds>,
+    embedder: Box<dyn QuestionEmbedder>,
 }
 
 /// What turns a question into a vector, where something does.
 #[async_trait]
-pub trait Embeds: Send + Sync + 'static {
+pub trait QuestionEmbedder: Send + Sync + 'static {
     /// The vector of a text; `None`: only equal requests find an answer.
     async fn vector(&self, text: &str) -> Option<Vector>;
 }
 
 #[async_trait]
-impl Embeds for Memory {
+impl QuestionEmbedder for Memory {
     async fn vector(&self, text: &str) -> Option<Vector> {
         self.embedding(text).await
     }
@@ -110,7 +110,7 @@ impl std::fmt::Debug for Answers {
 
 impl Answers {
     /// Up to so many bytes.
-    pub fn new(max_bytes: usize, embedder: impl Embeds) -> Self {
+    pub fn new(max_bytes: usize, embedder: impl QuestionEmbedder) -> Self {
         let state = Mutex::new(State { shelf: Shelf::new(max_bytes), under_way: HashMap::new() });
         Self(Arc::new(Shared { state, counts: Counts::default(), embedder: Box::new(embedder) }))
     }

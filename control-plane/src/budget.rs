@@ -32,7 +32,7 @@ const MAX_USED_UP: usize = 1_000;
 
 /// Whom a budget or a sum is for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Per {
+pub enum BudgetSubject {
     /// Everyone together.
     All,
     /// Each credential, by its hash.
@@ -65,7 +65,7 @@ pub struct Account {
     /// Where it starts.
     pub bucket_ms: UnixMs,
     /// The kind of owner.
-    pub per: Per,
+    pub per: BudgetSubject,
     /// The owner; empty for everyone.
     pub owner: String,
 }
@@ -79,17 +79,18 @@ pub struct Budgets {
 
 #[derive(Clone, Debug)]
 struct Budget {
-    per: Per,
+    per: BudgetSubject,
     of: Option<String>,
     window: Unit,
     tokens: Option<i64>,
     nanousd: Option<i64>,
 }
 
-const PERS: [(&str, Per); 3] = [("all", Per::All), ("key", Per::Key), ("team", Per::Team)];
+const PERS: [(&str, BudgetSubject); 3] =
+    [("all", BudgetSubject::All), ("key", BudgetSubject::Key), ("team", BudgetSubject::Team)];
 const WINDOWS: [(&str, Unit); 3] = [("hour", Unit::Hour), ("day", Unit::Day), ("month", Unit::Month)];
 
-impl Per {
+impl BudgetSubject {
     /// The name in configuration and store.
     pub fn name(self) -> &'static str {
         PERS.iter().find(|(_, per)| *per == self).map_or("", |(name, _)| name)
@@ -155,11 +156,15 @@ impl Budgets {
 
     /// The accounts that a request is charged to.
     pub fn accounts(&self, record: &RequestRecord) -> Vec<Account> {
-        let owners = [(Per::All, ""), (Per::Key, &record.key), (Per::Team, &record.team)];
+        let owners = [
+            (BudgetSubject::All, ""),
+            (BudgetSubject::Key, &record.key),
+            (BudgetSubject::Team, &record.team),
+        ];
         let mut accounts: Vec<Account> = Vec::new();
         for budget in &self.budgets {
             let Some((per, owner)) = owners.iter().find(|(per, _)| *per == budget.per) else { continue };
-            if *per == Per::All || !owner.is_empty() {
+            if *per == BudgetSubject::All || !owner.is_empty() {
                 let bucket_ms = budget.window.start(record.started_unix_ms);
                 let account =
                     Account { unit: budget.window, bucket_ms, per: *per, owner: (*owner).to_owned() };
@@ -180,7 +185,7 @@ impl Budgets {
                 spent.iter().filter(|(account, _)| account.bucket_ms == start && budget.is_for(account));
             let before = uses.len();
             uses.extend(found.map(|(account, spent)| budget.use_of(&account.owner, *spent, start)));
-            let named = budget.of.as_deref().or((budget.per == Per::All).then_some(""));
+            let named = budget.of.as_deref().or((budget.per == BudgetSubject::All).then_some(""));
             if uses.len() == before
                 && let Some(owner) = named
             {
@@ -272,17 +277,23 @@ impl Budget {
         };
         let until_unix_ms = end(account.unit, account.bucket_ms);
         let who = match account.per {
-            Per::All => "all requests together".to_owned(),
-            Per::Key => "this API key".to_owned(),
-            Per::Team => format!("team {}", account.owner),
+            BudgetSubject::All => "all requests together".to_owned(),
+            BudgetSubject::Key => "this API key".to_owned(),
+            BudgetSubject::Team => format!("team {}", account.owner),
         };
         let message = format!(
             "Budget exceeded for {} period: {who} used {used}. It begins anew at {}.",
             account.unit.name(),
             iso(until_unix_ms)
         );
-        let owner = |per: Per| if account.per == per { account.owner.clone() } else { String::new() };
-        Some(UsedUp { key: owner(Per::Key), team: owner(Per::Team), until_unix_ms, message })
+        let owner =
+            |per: BudgetSubject| if account.per == per { account.owner.clone() } else { String::new() };
+        Some(UsedUp {
+            key: owner(BudgetSubject::Key),
+            team: owner(BudgetSubject::Team),
+            until_unix_ms,
+            message,
+        })
     }
 }
 
@@ -347,7 +358,10 @@ mod tests {
         let accounts = all.accounts(&record);
         assert_eq!(accounts.len(), 2, "nobody's team has no account: {accounts:?}");
         assert_eq!(accounts[0].bucket_ms, at("2026-11-22T00:00:00Z"));
-        assert_eq!((accounts[1].per, accounts[1].bucket_ms), (Per::All, at("2026-11-22T20:00:00Z")));
+        assert_eq!(
+            (accounts[1].per, accounts[1].bucket_ms),
+            (BudgetSubject::All, at("2026-11-22T20:00:00Z"))
+        );
     }
 
     #[test]
@@ -363,11 +377,11 @@ mod tests {
         };
         let spent = |tokens, usd: f64| Spent { tokens, nanousd: (usd * 1e9) as i64 };
         let said = all.used_up(&[
-            (account(Unit::Month, Per::Team, "red"), spent(5, 2.0)),
-            (account(Unit::Month, Per::Team, "blue"), spent(5, 9.0)),
-            (account(Unit::Day, Per::Team, "red"), spent(5, 9.0)),
-            (account(Unit::Day, Per::Key, "k1"), spent(99, 9.0)),
-            (account(Unit::Day, Per::Key, "k2"), spent(100, 0.0)),
+            (account(Unit::Month, BudgetSubject::Team, "red"), spent(5, 2.0)),
+            (account(Unit::Month, BudgetSubject::Team, "blue"), spent(5, 9.0)),
+            (account(Unit::Day, BudgetSubject::Team, "red"), spent(5, 9.0)),
+            (account(Unit::Day, BudgetSubject::Key, "k1"), spent(99, 9.0)),
+            (account(Unit::Day, BudgetSubject::Key, "k2"), spent(100, 0.0)),
         ]);
         let who: Vec<_> = said.used_up.iter().map(|it| (it.team.as_str(), it.key.as_str())).collect();
         assert_eq!(who, [("red", ""), ("", "k2")]);
@@ -388,7 +402,7 @@ mod tests {
         let account = |owner: &str, start| Account {
             unit: Unit::Day,
             bucket_ms: start,
-            per: Per::Team,
+            per: BudgetSubject::Team,
             owner: owner.to_owned(),
         };
         let spent = Spent { tokens: 150, nanousd: 500_000_000 };

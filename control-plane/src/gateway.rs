@@ -5,10 +5,10 @@
 //! to each other here. The filter, which sees whole conversations, does use such references.
 
 mod answer;
-mod asked;
+mod request;
 mod row;
 mod service;
 mod sessions;
 
-pub(crate) use self::asked::{Asked, Bad, session_id};
+pub(crate) use self::request::{CompressRequest, InvalidRequest, session_id};
 pub(crate) use self::service::{Caller, Service};

@@ -58,7 +58,7 @@ use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::originals::keeper::Originals;
 use crate::relevance::Scorer;
-use crate::request_log::Lost;
+use crate::request_log::LostLines;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
 use crate::telemetry::Beacon;
@@ -78,7 +78,7 @@ pub(crate) struct App {
     pub(crate) answers: Answers,
     pub(crate) metrics: Arc<Metrics>,
     /// Lost lines of the log file.
-    pub(crate) lost_lines: Arc<Lost>,
+    pub(crate) lost_lines: Arc<LostLines>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,

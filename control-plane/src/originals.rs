@@ -11,4 +11,4 @@ pub mod store;
 mod verify;
 pub mod writer;
 
-pub use self::verify::{MAX_LENGTH, MAX_ORIGINALS, Reject};
+pub use self::verify::{MAX_LENGTH, MAX_ORIGINALS, OriginalError};

@@ -3,18 +3,18 @@
 //! They are read for each page, some hundred at once, so that only sums are in memory.
 
 mod conversations;
+mod filter;
 mod groups;
-mod wanted;
 
 use std::ops::ControlFlow;
 
 use headroom_api::pages::{Reach, RecentSums};
 
 pub(crate) use self::conversations::ByConversation;
+pub(crate) use self::filter::RecentFilter;
 pub(crate) use self::groups::Groups;
-pub(crate) use self::wanted::Wanted;
 use crate::clock::iso;
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::sums::{Sums, usd};
 use crate::trouble::StoreError;
@@ -30,7 +30,7 @@ pub(crate) async fn scan(
     store: &dyn LedgerStore,
     mut before: i64,
     at_once: u32,
-    mut each: impl FnMut(&Landed) -> ControlFlow<()>,
+    mut each: impl FnMut(&CountedRequest) -> ControlFlow<()>,
 ) -> Result<Reach, StoreError> {
     let mut reach = Reach { most: MOST, ..Reach::default() };
     while reach.requests < MOST {

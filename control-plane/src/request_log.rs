@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::clock::iso;
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 use crate::ledger::sums::percent;
 use crate::messages::Messages;
 use crate::upstream::savings::transforms_applied;
@@ -34,9 +34,9 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// The number of lost lines, because the queue was full or the disk failed.
 #[derive(Debug, Default)]
-pub(crate) struct Lost(AtomicU64);
+pub(crate) struct LostLines(AtomicU64);
 
-impl Lost {
+impl LostLines {
     pub(crate) fn lines(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -76,7 +76,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(Landed { record, sums, .. }: &'a Landed, messages: &Messages) -> Self {
+    fn new(CountedRequest { record, sums, .. }: &'a CountedRequest, messages: &Messages) -> Self {
         let timings = record.timings.unwrap_or_default();
         let ms = |us: u32| f64::from(us) / 1e3;
         let said = messages.of(&record.request_id);
@@ -129,7 +129,7 @@ struct Group {
 pub(crate) struct RequestLog {
     queue: mpsc::Sender<Group>,
     waiting: Arc<AtomicUsize>,
-    lost: Arc<Lost>,
+    lost: Arc<LostLines>,
     messages: Arc<Messages>,
 }
 
@@ -139,7 +139,7 @@ impl RequestLog {
     pub(crate) fn open(
         path: &Path,
         messages: Arc<Messages>,
-        lost: Arc<Lost>,
+        lost: Arc<LostLines>,
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + 'static)> {
         let file = LogFile::open(path)?;
         let (queue, groups) = mpsc::channel(QUEUE);
@@ -149,7 +149,7 @@ impl RequestLog {
     }
 
     /// Passes their lines to the writer.
-    pub(crate) fn log(&self, landed: &[Landed]) {
+    pub(crate) fn log(&self, landed: &[CountedRequest]) {
         let mut group = Group { lines: 0, text: Vec::new() };
         for request in landed {
             let before = group.text.len();
@@ -171,7 +171,12 @@ impl RequestLog {
 }
 
 /// Writes groups until there are no more.
-async fn write(file: LogFile, mut groups: mpsc::Receiver<Group>, waiting: Arc<AtomicUsize>, lost: Arc<Lost>) {
+async fn write(
+    file: LogFile,
+    mut groups: mpsc::Receiver<Group>,
+    waiting: Arc<AtomicUsize>,
+    lost: Arc<LostLines>,
+) {
     let written = tokio::task::spawn_blocking(move || {
         let mut file = file;
         let mut complained: Option<Instant> = None;
@@ -261,7 +266,7 @@ mod tests {
     use crate::clock::now_ms;
     use crate::ledger::contribution::{Accounting, Contribution};
 
-    fn landed(id: &str) -> Landed {
+    fn landed(id: &str) -> CountedRequest {
         let mut record = RequestRecord {
             request_id: id.to_owned(),
             model: "gpt-5\n\"x\"".to_owned(),
@@ -366,7 +371,7 @@ mod tests {
     async fn a_full_disk_costs_lines_which_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.jsonl");
-        let lost = Arc::new(Lost::default());
+        let lost = Arc::new(LostLines::default());
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut file = LogFile::open(&path).unwrap();
         // the file at that path is the open one

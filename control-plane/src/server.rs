@@ -36,7 +36,7 @@ use crate::models::Models;
 use crate::originals::counts::Counts;
 use crate::originals::keeper::Originals;
 use crate::originals::store::OriginalsStore;
-use crate::request_log::{Lost, RequestLog};
+use crate::request_log::{LostLines, RequestLog};
 use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
@@ -177,7 +177,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let subscriptions = Arc::new(Subscriptions::load(settings.subscription_state_path.clone(), now_ms()));
     let allowances = Arc::clone(&subscriptions);
-    let lost_lines = Arc::new(Lost::default());
+    let lost_lines = Arc::new(LostLines::default());
     let log = settings.log_file.as_deref().map(|path| {
         RequestLog::open(path, Arc::clone(&messages), Arc::clone(&lost_lines))
             .map_err(|error| StartError::LogFile { path: path.display().to_string(), error })

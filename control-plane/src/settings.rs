@@ -15,13 +15,13 @@ use headroom_api::names::yes_or_no;
 pub use self::args::{Args, Command, LogFormat};
 use crate::memory::{Models, OpenAiSettings};
 use crate::models::Sources;
-use crate::originals::store::Keep;
+use crate::originals::store::RetentionLimits;
 use crate::relevance::Scorer;
 use crate::store::Database;
 use crate::telemetry::TelemetrySettings;
-use crate::tenants::{NotTenants, Tenants};
+use crate::tenants::{Tenants, TenantsError};
 use crate::text_model::TextModelSettings;
-use crate::token::{NotAToken, Token};
+use crate::token::{Token, TokenError};
 
 /// The default address for people and Prometheus.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8788";
@@ -88,7 +88,7 @@ pub struct Settings {
     /// of other stores, and its loss does not lose history.
     pub originals: Database,
     /// Their limits on size and time.
-    pub keep: Keep,
+    pub keep: RetentionLimits,
     /// The database of memory: the same PostgreSQL, or a separate file, which can be copied and passed on.
     pub memory: Database,
     /// The possible embedders.
@@ -195,10 +195,10 @@ pub enum SettingsError {
     },
     /// An empty token, or one that a header cannot carry.
     #[error(transparent)]
-    Token(#[from] NotAToken),
+    Token(#[from] TokenError),
     /// The tokens of tenants.
     #[error(transparent)]
-    Tenants(#[from] NotTenants),
+    Tenants(#[from] TenantsError),
     /// Other machines could reach it, and there is no token.
     #[error(
         "{name} {addr} is not a loopback address: set HEADROOM_TOKEN or HEADROOM_TOKEN_FILE, which every client must then send as a bearer token"
@@ -270,7 +270,7 @@ impl Settings {
         let max_bytes = args.ccr_max_bytes.or_else(|| env("HEADROOM_CCR_MAX_BYTES"));
         let default_max_bytes =
             if originals == Database::Memory { DEFAULT_MAX_MEMORY } else { DEFAULT_MAX_BYTES };
-        let keep = Keep {
+        let keep = RetentionLimits {
             ttl_ms: 1_000 * number("HEADROOM_CCR_TTL_SECONDS", ttl, DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS)?,
             max_bytes: number("HEADROOM_CCR_MAX_BYTES", max_bytes, default_max_bytes, i64::MAX / 2)?,
         };
@@ -539,9 +539,9 @@ mod tests {
         assert_eq!(settings.originals, Database::File("/h/.headroom/originals.db".into()));
         assert_eq!(settings.memory, Database::File("/h/.headroom/memory.db".into()));
         assert_eq!(settings.memory_models.folder, PathBuf::from("/h/.headroom/config/embedder"));
-        assert_eq!(settings.keep, Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 });
+        assert_eq!(settings.keep, RetentionLimits { ttl_ms: 86_400_000, max_bytes: 1 << 30 });
         let short = resolve(&["--ccr-max-bytes", "5"], &[home, ("HEADROOM_CCR_TTL_SECONDS", "60")]).unwrap();
-        assert_eq!(short.keep, Keep { ttl_ms: 60_000, max_bytes: 5 });
+        assert_eq!(short.keep, RetentionLimits { ttl_ms: 60_000, max_bytes: 5 });
         for bad in ["0", "-1", "1h", "1e3", "99999999999"] {
             let error = resolve(&[], &[home, ("HEADROOM_CCR_TTL_SECONDS", bad)]).unwrap_err();
             assert!(error.to_string().starts_with("HEADROOM_CCR_TTL_SECONDS: expected"), "{error}");

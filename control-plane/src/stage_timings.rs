@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::contribution::{CountedRequest, stages};
 
 /// The stages in a request's order, with their names in the log and in the ledger. A stage that a
 /// request has not passed is `null`.
@@ -20,7 +20,7 @@ const STAGES: [(&str, &str); 8] = [
 ];
 
 /// Writes the lines of stored requests, if the log level is on.
-pub(crate) fn log(landed: &[Landed]) {
+pub(crate) fn log(landed: &[CountedRequest]) {
     if !tracing::enabled!(target: "stage_timings", tracing::Level::DEBUG) {
         return;
     }
@@ -30,7 +30,7 @@ pub(crate) fn log(landed: &[Landed]) {
     }
 }
 
-fn line(request: &Landed) -> Value {
+fn line(request: &CountedRequest) -> Value {
     let record = &request.record;
     let ms = |stage: &str| {
         let measured = stages(record).find(|(name, _)| *name == stage);

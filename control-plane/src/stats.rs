@@ -15,7 +15,7 @@ use headroom_api::v1::RequestOutcome;
 pub(crate) use self::request::request;
 use crate::clock::{MINUTE_MS, UnixMs, iso};
 use crate::ledger::bucket::Unit;
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 use crate::ledger::history::Checkpoint;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::{self, DisplaySession};
@@ -42,7 +42,7 @@ pub(crate) struct Snapshot {
     blocks: BTreeMap<(Dimension, String), BlockSums>,
     timings: BTreeMap<String, Timing>,
     session: DisplaySession,
-    recent: Vec<Landed>,
+    recent: Vec<CountedRequest>,
     overheads_us: Vec<i64>,
     history: Vec<Checkpoint>,
     minutes: Vec<Bucket>,

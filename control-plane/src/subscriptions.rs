@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allowance::{Account, Owner};
 use crate::clock::{DAY_MS, UnixMs};
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 use crate::upstream::allowances;
 
 /// Maximum number of accounts; the least recently used one makes room.
@@ -66,8 +66,9 @@ impl Subscriptions {
     }
 
     /// Takes the data of stored requests.
-    pub(crate) fn observe(&self, landed: &[Landed], now: UnixMs) {
-        let of_subscriptions: Vec<&Landed> = landed.iter().filter(|it| it.record.subscription).collect();
+    pub(crate) fn observe(&self, landed: &[CountedRequest], now: UnixMs) {
+        let of_subscriptions: Vec<&CountedRequest> =
+            landed.iter().filter(|it| it.record.subscription).collect();
         if of_subscriptions.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::token::{NotAToken, Token, bearer};
+use crate::token::{Token, TokenError, bearer};
 
 /// Bytes of a tenant's name at most, as many as the filter sends.
 pub const MAX_NAME: usize = 128;
@@ -16,7 +16,7 @@ pub struct Tenants(Vec<(String, Token)>);
 
 /// Why a file of tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTenants {
+pub enum TenantsError {
     /// It cannot be read.
     #[error("{path}: the tokens of tenants cannot be read: {error}")]
     File {
@@ -41,7 +41,7 @@ pub enum NotTenants {
         /// Its number, from 1.
         line: usize,
         /// Why.
-        error: NotAToken,
+        error: TokenError,
     },
     /// The same token for two tenants.
     #[error("{path}: line {line}: the token stands for another tenant as well")]
@@ -55,15 +55,15 @@ pub enum NotTenants {
 
 impl Tenants {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, NotTenants> {
+    pub fn read(path: &Path) -> Result<Self, TenantsError> {
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text, &name),
-            Err(error) => Err(NotTenants::File { path: name, error }),
+            Err(error) => Err(TenantsError::File { path: name, error }),
         }
     }
 
-    fn parse(text: &str, path: &str) -> Result<Self, NotTenants> {
+    fn parse(text: &str, path: &str) -> Result<Self, TenantsError> {
         let mut tenants: Vec<(String, Token)> = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
             let text = text.trim();
@@ -73,15 +73,16 @@ impl Tenants {
             let path = || path.to_owned();
             let words: Vec<&str> = text.split_whitespace().collect();
             let &[name, token] = words.as_slice() else {
-                return Err(NotTenants::Line { path: path(), line });
+                return Err(TenantsError::Line { path: path(), line });
             };
             if !is_name(name) {
-                return Err(NotTenants::Line { path: path(), line });
+                return Err(TenantsError::Line { path: path(), line });
             }
             let shown = token;
-            let token = Token::new(token).map_err(|error| NotTenants::Token { path: path(), line, error })?;
+            let token =
+                Token::new(token).map_err(|error| TenantsError::Token { path: path(), line, error })?;
             if tenants.iter().any(|(_, known)| known.is(shown)) {
-                return Err(NotTenants::Twice { path: path(), line });
+                return Err(TenantsError::Twice { path: path(), line });
             }
             tenants.push((name.to_owned(), token));
         }

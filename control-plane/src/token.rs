@@ -11,7 +11,7 @@ const PLACEHOLDER: &str = "replace-me";
 
 /// A text that is not a secret, or that a header cannot contain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotAToken {
+pub enum TokenError {
     /// Its length or its characters.
     #[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
     Form,
@@ -22,16 +22,16 @@ pub enum NotAToken {
 
 impl Token {
     /// Takes a token, without the blanks and line ends around it.
-    pub fn new(text: &str) -> Result<Self, NotAToken> {
+    pub fn new(text: &str) -> Result<Self, TokenError> {
         const LONGEST: usize = 4096;
         let token = text.trim();
         if token == PLACEHOLDER {
-            return Err(NotAToken::Placeholder);
+            return Err(TokenError::Placeholder);
         }
         let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
         (visible && (1..=LONGEST).contains(&token.len()))
             .then(|| Self(token.to_owned()))
-            .ok_or(NotAToken::Form)
+            .ok_or(TokenError::Form)
     }
 
     /// Whether the value of an `Authorization` header is this token.
@@ -76,14 +76,14 @@ mod tests {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../k8s/base/token.yaml");
         let manifest = std::fs::read_to_string(manifest).unwrap();
         let placeholder = manifest.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
-        assert_eq!(Token::new(placeholder).unwrap_err(), NotAToken::Placeholder);
+        assert_eq!(Token::new(placeholder).unwrap_err(), TokenError::Placeholder);
     }
 
     #[test]
     fn a_token_is_never_shown() {
         assert_eq!(format!("{:?}", Token::new("t0ken").unwrap()), "[redacted]");
         for bad in ["", "  ", "two words", "n\u{e9}", &"x".repeat(4097)] {
-            assert_eq!(Token::new(bad).unwrap_err(), NotAToken::Form);
+            assert_eq!(Token::new(bad).unwrap_err(), TokenError::Form);
         }
     }
 }

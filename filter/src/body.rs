@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use headroom_api::v1::RequestOutcome;
-use headroom_compress::rounds::{self, Restored};
+use headroom_compress::rounds::{self, RestoredBody};
 use headroom_providers::route::Route;
 use proxy_wasm::types::{BufferType, MapType};
 
@@ -60,7 +60,7 @@ impl Body {
         }
         let restored = rounds::restore(&bytes, self.route.api);
         let is_restored = restored.is_some();
-        if let Some(Restored { body, retrievals }) = restored {
+        if let Some(RestoredBody { body, retrievals }) = restored {
             bytes = body;
             exchange.settings.metrics.restored(retrievals);
             exchange.record.restored_rounds = retrievals;

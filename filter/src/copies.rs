@@ -62,7 +62,7 @@ struct OriginalCopy {
 
 /// The result of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Answered {
+pub(crate) enum CopiesOutcome {
     /// The sidecar answered.
     Taken {
         /// Copies that are durable.
@@ -206,13 +206,13 @@ impl Copies {
     }
 
     /// The sidecar's answer to a call; `None`: the call failed.
-    pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
+    pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> CopiesOutcome {
         if !self.call.awaits(token) {
-            return Answered::Stale;
+            return CopiesOutcome::Stale;
         }
         let Some(response) = answer.and_then(|bytes| AdmitResponse::decode(bytes).ok()) else {
             self.fail(now);
-            return Answered::Failed;
+            return CopiesOutcome::Failed;
         };
         self.call = Call::None;
         self.failures = 0;
@@ -229,7 +229,7 @@ impl Copies {
             }
         }
         self.dropped = self.dropped.saturating_add(refused);
-        Answered::Taken { stored, refused }
+        CopiesOutcome::Taken { stored, refused }
     }
 
     /// Gives up a call that should have been answered long ago. Returns whether there was one.

@@ -62,7 +62,7 @@ struct Ended {
 pub(crate) type Turn = Rc<RefCell<String>>;
 
 /// The work for one record.
-pub(crate) struct Later {
+pub(crate) struct DeferredWork {
     work: Rc<RefCell<Work>>,
     of: Rc<Deferred>,
     turn: Option<Turn>,
@@ -98,13 +98,13 @@ impl Deferred {
     }
 
     /// Keeps a body for later. `None`: there is no room.
-    pub(crate) fn add(self: &Rc<Self>, original: Original) -> Option<Later> {
+    pub(crate) fn add(self: &Rc<Self>, original: Original) -> Option<DeferredWork> {
         let kept = self.kept_bytes.get().checked_add(original.bytes()).filter(|kept| *kept <= KEPT_BYTES)?;
         let room = self.memory.room(original.bytes())?;
         self.kept_bytes.set(kept);
         let work = Rc::new(RefCell::new(Work::Waiting(original, room)));
         self.open.borrow_mut().push_back(Rc::downgrade(&work));
-        Some(Later { work, of: Rc::clone(self), turn: None })
+        Some(DeferredWork { work, of: Rc::clone(self), turn: None })
     }
 
     /// Takes the record of a request that has ended. Returns it if no work is left for it or for an earlier
@@ -112,7 +112,7 @@ impl Deferred {
     pub(crate) fn end(
         &self,
         mut told: PendingRecord,
-        later: Option<Later>,
+        later: Option<DeferredWork>,
         outlet: Rc<dyn Outlet>,
     ) -> Option<PendingRecord> {
         let (mut original, mut turn) = (None, None);
@@ -213,14 +213,14 @@ impl Original {
     }
 }
 
-impl Later {
+impl DeferredWork {
     /// The turn of this request and of those after it, unless the request itself gives one.
     pub(crate) fn within(&mut self, turn: &Turn) {
         self.turn = Some(Rc::clone(turn));
     }
 }
 
-impl Drop for Later {
+impl Drop for DeferredWork {
     fn drop(&mut self) {
         if let Work::Waiting(original, _) = &*self.work.borrow() {
             self.of.release(original);

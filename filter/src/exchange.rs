@@ -8,7 +8,7 @@ use headroom_api::v1::{RequestOutcome, RequestRecord, Timings};
 use proxy_wasm::types::{BufferType, MapType};
 
 use crate::answer::Answer;
-use crate::deferred::Later;
+use crate::deferred::DeferredWork;
 use crate::host::{self, Refused};
 use crate::report::PendingRecord;
 use crate::settings::Settings;
@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
     pub(crate) clock: Clock,
     pub(crate) answer: Answer,
     /// Work that the record still waits for.
-    pub(crate) later: Option<Later>,
+    pub(crate) later: Option<DeferredWork>,
     /// False for requests that only ask about another request, such as counting tokens.
     pub(crate) is_reported: bool,
 }

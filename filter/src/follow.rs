@@ -25,7 +25,7 @@ use crate::own_tools::{self, CallerRecord, MemoryCaller};
 use crate::rpc;
 use crate::sent::{HttpAnswer, Sent};
 use crate::settings::Settings;
-use crate::tool_loop::{After, HiddenRounds, Next, ToolLoop, ToolResult};
+use crate::tool_loop::{HiddenRounds, ResultsOutcome, RoundOutcome, ToolLoop, ToolResult};
 
 /// How many calls are answered in one round.
 const MAX_WANTED: usize = 16;
@@ -120,13 +120,13 @@ impl Following {
     }
 
     /// The next step after a round. `Some`: the last bytes for the client.
-    fn step(&mut self, host: Host<'_>, mut turn: ToolLoop, next: Next) -> Option<Vec<u8>> {
+    fn step(&mut self, host: Host<'_>, mut turn: ToolLoop, next: RoundOutcome) -> Option<Vec<u8>> {
         match next {
-            Next::Done(rest) => Some(self.end(&turn, rest)),
-            Next::Answer(_) if host.sent.is_none() || !self.keeps(host.settings, &mut turn) => {
+            RoundOutcome::Done(rest) => Some(self.end(&turn, rest)),
+            RoundOutcome::Answer(_) if host.sent.is_none() || !self.keeps(host.settings, &mut turn) => {
                 Some(self.fail(host.settings, turn))
             }
-            Next::Answer(wanted) => {
+            RoundOutcome::Answer(wanted) => {
                 let (given, calls) = self.answer(&host, &wanted, turn.is_beside());
                 let bytes = given.iter().flatten().map(|given| given.text.len()).sum();
                 if !self.room.grow(bytes) {
@@ -208,8 +208,8 @@ impl Following {
             return (None, None);
         }
         match own_tools::ask(host.settings, &self.caller.request(&host.record, call)) {
-            own_tools::Asked::Waiting(token) => (None, Some(token)),
-            own_tools::Asked::Answered(result) => (Some(result), None),
+            own_tools::CallState::Waiting(token) => (None, Some(token)),
+            own_tools::CallState::Answered(result) => (Some(result), None),
         }
     }
 
@@ -226,8 +226,8 @@ impl Following {
         let calls = self.originals.as_ref().map_or(0, |originals| originals.calls(self.api));
         let sent = host.sent?;
         let token = match turn.give(&sent.body, &given, calls) {
-            Some(After::Done(rest)) => return Some(self.end(&turn, rest)),
-            Some(After::Ask(body)) => {
+            Some(ResultsOutcome::Done(rest)) => return Some(self.end(&turn, rest)),
+            Some(ResultsOutcome::Ask(body)) => {
                 settings.metrics.round_begun();
                 sent.send(settings, body)
             }
@@ -310,7 +310,7 @@ impl Following {
             return if waits { Action::Pause } else { Action::Continue };
         }
         let last = match turn.end() {
-            Next::Done(rest) => {
+            RoundOutcome::Done(rest) => {
                 now.extend(rest);
                 Some(self.end(&turn, now))
             }
@@ -406,7 +406,7 @@ impl Following {
             Some(answer) => turn.continued(&answer.body),
             None => {
                 exchange.settings.metrics.round_failed();
-                Next::Done(turn.give_up())
+                RoundOutcome::Done(turn.give_up())
             }
         };
         let host = Host { settings: &exchange.settings, sent, record: CallerRecord::of(exchange) };

@@ -114,7 +114,7 @@ impl HeaderBytes {
 
 /// The bytes are not WebSocket. Nothing after them can be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Broken;
+pub(crate) struct InvalidFrame;
 
 /// Reads what one side sends.
 #[derive(Debug)]
@@ -149,9 +149,9 @@ impl Frames {
 
     /// Takes the next part off `bytes`; `None`: more bytes are needed. Bytes that cannot be read stay in
     /// `bytes`; an incomplete header before them is left for [`Frames::take_begun`].
-    pub(crate) fn next<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Part<'b>>, Broken> {
+    pub(crate) fn next<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Part<'b>>, InvalidFrame> {
         match self.state {
-            State::Broken => Err(Broken),
+            State::Broken => Err(InvalidFrame),
             State::Header => self.next_header(bytes),
             State::Payload(0) => {
                 self.state = State::Header;
@@ -175,7 +175,7 @@ impl Frames {
         self.state = State::Broken;
     }
 
-    fn next_header<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Part<'b>>, Broken> {
+    fn next_header<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Part<'b>>, InvalidFrame> {
         loop {
             if self.header.len == self.header.wanted() {
                 break;
@@ -196,9 +196,9 @@ impl Frames {
         Ok(Some(Part::Header { header, bytes: std::mem::take(&mut self.header) }))
     }
 
-    fn broken<T>(&mut self) -> Result<T, Broken> {
+    fn broken<T>(&mut self) -> Result<T, InvalidFrame> {
         self.state = State::Broken;
-        Err(Broken)
+        Err(InvalidFrame)
     }
 }
 
@@ -301,7 +301,7 @@ mod tests {
                         Ok(Some(Part::Payload(bytes))) => seen.extend_from_slice(bytes),
                         Ok(Some(Part::End)) => {}
                         Ok(None) => break,
-                        Err(Broken) => {
+                        Err(InvalidFrame) => {
                             seen.extend_from_slice(frames.take_begun().get());
                             seen.extend_from_slice(piece);
                             break;
@@ -321,9 +321,9 @@ mod tests {
         bytes.extend([1, 2, 3, 4, 5]);
         let mut frames = Frames::of_client();
         let mut rest = &bytes[..];
-        assert_eq!(frames.next(&mut rest), Err(Broken));
+        assert_eq!(frames.next(&mut rest), Err(InvalidFrame));
         assert_eq!([frames.take_begun().get(), rest].concat(), bytes);
-        assert_eq!(frames.next(&mut rest), Err(Broken), "and it stays broken");
+        assert_eq!(frames.next(&mut rest), Err(InvalidFrame), "and it stays broken");
     }
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
         let long_ping = (Frames::of_server(), &[0x89, 126, 0, 126][..]);
         let cut_ping = (Frames::of_server(), &[0x09, 0][..]);
         for (mut frames, mut bytes) in [unmasked_client, masked_server, long_ping, cut_ping] {
-            assert_eq!(frames.next(&mut bytes), Err(Broken));
+            assert_eq!(frames.next(&mut bytes), Err(InvalidFrame));
         }
     }
 }

@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 16;
 
 /// The shared data. Two encoded values one after the other decode as one with the entries of both.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Left {
+pub(crate) struct UnsentMessages {
     /// Each a `ReportRequest`.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub(crate) reports: Vec<Vec<u8>>,
@@ -60,7 +60,7 @@ pub(crate) fn prepare(cluster: &str) -> host::Result<()> {
 }
 
 /// Leaves something to another VM. False: there is no room for it.
-pub(crate) fn leave(cluster: &str, left: &Left) -> host::Result<bool> {
+pub(crate) fn leave(cluster: &str, left: &UnsentMessages) -> host::Result<bool> {
     for _ in 0..ATTEMPTS {
         let (mut value, version) = host::shared(&key(cluster))?.unwrap_or_default();
         if value.len().saturating_add(left.encoded_len()) > MAX_BYTES {
@@ -92,10 +92,11 @@ impl Handover {
         if !host::share(&key(cluster), &[], version)? {
             return Ok(());
         }
-        let Left { reports, copies } = Left::decode(value.as_slice()).unwrap_or_else(|error| {
-            log::error!("headroom: what another VM has left cannot be read: {error}");
-            Left::default()
-        });
+        let UnsentMessages { reports, copies } =
+            UnsentMessages::decode(value.as_slice()).unwrap_or_else(|error| {
+                log::error!("headroom: what another VM has left cannot be read: {error}");
+                UnsentMessages::default()
+            });
         self.queue.extend(reports.into_iter().map(|it| (Kind::Report, it)));
         self.queue.extend(copies.into_iter().map(|it| (Kind::Copies, it)));
         self.room = Some(room);
@@ -140,8 +141,8 @@ impl Handover {
     }
 
     /// Everything that has not been sent, for the end of this VM.
-    pub(crate) fn give_back(&mut self) -> Left {
-        let mut left = Left::default();
+    pub(crate) fn give_back(&mut self) -> UnsentMessages {
+        let mut left = UnsentMessages::default();
         for (kind, message) in self.queue.drain(..) {
             match kind {
                 Kind::Report => left.reports.push(message),

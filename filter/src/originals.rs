@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use headroom_api::v1::Retrieval;
-use headroom_compress::rounds::{self, Asked};
+use headroom_compress::rounds::{self, RetrieveArguments};
 use headroom_compress::{Api, BlockOutcome, Compressor, Kind, Outcome};
 
 use crate::memory::Room;
@@ -68,7 +68,7 @@ impl Originals {
     }
 
     /// The result of a call; `None`: the text is not in the request.
-    pub(crate) fn find(&self, asked: &Asked) -> Option<ToolResult> {
+    pub(crate) fn find(&self, asked: &RetrieveArguments) -> Option<ToolResult> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
         let found = rounds::find(&self.body, known.span.clone(), &asked.hash)?;
         let page = rounds::answer(&found.text, asked);
@@ -79,7 +79,7 @@ impl Originals {
     }
 
     /// What a call asks for, for the record.
-    pub(crate) fn describe(&self, asked: &Asked) -> Option<Retrieval> {
+    pub(crate) fn describe(&self, asked: &RetrieveArguments) -> Option<Retrieval> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
         let part = match rounds::PageRange::read(&asked.lines) {
             Some(range) => range.unit.name(),

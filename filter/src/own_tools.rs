@@ -38,26 +38,26 @@ pub(crate) struct MemoryCaller {
 }
 
 /// A call that is under way, or its result.
-pub(crate) enum Asked {
+pub(crate) enum CallState {
     Waiting(u32),
     Answered(ToolResult),
 }
 
 /// Asks the sidecar.
-pub(crate) fn ask(settings: &Settings, request: &MemoryCallRequest) -> Asked {
+pub(crate) fn ask(settings: &Settings, request: &MemoryCallRequest) -> CallState {
     if request.arguments.len() > MAX_ARGUMENTS {
-        return Asked::Answered(ToolResult::error(TOO_LONG));
+        return CallState::Answered(ToolResult::error(TOO_LONG));
     }
     let Some(control_plane) = &settings.config.control_plane else {
         settings.metrics.memory_called(false);
-        return Asked::Answered(ToolResult::error(NOT_ASKED));
+        return CallState::Answered(ToolResult::error(NOT_ASKED));
     };
     match rpc::memory(control_plane, &request.encode_to_vec()) {
-        Ok(token) => Asked::Waiting(token),
+        Ok(token) => CallState::Waiting(token),
         Err(refused) => {
             settings.refused(refused);
             settings.metrics.memory_called(false);
-            Asked::Answered(ToolResult::error(NOT_ASKED))
+            CallState::Answered(ToolResult::error(NOT_ASKED))
         }
     }
 }

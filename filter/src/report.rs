@@ -87,7 +87,7 @@ pub(crate) struct PendingRecord {
 
 /// The result of a report.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Answered {
+pub(crate) enum ReportOutcome {
     /// Records were acknowledged; `more`: the batch left some behind; `new_store`: another store than before
     /// has acknowledged them.
     Forward {
@@ -279,9 +279,9 @@ impl Reporter {
     }
 
     /// Takes the sidecar's answer to a call; `None`: the call failed.
-    pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
+    pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> ReportOutcome {
         if !self.call.awaits(token) {
-            return Answered::Stale;
+            return ReportOutcome::Stale;
         }
         self.call = Call::None;
         let response = answer.and_then(|bytes| ReportResponse::decode(bytes).ok());
@@ -290,7 +290,7 @@ impl Reporter {
         let plausible = self.batch_first..=self.sent;
         let Some(response) = response.filter(|it| plausible.contains(&it.acknowledged_sequence)) else {
             self.fail(now);
-            return Answered::Failed;
+            return ReportOutcome::Failed;
         };
         self.forget(response.acknowledged_sequence);
         self.sessions.arrived();
@@ -300,7 +300,7 @@ impl Reporter {
         self.epoch = response.epoch;
         self.failures = 0;
         self.not_before = 0;
-        Answered::Forward { more: self.batch_cut, new_store, limits: response.limits }
+        ReportOutcome::Forward { more: self.batch_cut, new_store, limits: response.limits }
     }
 
     /// Requests that have a record or will have one.

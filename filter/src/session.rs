@@ -29,7 +29,7 @@ pub(crate) struct Session {
     pub(crate) template: RequestRecord,
     pub(crate) client: Outgoing,
     pub(crate) provider: Events,
-    pub(crate) talk: Talk,
+    pub(crate) talk: SessionRequests,
     /// When the provider accepted the session. Milliseconds.
     accepted_ms: i64,
     /// When the client's current message began. Nanoseconds.
@@ -43,7 +43,7 @@ pub(crate) struct Session {
 
 /// The requests of a session.
 #[derive(Default)]
-pub(crate) struct Talk {
+pub(crate) struct SessionRequests {
     /// The conversation of the last request that began one. Requests that continue a response do not repeat
     /// how their conversation began.
     pub(crate) conversation_id: String,
@@ -58,7 +58,7 @@ pub(crate) struct Talk {
     pub(crate) rate_limits: Vec<RateLimit>,
 }
 
-impl Talk {
+impl SessionRequests {
     pub(crate) fn request_begun(&mut self) {
         self.begun = self.begun.saturating_add(1);
     }
@@ -131,7 +131,7 @@ impl Session {
             treatment,
             client: Outgoing::new(max_bytes),
             provider: Events::new(),
-            talk: Talk::default(),
+            talk: SessionRequests::default(),
             accepted_ms: 0,
             message_began: 0,
             first_end: None,

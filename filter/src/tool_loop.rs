@@ -31,7 +31,7 @@
 
 mod result;
 
-use headroom_compress::rounds::{Retrieval, Step, id_with_trace};
+use headroom_compress::rounds::{HiddenCall, Retrieval, id_with_trace};
 use headroom_providers::answer::{AnswerReader, Ending, OwnCall, WrittenCall};
 use headroom_providers::{Api, OwnTool, OwnTools, sse};
 
@@ -55,7 +55,7 @@ const MEASURE_BYTES: usize = 64 << 10;
 
 /// What has to follow a finished round.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum RoundOutcome {
     /// Nothing: these are the last bytes for the client.
     Done(Vec<u8>),
     /// The results of these calls; then [`ToolLoop::give`].
@@ -64,7 +64,7 @@ pub(crate) enum Next {
 
 /// What has to follow the results.
 #[derive(Debug)]
-pub(crate) enum After {
+pub(crate) enum ResultsOutcome {
     /// The provider has to be sent this, and its answer goes to [`ToolLoop::continued`].
     Ask(Vec<u8>),
     /// These are the last bytes for the client.
@@ -84,7 +84,7 @@ pub(crate) struct ToolLoop {
     since: usize,
     rounds: u32,
     /// The results of our calls so far, with the addresses of the texts.
-    steps: Vec<(Step, String)>,
+    steps: Vec<(HiddenCall, String)>,
     /// Whether every round so far can be put into a trace.
     traceable: bool,
     /// Whether the last round also calls the client's tools.
@@ -214,32 +214,37 @@ impl ToolLoop {
     }
 
     /// The provider's first answer has ended.
-    pub(crate) fn end(&mut self) -> Next {
+    pub(crate) fn end(&mut self) -> RoundOutcome {
         if self.read_to_end() {
             return self.next();
         }
         if matches!(self.format, Format::Events(_)) && self.reader.holds_ours() {
             self.format = Format::Ended;
         }
-        Next::Done(self.lose())
+        RoundOutcome::Done(self.lose())
     }
 
     /// Takes the results in the order of the calls. `request` is what the provider was sent last, `calls` the
     /// number of calls of the client's tools in it. `None`: the next request cannot be written; then call
     /// [`ToolLoop::give_up`].
-    pub(crate) fn give(&mut self, request: &[u8], given: &[ToolResult], calls: usize) -> Option<After> {
+    pub(crate) fn give(
+        &mut self,
+        request: &[u8],
+        given: &[ToolResult],
+        calls: usize,
+    ) -> Option<ResultsOutcome> {
         let wanted = self.reader.wanted();
         let count = wanted.len();
         if count == 0 || given.len() != count {
             return None;
         }
-        let steps: Option<Vec<(Step, String)>> = wanted
+        let steps: Option<Vec<(HiddenCall, String)>> = wanted
             .iter()
             .zip(given)
             .enumerate()
             .map(|(at, (wanted, given))| {
                 let source = given.source.as_ref()?;
-                let step = Step {
+                let step = HiddenCall {
                     place: wanted.place,
                     reasoning: wanted.reasoning,
                     output: source.output,
@@ -250,7 +255,7 @@ impl ToolLoop {
             })
             .collect();
         if self.beside {
-            return Some(After::Done(self.finish(None, steps)));
+            return Some(ResultsOutcome::Done(self.finish(None, steps)));
         }
         let earlier = self.steps.len();
         self.traceable &= steps.is_some();
@@ -271,11 +276,11 @@ impl ToolLoop {
         let request = std::str::from_utf8(request).ok()?;
         let next = self.reader.continuation(request, &written)?;
         self.steps.extend(steps.unwrap_or_default());
-        Some(After::Ask(next.into_bytes()))
+        Some(ResultsOutcome::Ask(next.into_bytes()))
     }
 
     /// Takes the provider's whole answer to the last request, and says what has to follow.
-    pub(crate) fn continued(&mut self, answer: &[u8]) -> Next {
+    pub(crate) fn continued(&mut self, answer: &[u8]) -> RoundOutcome {
         let before = self.reader.copy();
         self.reader.next_round();
         self.rounds += 1;
@@ -290,7 +295,7 @@ impl ToolLoop {
             // Nothing of this round has reached the client, so it can be ignored.
             self.reader = before;
             self.rounds -= 1;
-            return Next::Done(self.give_up());
+            return RoundOutcome::Done(self.give_up());
         }
         self.next()
     }
@@ -311,11 +316,11 @@ impl ToolLoop {
         matches!(self.format, Format::Events(_)) && self.reader.is_complete()
     }
 
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> RoundOutcome {
         let calls = self.reader.calls();
         let ours = calls.iter().filter(|ours| **ours).count();
         if ours == 0 {
-            return Next::Done(self.end_turn());
+            return RoundOutcome::Done(self.end_turn());
         }
         let wanted = self.reader.wanted();
         if calls.len() > ours {
@@ -323,24 +328,24 @@ impl ToolLoop {
             // A call that was cut off cannot be answered.
             let whole = wanted.len() == ours && wanted.iter().all(|call| call.tool == OwnTool::Retrieve);
             if whole && self.traceable && self.api.carries_traces() && self.reader.carrier().is_some() {
-                return Next::Answer(wanted);
+                return RoundOutcome::Answer(wanted);
             }
             let is_first = calls.first() == Some(&true);
             if !is_first || (self.api.carries_traces() && !self.reader.signs_ours()) {
                 // The changes are made, although the model does not get the result: it may save the same once
                 // more.
                 return match wanted.iter().any(OwnCall::changes_memory) {
-                    true => Next::Answer(wanted),
-                    false => Next::Done(self.finish(None, None)),
+                    true => RoundOutcome::Answer(wanted),
+                    false => RoundOutcome::Done(self.finish(None, None)),
                 };
             }
             self.beside = false;
         }
         let max = if self.tools.memory.any() { MAX_MEMORY_ROUNDS } else { MAX_ROUNDS };
         if wanted.len() < ours || self.rounds >= max {
-            return Next::Done(self.give_up());
+            return RoundOutcome::Done(self.give_up());
         }
-        Next::Answer(wanted)
+        RoundOutcome::Answer(wanted)
     }
 
     /// The last bytes of an answer whose last round has no call of ours.
@@ -357,17 +362,17 @@ impl ToolLoop {
 
     /// The last bytes of an answer whose end the filter writes. `last`: our calls in the last round that go
     /// into the trace; `None`: they are dropped.
-    fn finish(&mut self, note: Option<&str>, last: Option<Vec<(Step, String)>>) -> Vec<u8> {
+    fn finish(&mut self, note: Option<&str>, last: Option<Vec<(HiddenCall, String)>>) -> Vec<u8> {
         self.format = Format::Lost;
         let rounds = self.rounds;
         let carrier = self.reader.carrier().filter(|_| self.traceable && note.is_none());
         let earlier = std::mem::take(&mut self.steps);
-        let with = |last: &[(Step, String)]| {
-            let steps: Vec<&(Step, String)> = earlier.iter().chain(last).collect();
+        let with = |last: &[(HiddenCall, String)]| {
+            let steps: Vec<&(HiddenCall, String)> = earlier.iter().chain(last).collect();
             let (place, reasoning) = steps.last().map(|(step, _)| (step.place, step.reasoning))?;
             let addresses: Vec<&str> = steps.iter().map(|(_, address)| address.as_str()).collect();
             let before = self.reader.before(place, reasoning);
-            let steps: Vec<Step> = steps.iter().map(|(step, _)| *step).collect();
+            let steps: Vec<HiddenCall> = steps.iter().map(|(step, _)| *step).collect();
             id_with_trace(carrier.as_deref()?, &steps, &addresses, &before)
         };
         let mut drops_last = last.is_none();

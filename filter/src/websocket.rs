@@ -28,7 +28,7 @@ use crate::outgoing::Message;
 use crate::response;
 use crate::rewrite::rewrite_message;
 use crate::rules::Treatment;
-use crate::session::{SWITCHING_PROTOCOLS, ServerPiece, Session, Side, Talk};
+use crate::session::{SWITCHING_PROTOCOLS, ServerPiece, Session, SessionRequests, Side};
 use crate::settings::Settings;
 use crate::upstream;
 
@@ -314,8 +314,8 @@ impl Requests {
         &mut self,
         message: &Message<'_>,
         (template, began): (&RequestRecord, u64),
-        talk: &mut Talk,
-        run: impl FnOnce(&mut Exchange, &mut Talk) -> Option<Vec<u8>>,
+        talk: &mut SessionRequests,
+        run: impl FnOnce(&mut Exchange, &mut SessionRequests) -> Option<Vec<u8>>,
     ) -> Option<Vec<u8>> {
         let settings = Rc::clone(&self.settings);
         let now = settings.now();
@@ -347,7 +347,7 @@ impl Requests {
     }
 
     /// From now on the provider's events answer the next request.
-    fn answer_next(&mut self, talk: &mut Talk) {
+    fn answer_next(&mut self, talk: &mut SessionRequests) {
         if let Some(next) = talk.next() {
             self.current = Some(next);
         }
@@ -369,7 +369,7 @@ impl Requests {
     }
 
     /// The end of an event, which may be the end of an answer.
-    fn heard(&mut self, talk: &mut Talk) {
+    fn heard(&mut self, talk: &mut SessionRequests) {
         let Some(exchange) = &mut self.current else { return };
         let (ends, status) = exchange.answer.event(ends_answer);
         if ends {
@@ -406,7 +406,7 @@ fn shorter(
     text: &[u8],
     request: Range<usize>,
     (route, treatment): (&Route, Treatment),
-    talk: &mut Talk,
+    talk: &mut SessionRequests,
 ) -> Option<Vec<u8>> {
     let (before, rest) = text.split_at_checked(request.start)?;
     let (request, after) = rest.split_at_checked(request.end.checked_sub(request.start)?)?;
@@ -420,7 +420,7 @@ fn shorter(
 }
 
 /// Names conversation and turn. A request that continues a response does not repeat how they began.
-fn name_conversation(exchange: &mut Exchange, request: &[u8], talk: &mut Talk) {
+fn name_conversation(exchange: &mut Exchange, request: &[u8], talk: &mut SessionRequests) {
     let record = &mut exchange.record;
     let continues = serde_json::from_slice::<Continues<'_>>(request);
     if continues.is_ok_and(|it| it.previous_response_id.is_some()) && !talk.conversation_id.is_empty() {

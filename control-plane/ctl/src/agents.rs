@@ -193,7 +193,7 @@ pub(crate) struct Server {
 
 /// How an agent gets Headroom's address, in a few words with names between backticks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ways {
+pub(crate) struct Connections {
     /// For one run.
     pub(crate) run: &'static str,
     /// What a permanent wrap edits.
@@ -211,7 +211,7 @@ pub(crate) trait Agent: Sync {
     /// The programs that it may be installed as, the usual one first.
     fn programs(&self) -> &'static [&'static str];
     /// How it gets Headroom's address and labels.
-    fn ways(&self) -> Ways;
+    fn ways(&self) -> Connections;
     /// What a run with these arguments needs.
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch>;
     /// The edits of a permanent wrap.

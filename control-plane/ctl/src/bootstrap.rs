@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use headroom_api::names::REMOTE_HEADER;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -28,7 +29,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use self::values::{Provider, ServedValues, Sidecar, Values};
-use crate::providers::Served;
+use crate::providers::ServedProvider;
 use crate::upstream::Upstream;
 
 /// The ending decides how values are printed: `.yaml` means JSON.
@@ -52,12 +53,12 @@ pub const GRPC_CLUSTER: &str = "headroom";
 pub const HTTP_CLUSTER: &str = "headroomd_http";
 
 /// How the filter holds a request while it waits for the body.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum BodyMode {
-    /// Headers continue at once, without `content-length`. Works everywhere.
+    /// Forward without content-length
     #[default]
     Strip,
-    /// Headers wait for the body and carry its exact length. Needs Envoy 1.35.
+    /// Hold the headers and forward the exact content-length; needs Envoy 1.35
     Hold,
 }
 
@@ -169,7 +170,7 @@ pub struct Bootstrap {
     /// Where requests go.
     pub providers: Providers,
     /// Providers of the table, each under `/NAME/`.
-    pub served: Vec<Served>,
+    pub served: Vec<ServedProvider>,
     /// The certificates to validate providers with. Required if a base URL is https.
     pub ca_file: Option<PathBuf>,
     /// The sidecar's HTTP server.

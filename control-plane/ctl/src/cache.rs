@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 pub use self::suggest::SuggestArgs;
 use crate::figures::{dollars, name_or_dash, number, or_no_price, percent, rest, shortened, table, wrapped};
 use crate::history::{ago, span};
-use crate::running::{At, Running};
+use crate::running::{Running, SidecarArgs};
 
 /// Characters of a line of sentences.
 const WIDTH: usize = 96;
@@ -34,7 +34,7 @@ pub struct CacheArgs {
     pub since: Option<Duration>,
     /// A table by model, project, stack (the client), tenant, hour, or by the lines of system prompts that change
     #[arg(long, value_enum, value_name = "WHAT")]
-    pub by: Option<By>,
+    pub by: Option<CacheBreakdown>,
     /// Rows of a table at most
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub top: u16,
@@ -43,7 +43,7 @@ pub struct CacheArgs {
     pub json: bool,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// What to do about prompt caches.
@@ -56,7 +56,7 @@ pub enum CacheCommand {
 
 /// What figures are broken down by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum By {
+pub enum CacheBreakdown {
     /// The model that was asked for
     Model,
     /// The project
@@ -115,18 +115,18 @@ pub(crate) fn read(running: &Running, body: &str) -> anyhow::Result<Cache> {
 }
 
 /// The figures for people.
-pub fn text(cache: &Cache, by: Option<By>, top: usize) -> String {
+pub fn text(cache: &Cache, by: Option<CacheBreakdown>, top: usize) -> String {
     if cache.totals.requests == 0 {
         return "No answer that reports usage was counted in this range.\n".to_owned();
     }
     match by {
         None => all(cache),
-        Some(By::Hour) => hours(&cache.hours, top),
-        Some(By::Line) => lines(cache, top),
-        Some(By::Model) => groups(cache, "model", top),
-        Some(By::Project) => groups(cache, "project", top),
-        Some(By::Stack) => groups(cache, "stack", top),
-        Some(By::Tenant) => groups(cache, "tenant", top),
+        Some(CacheBreakdown::Hour) => hours(&cache.hours, top),
+        Some(CacheBreakdown::Line) => lines(cache, top),
+        Some(CacheBreakdown::Model) => groups(cache, "model", top),
+        Some(CacheBreakdown::Project) => groups(cache, "project", top),
+        Some(CacheBreakdown::Stack) => groups(cache, "stack", top),
+        Some(CacheBreakdown::Tenant) => groups(cache, "tenant", top),
     }
 }
 

@@ -167,7 +167,7 @@ fn settings(folder: &Path, provider: &str) -> anyhow::Result<Settings> {
 async fn play(
     conversation: &Conversation,
     url: &str,
-    served: &provider::Served,
+    served: &provider::DemoProvider,
 ) -> anyhow::Result<(Vec<Turn>, Stats)> {
     let client = Client::builder().no_proxy().timeout(ANSWER).build()?;
     let mut sent = Provider::default();

@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::environment::Environment;
-use crate::progress::Doing;
-use crate::running::{At, Running};
+use crate::progress::Spinner;
+use crate::running::{Running, SidecarArgs};
 
 #[path = "doctor/envoy.rs"]
 pub mod envoy;
@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct DoctorArgs {
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
     /// Envoy's admin interface, a socket or a URL [default: run/envoy.sock in the workspace]
     #[arg(long, value_name = "PATH|URL")]
     pub admin: Option<String>,
@@ -109,7 +109,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
         (false, _) => Check::skipped("test request", "nothing answers"),
         (true, true) => Check::skipped("test request", "left out"),
         (true, false) => {
-            let _doing = Doing::now("Sending a test request …");
+            let _doing = Spinner::now("Sending a test request …");
             let untouched = checks
                 .iter()
                 .any(|check| check.name == envoy::CONFIGURATION && check.verdict == Verdict::Warning);

@@ -32,7 +32,7 @@ pub(crate) use self::disk::Disk;
 pub(crate) use self::format::Format;
 pub(crate) use self::install::{Installed, preview};
 pub(crate) use self::journal::Workspace;
-pub(crate) use self::undo::Undone;
+pub(crate) use self::undo::UndoReport;
 
 /// One step on the way to a value.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

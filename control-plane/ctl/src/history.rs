@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use headroom_api::pages::{SeriesPoint, StatsHistory};
 
 use crate::figures::{dollars, number, percent, table};
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 /// Shows what was saved over time.
 #[derive(Args, Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub struct HistoryArgs {
     pub csv: bool,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// The length of a line's bucket.

@@ -28,7 +28,7 @@ pub(crate) use self::run::after_run;
 use self::digest::Digest;
 use crate::environment::Environment;
 use crate::misuse::Misuse;
-use crate::progress::Doing;
+use crate::progress::Spinner;
 
 /// The default number of threads: with more of them the disk is the limit.
 const WORKERS: usize = 8;
@@ -103,7 +103,7 @@ pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
     let selected = gather::select(&plugins, &args.agent).map_err(Misuse::of)?;
     let cores = available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(WORKERS);
     let workers = args.workers.map_or(cores, |workers| workers as usize);
-    let doing = Doing::now("reading session logs");
+    let doing = Spinner::now("reading session logs");
     let gathered = gather::gather(&selected, &args.logs, &home, workers)?;
     drop(doing);
     for warning in &gathered.warnings {
@@ -165,7 +165,7 @@ fn asked(
     if digest.is_empty() || (cli.is_none() && args.model.is_none()) {
         return Ok(Vec::new());
     }
-    let doing = Doing::now("asking a model");
+    let doing = Spinner::now("asking a model");
     let answer = match (&args.model, cli) {
         (Some(model), _) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use tokio::time::sleep;
 
-use crate::status::Here;
+use crate::status::WorkspaceArgs;
 
 /// Time between two checks for new lines.
 const LOOK: Duration = Duration::from_millis(250);
@@ -60,7 +60,7 @@ pub struct LogsArgs {
     pub follow: bool,
     /// Which workspace.
     #[command(flatten)]
-    pub here: Here,
+    pub here: WorkspaceArgs,
 }
 
 /// Prints them.

@@ -31,7 +31,7 @@ use crate::environment::Environment;
 use crate::memory::{Client, project};
 use crate::misuse::Misuse;
 use crate::profile::ProfileName;
-use crate::running::{At, is_local};
+use crate::running::{SidecarArgs, is_local};
 use crate::token;
 
 /// The distance of the sidecar's gRPC port from Envoy's port.
@@ -48,7 +48,7 @@ pub struct McpArgs {
     pub grpc: Option<String>,
     /// Where it answers HTTP, for the figures.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
     /// Whose originals, as x-headroom-user-id or the filter's `tenant` says
     #[arg(long, value_name = "NAME", default_value = "")]
     pub tenant: String,

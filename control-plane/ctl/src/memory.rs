@@ -23,7 +23,7 @@ pub(crate) use self::client::Client;
 pub(crate) use self::context::{DEFAULT_BYTES as NOTES_BYTES, notes};
 pub(crate) use self::place::project;
 use crate::environment::Environment;
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 /// What to do with memory.
 #[derive(Args, Clone, Debug)]
@@ -33,12 +33,12 @@ pub struct MemoryArgs {
     pub command: MemoryCommand,
     /// Whose memory.
     #[command(flatten)]
-    pub whose: Whose,
+    pub whose: OwnerArgs,
 }
 
 /// Whose memory is meant.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Whose {
+pub struct OwnerArgs {
     /// The project: a folder, or a name [env: HEADROOM_PROJECT] [default: the repository of this folder]
     #[arg(long, value_name = "PROJECT", global = true)]
     pub project: Option<String>,
@@ -194,7 +194,7 @@ pub enum Format {
     Jsonl,
 }
 
-impl Whose {
+impl OwnerArgs {
     /// A client that sends requests on their behalf.
     pub(crate) fn client(&self, agent: &str, via: &str) -> anyhow::Result<Client> {
         let env = Environment::of_process();
@@ -205,7 +205,7 @@ impl Whose {
             via: via.to_owned(),
             ..Caller::default()
         };
-        let at = At { url: self.url.clone() };
+        let at = SidecarArgs { url: self.url.clone() };
         Client::new(at.sidecar()?, self.tenant.clone().unwrap_or_default(), caller)
     }
 }

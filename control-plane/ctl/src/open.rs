@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::environment::Environment;
-use crate::running::{At, Running};
+use crate::running::{Running, SidecarArgs};
 
 /// Opens the dashboard in the browser.
 #[derive(Args, Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub struct OpenArgs {
     pub print: bool,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// The program that opens an address in the user's browser.

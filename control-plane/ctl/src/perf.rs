@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::figures::table;
 use crate::number::grouped;
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 /// Shows latency and overhead by stage.
 #[derive(Args, Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct PerfArgs {
     pub json: bool,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// The measurements of one stage.

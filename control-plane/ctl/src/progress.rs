@@ -20,9 +20,9 @@ const COUNT: &str = "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}
 
 /// A spinner with the name of a task. It disappears when it is dropped, even after an error.
 #[derive(Debug)]
-pub(crate) struct Doing(ProgressBar);
+pub(crate) struct Spinner(ProgressBar);
 
-impl Doing {
+impl Spinner {
     /// Shows the spinner.
     pub(crate) fn now(what: &'static str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what);
@@ -31,7 +31,7 @@ impl Doing {
     }
 }
 
-impl Drop for Doing {
+impl Drop for Spinner {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
@@ -40,15 +40,15 @@ impl Drop for Doing {
 /// How many bytes of a file have come from the internet.
 #[cfg(feature = "llmlingua")]
 #[derive(Debug)]
-pub(crate) struct Downloading(ProgressBar);
+pub(crate) struct DownloadBar(ProgressBar);
 
 #[cfg(feature = "llmlingua")]
-pub(crate) fn of_download() -> Downloading {
-    Downloading(ProgressBar::new_spinner().with_style(style(FILE)))
+pub(crate) fn of_download() -> DownloadBar {
+    DownloadBar(ProgressBar::new_spinner().with_style(style(FILE)))
 }
 
 #[cfg(feature = "llmlingua")]
-impl Downloading {
+impl DownloadBar {
     pub(crate) fn told(&self, file: &str, bytes: u64) {
         if self.0.message() != file {
             self.0.set_message(file.to_owned());
@@ -58,7 +58,7 @@ impl Downloading {
 }
 
 #[cfg(feature = "llmlingua")]
-impl Drop for Downloading {
+impl Drop for DownloadBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -8,7 +8,7 @@ mod table;
 
 pub use self::command::{ProvidersArgs, providers};
 pub(crate) use self::local::{LOCAL, find_local};
-pub use self::served::{Key, Rewrite, Served};
+pub use self::served::{Key, Rewrite, ServedProvider};
 pub use self::table::{Format, Limit, Row, Table, TableError};
 
 use crate::environment::Environment;

@@ -19,7 +19,7 @@ use crate::figures::number;
 use crate::history::span;
 use crate::misuse::Misuse;
 use crate::number::grouped;
-use crate::running::At;
+use crate::running::SidecarArgs;
 use crate::up::headroomd;
 
 /// Deletes what Headroom has stored.
@@ -52,7 +52,7 @@ pub struct PurgeArgs {
     pub headroomd: Option<PathBuf>,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// Counts, asks, deletes, and reports what is gone.

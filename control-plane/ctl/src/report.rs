@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::cache;
 use crate::figures::{dollars, name_or_dash, number, or_no_price, percent, sorted};
 use crate::history::ago;
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 #[path = "report/advice.rs"]
 mod advice;
@@ -35,7 +35,7 @@ pub struct ReportArgs {
     pub html: PathBuf,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// Asks `/stats`, `/transformations/feed`, `/stats-history` and `/stats-cache`, and writes the page.
@@ -271,7 +271,7 @@ fn share(sums: &BlockSums) -> String {
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedRequest {
     time: String,
     model: String,
     before: String,
@@ -280,7 +280,7 @@ struct Listed {
     blocks: Vec<String>,
 }
 
-fn top(requests: &[Request]) -> Vec<Listed> {
+fn top(requests: &[Request]) -> Vec<ListedRequest> {
     let mut wasteful: Vec<&Request> = requests.iter().filter(|request| waste(request) > 0).collect();
     wasteful.sort_by_key(|request| std::cmp::Reverse(waste(request)));
     let block = |block: &Block| {
@@ -292,7 +292,7 @@ fn top(requests: &[Request]) -> Vec<Listed> {
             number(Some(block.tokens_after.into()))
         )
     };
-    let listed = |request: &&Request| Listed {
+    let listed = |request: &&Request| ListedRequest {
         time: request.timestamp.get(..19).unwrap_or_default().replace('T', " "),
         model: name_or_dash(&request.model),
         before: number(Some(request.input_tokens_original)),

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 
 use crate::misuse::Misuse;
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 /// Prints the original that a marker points to.
 #[derive(Args, Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub struct RetrieveArgs {
     pub tenant: Option<String>,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 #[derive(Deserialize)]

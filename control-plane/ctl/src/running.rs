@@ -23,13 +23,13 @@ const HTTP_AFTER_PORT: u16 = 1;
 
 /// Which Headroom a command asks.
 #[derive(Args, Clone, Debug, Default)]
-pub struct At {
+pub struct SidecarArgs {
     /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }
 
-impl At {
+impl SidecarArgs {
     /// The Headroom of these options and this process's variables.
     pub fn running(&self) -> anyhow::Result<Running> {
         self.running_in(None)

@@ -18,17 +18,17 @@ pub use self::tables::tables;
 use self::watch::Screen;
 use crate::history::{ago, span};
 use crate::misuse::Misuse;
-use crate::running::{At, Running};
+use crate::running::{Running, SidecarArgs};
 
 /// Shows what a running Headroom has saved.
 #[derive(Args, Clone, Debug, Default)]
 pub struct StatsArgs {
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
     /// Break the figures down: by model, project, stack (the client), provider, tenant; tool outputs by tool, by kind of content or by form
     #[arg(long, value_enum, value_name = "WHAT")]
-    pub by: Option<By>,
+    pub by: Option<StatsBreakdown>,
     /// Only the last so many hours, days or weeks: 24h, 30d, 12w [default: since the store began]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub since: Option<Duration>,
@@ -48,7 +48,7 @@ pub struct StatsArgs {
 
 /// What figures are broken down by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum By {
+pub enum StatsBreakdown {
     /// The model that was asked for
     Model,
     /// The project
@@ -92,13 +92,16 @@ impl StatsArgs {
                     .chain(from)
                     .collect(),
             },
-            Some(By::Tenant) => Question {
+            Some(StatsBreakdown::Tenant) => Question {
                 path: "/stats-cache",
                 query: from.map(|(_, from)| ("since", from)).into_iter().collect(),
             },
-            Some(by @ (By::Model | By::Project | By::Stack | By::Provider)) => {
-                history(("by", by.name().to_owned()))
-            }
+            Some(
+                by @ (StatsBreakdown::Model
+                | StatsBreakdown::Project
+                | StatsBreakdown::Stack
+                | StatsBreakdown::Provider),
+            ) => history(("by", by.name().to_owned())),
             Some(by) if self.since.is_some() => {
                 return Err(Misuse::of(anyhow!(
                     "--by {}: tool outputs are counted since the store began, so --since cannot go with it",
@@ -113,10 +116,10 @@ impl StatsArgs {
     fn text(&self, url: &str, body: &str) -> serde_json::Result<String> {
         let top = usize::from(self.top.unwrap_or(if self.by.is_some() { 20 } else { 3 }));
         Ok(match self.by {
-            Some(by @ (By::Tool | By::Kind | By::Form)) => {
+            Some(by @ (StatsBreakdown::Tool | StatsBreakdown::Kind | StatsBreakdown::Form)) => {
                 breakdown::of_outputs(&serde_json::from_str::<Stats>(body)?, by, top)
             }
-            Some(By::Tenant) => breakdown::of_tenants(&serde_json::from_str::<Cache>(body)?, top),
+            Some(StatsBreakdown::Tenant) => breakdown::of_tenants(&serde_json::from_str::<Cache>(body)?, top),
             Some(_) => breakdown::lines(&serde_json::from_str::<StatsHistory>(body)?, top),
             None if self.since.is_some() => of_range(&serde_json::from_str::<StatsHistory>(body)?),
             None if self.all => tables(&serde_json::from_str::<Stats>(body)?),
@@ -125,7 +128,7 @@ impl StatsArgs {
     }
 }
 
-impl By {
+impl StatsBreakdown {
     fn name(self) -> &'static str {
         match self {
             Self::Model => "model",

@@ -21,13 +21,13 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which Headroom is meant: the one that runs with a workspace.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Here {
+pub struct WorkspaceArgs {
     /// Folder for state and logs [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
 }
 
-impl Here {
+impl WorkspaceArgs {
     pub(crate) fn workspace(&self) -> anyhow::Result<PathBuf> {
         workspace_dir(self.workspace_dir.as_ref(), Environment::of_process())
     }
@@ -38,7 +38,7 @@ impl Here {
 pub struct StatusArgs {
     /// Which one.
     #[command(flatten)]
-    pub here: Here,
+    pub here: WorkspaceArgs,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -49,7 +49,7 @@ pub struct StatusArgs {
 pub struct DownArgs {
     /// Which one.
     #[command(flatten)]
-    pub here: Here,
+    pub here: WorkspaceArgs,
     /// Stop it although wrapped agents use it now
     #[arg(long)]
     pub force: bool,

@@ -5,7 +5,7 @@ use std::io::{Write as _, stdout};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 /// The anonymous beacon, which is off unless switched on.
 #[derive(Args, Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct TelemetryArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum TelemetryCommand {
     /// Show whether it is on, where it reports to, and every field that it would send
-    Show(At),
+    Show(SidecarArgs),
 }
 
 /// Asks `/telemetry` and prints the answer.

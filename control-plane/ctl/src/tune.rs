@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use headroom_api::pages::{ToinPage, ToinPattern};
 use serde_json::{Value, json};
 
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 /// What models ask back, by tool, kind and form.
 #[derive(Args, Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct ToinArgs {
     pub json: bool,
     /// Which Headroom.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// The filter's configuration that follows from what models ask back.
@@ -38,7 +38,7 @@ pub struct TuneArgs {
     pub output: Option<PathBuf>,
     /// Which Headroom.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// Asks `/v1/toin/stats` and prints it.

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use crate::edits::{Disk, Undone, Workspace};
+use crate::edits::{Disk, UndoReport, Workspace};
 use crate::environment::Environment;
-use crate::wrap::{Passed, agent_called, run_key, say, setting, users_file, workspace_dir};
+use crate::wrap::{AgentConversations, agent_called, run_key, say, setting, users_file, workspace_dir};
 
 /// Takes back what `wrap` has edited.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +29,7 @@ pub fn unwrap(args: &UnwrapArgs) -> anyhow::Result<()> {
     let journals = Workspace::new(&workspace, Disk::default());
     let mut found = false;
     if let Some(since) = journals.recorded(agent.name()) {
-        Passed::of(&workspace, agent.name())
+        AgentConversations::of(&workspace, agent.name())
             .unwrapped(&agent.places(&setting(String::new(), env)?), since)?;
     }
     if let Some(undone) = journals.undo(agent.name())? {
@@ -58,7 +58,7 @@ pub fn unwrap(args: &UnwrapArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(undone: &Undone) -> anyhow::Result<()> {
+fn report(undone: &UndoReport) -> anyhow::Result<()> {
     for path in &undone.restored {
         say(&format!("{path} is again what it was"))?;
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-pub use self::args::{BodyModeName, BreakpointsName, HistoryName, ModeName, UpArgs};
+pub use self::args::{BreakpointsName, HistoryName, ModeName, UpArgs};
 pub use self::programs::Programs;
 pub use self::settings::{LiteLlm, Settings};
 use self::stack::{Addresses, Stack};
@@ -28,7 +28,7 @@ use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::cache_secret;
 use crate::environment::Environment;
 use crate::misuse::Misuse;
-use crate::progress::Doing;
+use crate::progress::Spinner;
 use crate::providers::find_local;
 use crate::signals::Signals;
 use crate::token;
@@ -125,7 +125,7 @@ async fn detach(args: &UpArgs) -> anyhow::Result<()> {
     let told = env::args_os().skip(1).filter(|argument| argument != "-d" && argument != "--detach");
     let arguments = told.chain(["--detached".into()]).collect();
     let start = Start { arguments, ..Start::default() };
-    let doing = Doing::now("Starting Headroom …");
+    let doing = Spinner::now("Starting Headroom …");
     start.run(workspace).await?;
     drop(doing);
     let said = std::fs::read_to_string(background::log_path(workspace)).unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::misuse::Misuse;
 use crate::unwrap::upstream;
 
 pub(crate) use self::background::{is_wrapping, lease_file, targets, targets_file};
-pub(crate) use self::passed::Passed;
+pub(crate) use self::passed::AgentConversations;
 pub(crate) use self::run::{run_key, users_file};
 
 /// Headroom's default address; `headroomctl mcp` uses the same.
@@ -77,7 +77,7 @@ pub struct WrapArgs {
 
 /// The options that an agent's files are edited with.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Asked {
+struct WrapRequest {
     address: bool,
     mcp: bool,
     memory: bool,
@@ -85,7 +85,7 @@ struct Asked {
     code_graph: Option<code_graph::Indexer>,
 }
 
-impl Asked {
+impl WrapRequest {
     fn to_json(&self) -> Value {
         json!({
             "address": self.address,
@@ -216,9 +216,9 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
     };
     let agent = agent_called(name)?;
     let journals = Workspace::new(&workspace, Disk::default());
-    let before = journals.record(agent.name())?.map(|record| Asked::from_json(&record.asked));
+    let before = journals.record(agent.name())?.map(|record| WrapRequest::from_json(&record.asked));
     let before = before.unwrap_or_default();
-    let mut asked = Asked {
+    let mut asked = WrapRequest {
         address: args.install || before.address,
         mcp: args.mcp || before.mcp,
         memory: args.memory || before.memory,
@@ -268,7 +268,7 @@ fn install(
     agent: &dyn Agent,
     at: &Setting<'_>,
     journals: &Workspace,
-    asked: &Asked,
+    asked: &WrapRequest,
     with_remarks: bool,
 ) -> anyhow::Result<()> {
     let left = upstream::take_off(agent.name(), &agent.places(at), &Disk::default())?;
@@ -303,7 +303,7 @@ fn dry_run(
     agent: &dyn Agent,
     at: &Setting<'_>,
     args: &WrapArgs,
-    asked: &Asked,
+    asked: &WrapRequest,
     has_edits: bool,
 ) -> anyhow::Result<()> {
     let mut out = stdout().lock();

@@ -1,7 +1,7 @@
 //! The rendered bootstrap, whole for the two body modes, and piece by piece for the rest.
 
 use headroomctl::bootstrap::{BodyMode, Bootstrap, Providers, RenderError};
-use headroomctl::providers::{Limit, Row, Served, Table};
+use headroomctl::providers::{Limit, Row, ServedProvider, Table};
 use serde_json::json;
 
 fn with_module(providers: Providers) -> Bootstrap {
@@ -138,9 +138,9 @@ fn no_value_can_change_the_structure_around_it() {
 }
 
 /// Providers of the table, one of them with every possible setting.
-fn served() -> Vec<Served> {
+fn served() -> Vec<ServedProvider> {
     let table = Table::built_in();
-    let plain = |name: &str| Served::new(name, table.find(name).unwrap().1, None).unwrap();
+    let plain = |name: &str| ServedProvider::new(name, table.find(name).unwrap().1, None).unwrap();
     let row = Row {
         models: Some(vec!["llama-*".to_owned(), "gpt-oss".to_owned()]),
         limit: Some(Limit { requests_per_minute: 30, burst: Some(5) }),
@@ -148,7 +148,7 @@ fn served() -> Vec<Served> {
     };
     let mut default = plain("zai");
     default.is_default = true;
-    vec![Served::new("groq", &row, Some("GROQ_API_KEY")).unwrap(), default, plain("ollama")]
+    vec![ServedProvider::new("groq", &row, Some("GROQ_API_KEY")).unwrap(), default, plain("ollama")]
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn digest(path: &str) -> u64 {
 
 /// A call with its command line taken apart.
 #[derive(Debug)]
-pub struct Step<'e> {
+pub struct ParsedCall<'e> {
     /// The call
     pub call: &'e ToolCall,
     /// The simple commands of a shell call
@@ -106,7 +106,7 @@ pub struct Step<'e> {
     pub at: usize,
 }
 
-impl Step<'_> {
+impl ParsedCall<'_> {
     fn failed(&self) -> bool {
         self.call.outcome == Outcome::Failed
     }
@@ -128,20 +128,20 @@ pub struct Conversation<'e> {
     /// All events
     pub events: &'e [Event],
     /// The calls among them
-    pub steps: Vec<Step<'e>>,
+    pub steps: Vec<ParsedCall<'e>>,
 }
 
 impl<'e> Conversation<'e> {
     fn new(session: &'e Session, events: &'e [Event]) -> Self {
         let step = |(at, event): (usize, &'e Event)| {
             let call = event.call()?;
-            Some(Step { call, commands: call.command().map(parse).unwrap_or_default(), at })
+            Some(ParsedCall { call, commands: call.command().map(parse).unwrap_or_default(), at })
         };
         Self { session, events, steps: events.iter().enumerate().filter_map(step).collect() }
     }
 
     /// The calls after a failure that may contain its correction.
-    fn after(&self, index: usize) -> impl Iterator<Item = (usize, &Step<'e>)> {
+    fn after(&self, index: usize) -> impl Iterator<Item = (usize, &ParsedCall<'e>)> {
         let later = self.steps.iter().enumerate().skip(index + 1).take(REACH);
         later.filter(|(_, step)| step.call.outcome != Outcome::Refused)
     }
@@ -175,7 +175,7 @@ pub fn analyze(session: &Session, events: &[Event]) -> Report {
 
 fn episodes(conversation: &Conversation<'_>) -> Vec<Episode> {
     let failed = conversation.steps.iter().enumerate().filter(|(_, step)| step.failed());
-    let episode = |(index, step): (usize, &Step<'_>)| {
+    let episode = |(index, step): (usize, &ParsedCall<'_>)| {
         let mut text = format!("FAILED {}\n", describe(step.call));
         // most tools print the cause in the first lines, a traceback in the last lines
         let output = step.call.output.trim();

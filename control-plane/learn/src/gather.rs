@@ -23,7 +23,7 @@ struct Log<'p> {
 
 /// What was read, and what was not.
 #[derive(Debug, Default)]
-pub struct Gathered {
+pub struct GatheredCalls {
     /// Conversations by project
     pub projects: BTreeMap<String, Vec<(Session, Report)>>,
     /// Logs that were read
@@ -66,7 +66,7 @@ pub fn gather(
     paths: &[PathBuf],
     home: &Home,
     workers: usize,
-) -> anyhow::Result<Gathered> {
+) -> anyhow::Result<GatheredCalls> {
     let mut found: Vec<(PathBuf, usize)> = Vec::new();
     if paths.is_empty() {
         for (index, plugin) in plugins.iter().enumerate() {
@@ -90,7 +90,7 @@ pub fn gather(
     Ok(read_all(&logs, workers))
 }
 
-fn read_all(logs: &[Log<'_>], workers: usize) -> Gathered {
+fn read_all(logs: &[Log<'_>], workers: usize) -> GatheredCalls {
     let roots = Roots::default();
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<(usize, std::io::Result<Read>)>> = Mutex::new(Vec::new());
@@ -109,7 +109,7 @@ fn read_all(logs: &[Log<'_>], workers: usize) -> Gathered {
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     // the order of the logs, not of the threads
     results.sort_by_key(|(index, _)| *index);
-    let mut gathered = Gathered::default();
+    let mut gathered = GatheredCalls::default();
     let mut sessions = Vec::new();
     for (index, read) in results {
         let path = logs.get(index).map_or_else(String::new, |log| log.path.display().to_string());

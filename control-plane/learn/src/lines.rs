@@ -54,7 +54,7 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
 
 /// Counts of the lines of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
+pub struct LineCounts {
     /// Lines, elements or rows that were read
     pub read: u64,
     /// Those that are not JSON, or too long
@@ -62,8 +62,8 @@ pub struct Passed {
 }
 
 /// Calls `take` with each JSON object of a file of JSON lines. Other lines are counted.
-pub fn each_object(path: &Path, mut take: impl FnMut(u64, &Value)) -> io::Result<Passed> {
-    let mut passed = Passed::default();
+pub fn each_object(path: &Path, mut take: impl FnMut(u64, &Value)) -> io::Result<LineCounts> {
+    let mut passed = LineCounts::default();
     let too_long = each_line(File::open(path)?, |number, line| {
         if line.trim().is_empty() {
             return;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::analyzers::Report;
-use super::lines::Passed;
+use super::lines::LineCounts;
 use super::model::Session;
 use super::project::Roots;
 use super::recorder::Recorder;
@@ -72,7 +72,7 @@ pub struct Read {
     /// Each with its findings
     pub sessions: Vec<(Session, Report)>,
     /// Lines that were read, and foreign ones
-    pub passed: Passed,
+    pub passed: LineCounts,
     /// What stopped reading before the end, if anything
     pub stopped: Option<String>,
 }
@@ -142,11 +142,11 @@ pub fn all() -> Vec<Box<dyn Plugin>> {
 
 /// Finishes a read: the error that stopped it becomes part of it, so that the events before the error are
 /// kept.
-fn finish(recorder: Recorder<'_>, outcome: io::Result<Passed>) -> Read {
+fn finish(recorder: Recorder<'_>, outcome: io::Result<LineCounts>) -> Read {
     let sessions = recorder.finish();
     match outcome {
         Ok(passed) => Read { sessions, passed, stopped: None },
-        Err(error) => Read { sessions, passed: Passed::default(), stopped: Some(error.to_string()) },
+        Err(error) => Read { sessions, passed: LineCounts::default(), stopped: Some(error.to_string()) },
     }
 }
 

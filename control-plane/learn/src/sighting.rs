@@ -8,8 +8,8 @@ use std::sync::Arc;
 use headroom_private::secrets::scrub;
 
 use crate::analyzers::Report;
-use crate::analyzers::sessions::{is_contradicted_by, lessons};
-use crate::lesson::{Finding, Kind, Lesson};
+use crate::analyzers::sessions::is_contradicted_by;
+use crate::lesson::{Finding, Kind};
 use crate::model::{Place, Session, Unit, head};
 
 /// Maximum bytes of each stored text.
@@ -109,14 +109,16 @@ pub fn sessions(project: &str, sightings: &[Sighting]) -> Vec<(Session, Report)>
     conversations.into_values().collect()
 }
 
-/// The lessons of a project's sightings. `least` is the minimum amount of evidence.
-pub fn lessons_of(project: &str, sightings: &[Sighting], least: usize) -> Vec<Lesson> {
-    lessons(&sessions(project, sightings), least)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyzers::sessions::lessons;
+    use crate::lesson::Lesson;
+
+    /// `least` is the minimum amount of evidence.
+    fn lessons_of(project: &str, sightings: &[Sighting], least: usize) -> Vec<Lesson> {
+        lessons(&sessions(project, sightings), least)
+    }
 
     fn sighting(conversation: &str, call: &str, right: Option<&str>) -> Sighting {
         Sighting {

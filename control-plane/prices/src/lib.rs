@@ -54,7 +54,7 @@ impl Price {
 
 /// A model in the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Listed {
+pub struct ListedModel {
     /// The longest prompt that it accepts, in tokens; `None` if unknown.
     pub context: Option<u64>,
     /// What it costs.
@@ -90,14 +90,14 @@ const fn row(
 /// The longest matching beginning in the table decides. Text before the model's own name is ignored: folders
 /// (`anthropic/`, `models/`), and at Bedrock the region and, if it has no price of its own, the maker.
 #[must_use]
-pub fn find(provider: &str, name: &str) -> Option<Listed> {
+pub fn find(provider: &str, name: &str) -> Option<ListedModel> {
     let name = name.trim().to_ascii_lowercase();
     let candidates = candidates(&name);
     let itself = candidates.iter().find_map(|candidate| {
         longest(provider, candidate)
             .filter(|row| is_release(candidate.get(row.name.len()..).unwrap_or_default()))
     });
-    let listed = |row: &Row, resembles| Listed {
+    let listed = |row: &Row, resembles| ListedModel {
         context: (row.context > 0).then_some(row.context),
         price: row.price,
         resembles,

@@ -4,7 +4,7 @@ use super::*;
 struct Nothing;
 
 #[async_trait]
-impl Embeds for Nothing {
+impl QuestionEmbedder for Nothing {
     async fn vector(&self, _: &str) -> Option<Vector> {
         None
     }
@@ -14,7 +14,7 @@ impl Embeds for Nothing {
 struct OneMeaning;
 
 #[async_trait]
-impl Embeds for OneMeaning {
+impl QuestionEmbedder for OneMeaning {
     async fn vector(&self, _: &str) -> Option<Vector> {
         Some(Vector { embedder: "one".to_owned(), values: vec![1.0, 0.0] })
     }
@@ -24,7 +24,7 @@ impl Embeds for OneMeaning {
 struct Lengths;
 
 #[async_trait]
-impl Embeds for Lengths {
+impl QuestionEmbedder for Lengths {
     async fn vector(&self, text: &str) -> Option<Vector> {
         let angle = text.len() as f32 / 40.0;
         Some(Vector { embedder: "lengths".to_owned(), values: vec![angle.cos(), angle.sin()] })

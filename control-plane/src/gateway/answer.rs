@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::asked::{Asked, Input, Mode};
-use super::row::{Compressed, Told};
+use super::request::{CompressRequest, Input, Mode};
+use super::row::{Compressed, RowResult};
 
 /// Why rows were returned unchanged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,7 +90,7 @@ struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
-    fn new(message: usize, told: &'a Told) -> Self {
+    fn new(message: usize, told: &'a RowResult) -> Self {
         let record = &told.record;
         Self {
             message,
@@ -108,7 +108,7 @@ impl<'a> Planned<'a> {
 /// The results for the rows of a call.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
-    pub(super) asked: &'a Asked,
+    pub(super) asked: &'a CompressRequest,
     pub(super) rows: &'a [Compressed],
     pub(super) hashes: Vec<String>,
     /// The number of rows with an earlier answer in the session.
@@ -187,14 +187,14 @@ impl Answer<'_> {
         self.told().map(planned).collect()
     }
 
-    fn told(&self) -> impl Iterator<Item = (usize, &Told)> {
+    fn told(&self) -> impl Iterator<Item = (usize, &RowResult)> {
         let rows = self.rows.iter().enumerate();
         rows.flat_map(|(message, row)| row.blocks.iter().map(move |told| (message, told)))
     }
 }
 
 /// A form by the name of its compressor; `None` if the output is unchanged.
-fn transform(told: &Told) -> Option<String> {
+fn transform(told: &RowResult) -> Option<String> {
     let outcome = &told.record.outcome;
     let lossy = if told.record.lossy { ":lossy" } else { "" };
     (!outcome.starts_with("skipped:")).then(|| format!("headroom:{outcome}{lossy}"))

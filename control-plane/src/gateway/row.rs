@@ -12,7 +12,7 @@ use headroom_compress::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::asked::Input;
+use super::request::Input;
 use crate::text_model::Shorten;
 
 /// The result for a row.
@@ -27,7 +27,7 @@ pub(super) struct Compressed {
     pub(super) tool_after: u64,
     pub(super) encoding: &'static str,
     pub(super) estimate: bool,
-    pub(super) blocks: Vec<Told>,
+    pub(super) blocks: Vec<RowResult>,
     /// The originals of the parts that were left out.
     pub(super) originals: Vec<Original>,
     /// Their hashes.
@@ -38,7 +38,7 @@ pub(super) struct Compressed {
 
 /// The result for one tool output.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct RowResult {
     pub(super) record: BlockRecord,
     pub(super) left_out: Option<String>,
 }
@@ -276,7 +276,7 @@ impl Compressed {
             tool_after: tokens.tool_outputs_after,
             encoding: tokens.encoding.name(),
             estimate: tokens.estimate,
-            blocks: outcome.blocks.iter().map(Told::new).collect(),
+            blocks: outcome.blocks.iter().map(RowResult::new).collect(),
             ..Self::default()
         }
     }
@@ -298,7 +298,7 @@ impl Compressed {
     }
 }
 
-impl Told {
+impl RowResult {
     fn new(block: &Block) -> Self {
         Self {
             record: BlockRecord {

@@ -13,7 +13,7 @@ use headroom_compress::{Config, FORMS_VERSION, Memo};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Skipped, TextModelAnswer};
-use super::asked::{Asked, Mode};
+use super::request::{CompressRequest, Mode};
 use super::row::{Calls, Compressed, Engine, TEXT_MODEL};
 use super::sessions::Sessions;
 use crate::clock::now_ms;
@@ -21,7 +21,7 @@ use crate::ledger::store::Batch;
 use crate::ledger::writer::Ledger;
 use crate::originals::MAX_ORIGINALS;
 use crate::originals::keeper::Originals;
-use crate::originals::writer::NotKept;
+use crate::originals::writer::AdmitError;
 use crate::text_model::{Shorten, TextModel};
 
 /// Calls that may wait for a core. More are answered with their own messages at once.
@@ -92,7 +92,7 @@ impl Service {
     }
 
     /// Answers a call. The call's record is stored later; the answer does not wait for that.
-    pub(crate) async fn answer(&self, asked: Asked, caller: &Caller) -> String {
+    pub(crate) async fn answer(&self, asked: CompressRequest, caller: &Caller) -> String {
         let (started, started_unix_ms) = (Instant::now(), now_ms());
         let asked = Arc::new(asked);
         let (shortener, error) = match self.shortener(&asked, caller, started).await {
@@ -149,7 +149,7 @@ impl Service {
     /// The text model, where the caller wants it. It has four fifths of the time: what it cannot do by then stays plain.
     async fn shortener(
         &self,
-        asked: &Asked,
+        asked: &CompressRequest,
         caller: &Caller,
         started: Instant,
     ) -> Option<Result<(Box<dyn Shorten>, Rates), String>> {
@@ -162,7 +162,7 @@ impl Service {
     /// What becomes of each row.
     async fn compressed(
         &self,
-        asked: &Arc<Asked>,
+        asked: &Arc<CompressRequest>,
         caller: &Caller,
         shortener: Option<(Box<dyn Shorten>, Rates)>,
         started: Instant,
@@ -203,7 +203,7 @@ impl Service {
     }
 
     /// Stores what was left out, before the answer mentions it.
-    async fn keep(&self, caller: &Caller, rows: &mut [Compressed]) -> Result<(), NotKept> {
+    async fn keep(&self, caller: &Caller, rows: &mut [Compressed]) -> Result<(), AdmitError> {
         let mut seen = HashSet::new();
         let mut originals: Vec<Original> =
             rows.iter_mut().flat_map(|row| std::mem::take(&mut row.originals)).collect();
@@ -214,7 +214,7 @@ impl Service {
             let request =
                 AdmitRequest { tenant: caller.tenant.clone(), originals, ..AdmitRequest::default() };
             if self.originals.admit(request).await?.stored.len() < sent {
-                return Err(NotKept::Store);
+                return Err(AdmitError::Store);
             }
             originals = rest;
         }
@@ -222,7 +222,7 @@ impl Service {
     }
 
     /// The retrievable hashes in the answer's messages: those of this call, and old ones.
-    async fn hashes(&self, asked: &Asked, caller: &Caller, rows: &[Compressed]) -> Vec<String> {
+    async fn hashes(&self, asked: &CompressRequest, caller: &Caller, rows: &[Compressed]) -> Vec<String> {
         if caller.bypass || asked.mode == Mode::Simulate {
             return Vec::new();
         }
@@ -260,7 +260,7 @@ impl Service {
 
 /// The rows through the engine, until it is too late.
 fn compress(
-    asked: &Asked,
+    asked: &CompressRequest,
     memo: &mut Memo,
     text_model: Option<(&dyn Shorten, Rates)>,
     late: &AtomicBool,
@@ -291,7 +291,7 @@ fn named(row: &str) -> impl Iterator<Item = &str> {
 
 /// The record of a call. No provider was called, so it has no cost.
 fn record(
-    asked: &Asked,
+    asked: &CompressRequest,
     caller: &Caller,
     rows: &[Compressed],
     replayed: usize,
@@ -369,13 +369,13 @@ mod tests {
 
     use super::*;
     use crate::ledger::store::LedgerStore;
-    use crate::originals::store::Keep;
+    use crate::originals::store::RetentionLimits;
     use crate::store::Database;
     use crate::store::SqlLedger;
     use crate::store::SqlOriginals;
 
     async fn service(dir: &tempfile::TempDir, deadline: Duration) -> Service {
-        let keep = Keep { ttl_ms: 1_000_000, max_bytes: 1 << 20 };
+        let keep = RetentionLimits { ttl_ms: 1_000_000, max_bytes: 1 << 20 };
         let store = SqlOriginals::open(&Database::File(dir.path().join("originals")), 0).await.unwrap();
         let (originals, writer) = Originals::new(Arc::new(store), keep, Arc::new(now_ms));
         tokio::spawn(writer);
@@ -394,10 +394,13 @@ mod tests {
         Service::new(deadline, originals, ledger, TextModel::new(&text_model))
     }
 
-    fn asked(session: &str, text: &str) -> Asked {
+    fn asked(session: &str, text: &str) -> CompressRequest {
         let config = json!({"session_id": session, "mode": "ccr"});
         let rows = json!([{"role": "tool", "tool_call_id": "c", "content": text}]);
-        Asked::read(json!({"model": "m", "messages": rows, "config": config}).to_string().as_bytes()).unwrap()
+        CompressRequest::read(
+            json!({"model": "m", "messages": rows, "config": config}).to_string().as_bytes(),
+        )
+        .unwrap()
     }
 
     fn text() -> String {

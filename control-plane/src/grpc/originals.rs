@@ -2,12 +2,12 @@
 
 use headroom_api::v1::originals_server;
 use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveResponse};
-use headroom_compress::rounds::{Asked, answer};
+use headroom_compress::rounds::{RetrieveArguments, answer};
 use tonic::{Request, Response, Status};
 
 use super::Keys;
 use crate::originals::keeper::Originals;
-use crate::originals::writer::NotKept;
+use crate::originals::writer::AdmitError;
 
 /// Bytes of a tenant's name at most, as many as the filter sends.
 const MAX_TENANT: usize = 256;
@@ -25,8 +25,8 @@ impl originals_server::Originals for OriginalsService {
         self.keys.authorize(&mut request.tenant, &metadata)?;
         check_tenant(&request.tenant)?;
         let receipt = self.originals.admit(request).await.map_err(|error| match error {
-            NotKept::Busy => Status::resource_exhausted(error.to_string()),
-            NotKept::Store | NotKept::Stopping => Status::unavailable(error.to_string()),
+            AdmitError::Busy => Status::resource_exhausted(error.to_string()),
+            AdmitError::Store | AdmitError::Stopping => Status::unavailable(error.to_string()),
         })?;
         Ok(Response::new(AdmitResponse {
             stored: receipt.stored,
@@ -55,10 +55,11 @@ impl originals_server::Originals for OriginalsService {
         let Some(found) = found else { return Ok(Response::new(RetrieveResponse::default())) };
         let length = found.text.len() as u64;
         // the search in a long text takes milliseconds and must not block other requests
-        let content =
-            tokio::task::spawn_blocking(move || answer(&found.text, &Asked { hash, query, lines }).text)
-                .await
-                .map_err(|_| Status::internal("the part could not be found: see the log"))?;
+        let content = tokio::task::spawn_blocking(move || {
+            answer(&found.text, &RetrieveArguments { hash, query, lines }).text
+        })
+        .await
+        .map_err(|_| Status::internal("the part could not be found: see the log"))?;
         Ok(Response::new(RetrieveResponse { found: true, content, length }))
     }
 }

@@ -12,7 +12,7 @@ use crate::filters::Filters;
 use crate::http::Metrics;
 use crate::learn::Learner;
 use crate::ledger::store::Batch;
-use crate::ledger::writer::{Ledger, NotCounted};
+use crate::ledger::writer::{Ledger, ReportError};
 use crate::limits::Limits;
 use crate::messages::Messages;
 use crate::originals::keeper::Originals;
@@ -55,8 +55,8 @@ impl ControlPlane for ReportService {
         // before the records, so that a visible record always has its messages
         self.messages.keep(messages);
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {
-            NotCounted::Busy => Status::resource_exhausted(error.to_string()),
-            NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
+            ReportError::Busy => Status::resource_exhausted(error.to_string()),
+            ReportError::Store | ReportError::Stopping => Status::unavailable(error.to_string()),
         })?;
         self.watched.metrics.sessions_ended(&self.watched.sessions.heard(sessions));
         // Empty if it cannot be read. Then nothing is assumed to be stored, and the records are counted

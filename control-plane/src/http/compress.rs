@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::App;
 use super::error::Refusal;
 use super::retrieve::Tenant;
-use crate::gateway::{Asked, Bad, Caller, Service, session_id};
+use crate::gateway::{Caller, CompressRequest, InvalidRequest, Service, session_id};
 use crate::ledger::labels::is_stack;
 
 /// Bytes of a body at most: the longest that the filter reads.
@@ -94,8 +94,8 @@ fn too_large() -> Refusal {
     Refusal::told(StatusCode::PAYLOAD_TOO_LARGE, INVALID, message)
 }
 
-impl From<Bad> for Refusal {
-    fn from(bad: Bad) -> Self {
+impl From<InvalidRequest> for Refusal {
+    fn from(bad: InvalidRequest) -> Self {
         Self::told(StatusCode::BAD_REQUEST, INVALID, bad.0)
     }
 }
@@ -111,7 +111,7 @@ pub(super) async fn compress(
     json_alone(&headers)?;
     let (body, _room) = app.desk.read(&headers, body).await?;
     // Parsing a long body takes milliseconds and must not block other requests.
-    let asked = tokio::task::spawn_blocking(move || Asked::read(&body));
+    let asked = tokio::task::spawn_blocking(move || CompressRequest::read(&body));
     let asked = asked.await.map_err(|_| Refusal::INTERNAL)??;
     let answer = app.desk.service.answer(asked, &caller(tenant, &headers)).await;
     Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())

@@ -11,9 +11,9 @@ use headroom_api::pages::{Feed, Request};
 
 use super::App;
 use super::error::Refusal;
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 use crate::messages::Messages;
-use crate::recent::{AT_ONCE, Wanted, scan};
+use crate::recent::{AT_ONCE, RecentFilter, scan};
 use crate::stats::request;
 use crate::upstream::savings::transforms_applied;
 
@@ -28,7 +28,7 @@ pub(super) async fn feed(
 ) -> Result<Json<Feed>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
     let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)?;
-    let wanted = Wanted::read(&query).map_err(Refusal::query)?;
+    let wanted = RecentFilter::read(&query).map_err(Refusal::query)?;
     let before = before(&query).map_err(Refusal::query)?;
     // without a filter only the newest are needed, and the rest is not searched
     let (_turn, at_once) = match wanted.is_everything() {
@@ -73,7 +73,7 @@ fn before(query: &BTreeMap<String, String>) -> Result<Option<i64>, String> {
 }
 
 /// The request as in `recent_requests`, with additional fields under upstream's names.
-fn transformation(landed: &Landed, messages: &Messages) -> Request {
+fn transformation(landed: &CountedRequest, messages: &Messages) -> Request {
     Request {
         transforms_applied: Some(transforms_applied(&landed.record)),
         messages: Some(messages.of(&landed.record.request_id)),

@@ -21,7 +21,7 @@ use super::retrieve::Tenant;
 /// Bytes of a body at most: the maximum number of facts with the maximum length, and as much again for the rest.
 const MAX_BODY_BYTES: usize = 2 * MAX_FACTS * MAX_CONTENT_BYTES;
 
-type Asked<T> = Result<Json<T>, JsonRejection>;
+type JsonBody<T> = Result<Json<T>, JsonRejection>;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -36,14 +36,14 @@ pub(super) fn router() -> Router<Arc<App>> {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
-fn asked<T>(asked: Asked<T>) -> Result<T, Refusal> {
+fn asked<T>(asked: JsonBody<T>) -> Result<T, Refusal> {
     asked.map(|Json(asked)| asked).map_err(|error| Refusal::query(error.body_text()))
 }
 
 async fn save(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<SaveRequest>,
+    request: JsonBody<SaveRequest>,
 ) -> Result<Json<SaveResponse>, Refusal> {
     Ok(Json(app.memory.save(&tenant, &asked(request)?).await?))
 }
@@ -51,7 +51,7 @@ async fn save(
 async fn search(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<SearchRequest>,
+    request: JsonBody<SearchRequest>,
 ) -> Result<Json<SearchResponse>, Refusal> {
     Ok(Json(app.memory.search(&tenant, &asked(request)?).await?))
 }
@@ -59,7 +59,7 @@ async fn search(
 async fn update(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<UpdateRequest>,
+    request: JsonBody<UpdateRequest>,
 ) -> Result<Json<FactResponse>, Refusal> {
     Ok(Json(app.memory.update(&tenant, &asked(request)?).await?))
 }
@@ -67,7 +67,7 @@ async fn update(
 async fn delete(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<FactRequest>,
+    request: JsonBody<FactRequest>,
 ) -> Result<Json<FactResponse>, Refusal> {
     Ok(Json(app.memory.delete(&tenant, &asked(request)?).await?))
 }
@@ -75,7 +75,7 @@ async fn delete(
 async fn restore(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<FactRequest>,
+    request: JsonBody<FactRequest>,
 ) -> Result<Json<FactResponse>, Refusal> {
     Ok(Json(app.memory.restore(&tenant, &asked(request)?).await?))
 }
@@ -83,7 +83,7 @@ async fn restore(
 async fn show(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<FactRequest>,
+    request: JsonBody<FactRequest>,
 ) -> Result<Json<History>, Refusal> {
     Ok(Json(app.memory.show(&tenant, &asked(request)?).await?))
 }
@@ -91,7 +91,7 @@ async fn show(
 async fn list(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<ListRequest>,
+    request: JsonBody<ListRequest>,
 ) -> Result<Json<ListResponse>, Refusal> {
     Ok(Json(app.memory.list(&tenant, &asked(request)?).await?))
 }
@@ -99,7 +99,7 @@ async fn list(
 async fn status(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    request: Asked<Caller>,
+    request: JsonBody<Caller>,
 ) -> Result<Json<Status>, Refusal> {
     Ok(Json(app.memory.status(&tenant, &asked(request)?).await?))
 }

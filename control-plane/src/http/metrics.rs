@@ -23,7 +23,7 @@ use super::percentiles::Percentiles;
 use super::registry::{counter, counters, register};
 use super::session_metrics::SessionMetrics;
 use crate::clock::now_ms;
-use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::contribution::{CountedRequest, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::store::Vms;
 use crate::ledger::sums::usd;
@@ -290,7 +290,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts records that have become durable.
-    pub(crate) fn observe(&self, landed: &[Landed]) {
+    pub(crate) fn observe(&self, landed: &[CountedRequest]) {
         for request in landed {
             self.observe_one(request);
         }
@@ -303,7 +303,7 @@ impl Metrics {
         }
     }
 
-    fn observe_one(&self, request: &Landed) {
+    fn observe_one(&self, request: &CountedRequest) {
         let sums = &request.sums;
         for (metric, added) in [
             (&self.requests, sums.requests),

@@ -15,7 +15,7 @@ use super::App;
 use super::error::Refusal;
 use super::feed::limit;
 use crate::clock::{iso, now_ms};
-use crate::recent::{AT_ONCE, ByConversation, Groups, Wanted, scan};
+use crate::recent::{AT_ONCE, ByConversation, Groups, RecentFilter, scan};
 
 /// Conversations shown by default.
 const DEFAULT: u32 = 50;
@@ -41,7 +41,7 @@ pub(super) async fn conversations(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Json<Conversations>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let wanted = Wanted::read(&query).map_err(Refusal::query)?;
+    let wanted = RecentFilter::read(&query).map_err(Refusal::query)?;
     let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)?;
     let _turn = app.turnstile.pass().await;
     let mut found = ByConversation::default();
@@ -60,7 +60,7 @@ pub(super) async fn recent(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Json<Recent>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let wanted = Wanted::read(&query).map_err(Refusal::query)?;
+    let wanted = RecentFilter::read(&query).map_err(Refusal::query)?;
     let mut last = app.turnstile.pass().await;
     if let Some((at, page)) = &*last
         && wanted.is_everything()

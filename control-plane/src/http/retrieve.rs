@@ -24,13 +24,13 @@ use super::App;
 use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::iso;
-use crate::originals::keeper::Found;
+use crate::originals::keeper::FoundOriginal;
 use crate::relevance::{Ranked, Scorer, rank};
 use crate::tenants::{MAX_NAME, is_name};
 
 /// The request.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct RetrieveQuery {
     hash: String,
     #[serde(default)]
     query: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Asked {
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     tenant: Tenant,
-    asked: Result<Json<Asked>, JsonRejection>,
+    asked: Result<Json<RetrieveQuery>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     let Json(asked) = asked.map_err(|error| Refusal::query(error.body_text()))?;
     retrieve(&app, &tenant, asked).await
@@ -55,7 +55,7 @@ pub(super) async fn post(
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     tenant: Tenant,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<RetrieveQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked.map_err(|error| Refusal::query(error.body_text()))?;
     retrieve(&app, &tenant, asked).await
@@ -70,11 +70,11 @@ pub(super) async fn get_hash(
 ) -> Result<Response, Refusal> {
     let Query(mut query) = query.map_err(|error| Refusal::query(error.body_text()))?;
     let [query, lines, scorer] = ["query", "lines", "scorer"].map(|name| query.remove(name));
-    let asked = Asked { hash, query, lines, scorer };
+    let asked = RetrieveQuery { hash, query, lines, scorer };
     retrieve(&app, &tenant, asked).await
 }
 
-async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: Asked) -> Result<Response, Refusal> {
+async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: RetrieveQuery) -> Result<Response, Refusal> {
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (query, lines, scorer) = (given(asked.query), given(asked.lines), given(asked.scorer));
     let scorer = match &scorer {
@@ -144,7 +144,7 @@ pub(super) fn not_found(app: &App) -> String {
 
 /// The requested part of an original, as JSON.
 pub(super) fn asked_of(
-    found: &Found,
+    found: &FoundOriginal,
     hash: &str,
     query: Option<&str>,
     lines: Option<&str>,
@@ -153,7 +153,10 @@ pub(super) fn asked_of(
     match (query, lines) {
         (Some(query), _) => {
             let text = &found.text;
-            let mut page = rounds::Asked { query: query.trim().to_owned(), ..rounds::Asked::default() };
+            let mut page = rounds::RetrieveArguments {
+                query: query.trim().to_owned(),
+                ..rounds::RetrieveArguments::default()
+            };
             let mut part = Part::Query(query.trim());
             if let Some(range) = ranked.range {
                 (page.lines, part) = (range.argument(), range.into());
@@ -277,7 +280,7 @@ fn rows(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     }
 }
 
-fn whole(hash: &str, found: &Found) -> Value {
+fn whole(hash: &str, found: &FoundOriginal) -> Value {
     json!({
         "hash": hash,
         "original_content": found.text,

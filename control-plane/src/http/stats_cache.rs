@@ -12,7 +12,7 @@ use super::App;
 use super::error::Refusal;
 use crate::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs, now_ms, parse_iso};
 use crate::ledger::labels::Dimension;
-use crate::stats::cache::{self, Wanted};
+use crate::stats::cache::{self, CacheQuery};
 
 /// The default range.
 const DEFAULT_MS: i64 = 7 * DAY_MS;
@@ -30,7 +30,7 @@ pub(super) async fn stats_cache(
 }
 
 /// Reads the query. Unknown names are ignored; invalid values are errors.
-fn parse(query: &BTreeMap<String, String>, now: UnixMs) -> Result<Wanted, String> {
+fn parse(query: &BTreeMap<String, String>, now: UnixMs) -> Result<CacheQuery, String> {
     let get = |name: &str| query.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let time = |name: &str| get(name).map(|text| time(name, text, now)).transpose();
     let until_ms = time("until")?.unwrap_or(now);
@@ -43,7 +43,7 @@ fn parse(query: &BTreeMap<String, String>, now: UnixMs) -> Result<Wanted, String
         (Some(by), Some(value)) => Some((dimension(by)?, value.to_owned())),
         _ => return Err("expected both by and value, or neither".to_owned()),
     };
-    Ok(Wanted { since_ms, until_ms, scope })
+    Ok(CacheQuery { since_ms, until_ms, scope })
 }
 
 fn dimension(name: &str) -> Result<Dimension, String> {
@@ -96,7 +96,7 @@ mod tests {
 
     const NOW: UnixMs = 1_790_000_000_000;
 
-    fn read(query: &[(&str, &str)]) -> Result<Wanted, String> {
+    fn read(query: &[(&str, &str)]) -> Result<CacheQuery, String> {
         let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         parse(&query.collect(), NOW)
     }

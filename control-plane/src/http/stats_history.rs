@@ -35,7 +35,7 @@ const SCHEMA_VERSION: u32 = 2;
 
 /// The query.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Wanted {
+struct HistoryQuery {
     csv: bool,
     /// In CSV, `None` means the history itself; in JSON, all series.
     series: Option<Series>,
@@ -69,12 +69,12 @@ pub(super) async fn stats_history(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let wanted = Wanted::parse(&query).map_err(Refusal::query)?;
+    let wanted = HistoryQuery::parse(&query).map_err(Refusal::query)?;
     let page = Page::read(app.store.as_ref(), &wanted, now_ms()).await?;
     Ok(if wanted.csv { page.csv(&wanted) } else { Json(page.json(&wanted)).into_response() })
 }
 
-impl Wanted {
+impl HistoryQuery {
     /// Reads the query. Unknown names are ignored; invalid values are errors.
     fn parse(query: &BTreeMap<String, String>) -> Result<Self, String> {
         let get = |name: &str| query.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
@@ -157,7 +157,7 @@ struct Page {
 }
 
 impl Page {
-    async fn read(store: &dyn LedgerStore, wanted: &Wanted, now: UnixMs) -> Result<Self, StoreError> {
+    async fn read(store: &dyn LedgerStore, wanted: &HistoryQuery, now: UnixMs) -> Result<Self, StoreError> {
         let tallies = store.tallies().await?;
         let lifetime = lifetime_of(tallies.iter().map(|(dimension, _, sums)| (*dimension, sums)));
         let scope = wanted.scope();
@@ -201,7 +201,7 @@ impl Page {
         })
     }
 
-    fn csv(&self, wanted: &Wanted) -> Response {
+    fn csv(&self, wanted: &HistoryQuery) -> Response {
         let (name, csv) = match wanted.series {
             None => ("history", export::history(&self.history)),
             Some(series) => {
@@ -214,7 +214,7 @@ impl Page {
             .into_response()
     }
 
-    fn json(&self, wanted: &Wanted) -> StatsHistory {
+    fn json(&self, wanted: &HistoryQuery) -> StatsHistory {
         StatsHistory {
             schema_version: SCHEMA_VERSION,
             generated_at: iso(self.at_ms),
@@ -286,7 +286,7 @@ fn series_point(Point { start_ms, added, total }: &Point) -> SeriesPoint {
 /// The range's sums per value, from hours if they are kept for all of it, else from whole days.
 async fn breakdown(
     store: &dyn LedgerStore,
-    wanted: &Wanted,
+    wanted: &HistoryQuery,
     now: UnixMs,
 ) -> Result<Option<(Dimension, Vec<(String, Sums)>)>, StoreError> {
     let Some(by) = wanted.by else { return Ok(None) };
@@ -299,7 +299,7 @@ async fn breakdown(
 /// The bill over the range; nothing of it is kept by provider, and none of it stands in a CSV.
 async fn prompt_cache(
     store: &dyn LedgerStore,
-    wanted: &Wanted,
+    wanted: &HistoryQuery,
     now: UnixMs,
 ) -> Result<Option<CacheSummary>, StoreError> {
     let is_kept = wanted.scope.as_ref().is_none_or(|(dimension, _)| Dimension::OF_CACHE.contains(dimension));
@@ -307,12 +307,15 @@ async fn prompt_cache(
         return Ok(None);
     }
     let (since_ms, until_ms) = (wanted.from_ms.unwrap_or(0), wanted.to_ms.unwrap_or(now));
-    let range = cache::Wanted { since_ms, until_ms, scope: wanted.scope.clone() };
+    let range = cache::HistoryQuery { since_ms, until_ms, scope: wanted.scope.clone() };
     cache::summary_of(store, &range, now).await.map(Some)
 }
 
 /// How many checkpoints there are in the range asked for, and those to show.
-async fn history(store: &dyn LedgerStore, wanted: &Wanted) -> Result<(usize, Vec<Checkpoint>), StoreError> {
+async fn history(
+    store: &dyn LedgerStore,
+    wanted: &HistoryQuery,
+) -> Result<(usize, Vec<Checkpoint>), StoreError> {
     let range = wanted.from_ms.unwrap_or(0)..=wanted.to_ms.unwrap_or(UnixMs::MAX);
     let most = match wanted.mode {
         Mode::Compact => MAX_RESPONSE_POINTS,
@@ -354,8 +357,10 @@ mod tests {
 
     use super::*;
 
-    fn parse(query: &[(&str, &str)]) -> Result<Wanted, String> {
-        Wanted::parse(&query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn parse(query: &[(&str, &str)]) -> Result<HistoryQuery, String> {
+        HistoryQuery::parse(
+            &query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
     }
 
     #[test]

@@ -24,7 +24,7 @@ const MCP_TOOL: &str = "__headroom_retrieve";
 
 /// A call, and the provider whose form it has.
 #[derive(Debug, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct ToolCallRequest {
     tool_call: Value,
     #[serde(default)]
     provider: Provider,
@@ -52,7 +52,7 @@ struct Call {
 
 /// The answer to a call.
 #[derive(Debug, Serialize)]
-pub(super) struct Answered {
+pub(super) struct ToolCallResponse {
     tool_result: Value,
     success: bool,
     data: Box<RawValue>,
@@ -62,9 +62,10 @@ pub(super) struct Answered {
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
-    asked: Result<Json<Asked>, JsonRejection>,
-) -> Result<Json<Answered>, Refusal> {
-    let Json(Asked { tool_call, provider }) = asked.map_err(|error| Refusal::query(error.body_text()))?;
+    asked: Result<Json<ToolCallRequest>, JsonRejection>,
+) -> Result<Json<ToolCallResponse>, Refusal> {
+    let Json(ToolCallRequest { tool_call, provider }) =
+        asked.map_err(|error| Refusal::query(error.body_text()))?;
     let call = Call::read(&tool_call, provider)
         .filter(|call| call.name == TOOL || call.name.ends_with(MCP_TOOL))
         .ok_or_else(|| Refusal::query(format!("tool_call: expected a call of {TOOL} from {provider:?}")))?;
@@ -77,7 +78,7 @@ pub(super) async fn post(
         None => (not_found(&app), None),
         // the search in a long text takes milliseconds and must not block other requests
         Some(found) => tokio::task::spawn_blocking(move || {
-            let asked = rounds::Asked { hash, query, lines };
+            let asked = rounds::RetrieveArguments { hash, query, lines };
             let content = rounds::answer(&found.text, &asked).text;
             let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
             let (query, lines) = (given(&asked.query), given(&asked.lines));
@@ -95,7 +96,7 @@ pub(super) async fn post(
     let success = data.is_some();
     let data = RawValue::from_string(data.unwrap_or_else(|| failed(&content)));
     let data = data.map_err(|_| Refusal::INTERNAL)?;
-    Ok(Json(Answered { tool_result: provider.result(&tool_call, &call, &content), success, data }))
+    Ok(Json(ToolCallResponse { tool_result: provider.result(&tool_call, &call, &content), success, data }))
 }
 
 impl Call {

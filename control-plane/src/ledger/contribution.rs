@@ -30,7 +30,7 @@ pub struct Accounting {
 
 /// One counted request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Landed {
+pub struct CountedRequest {
     /// Position among all requests ever counted, from 1.
     pub ordinal: i64,
     /// The VM that reported it.
@@ -59,7 +59,7 @@ pub struct Contribution {
     /// Per account that has a budget.
     pub spent: BTreeMap<Account, Spent>,
     /// The records, in the order given; their ordinals are still 0.
-    pub requests: Vec<Landed>,
+    pub requests: Vec<CountedRequest>,
     /// The newest request of `headroomctl doctor`, which is in none of the above.
     pub probe: Option<RequestRecord>,
 }
@@ -145,7 +145,7 @@ impl Contribution {
             *self.spent.entry(account).or_default() += charged;
         }
         let vm_id = vm_id.to_owned();
-        self.requests.push(Landed { ordinal: 0, vm_id, record, sums, counted_as, blocks });
+        self.requests.push(CountedRequest { ordinal: 0, vm_id, record, sums, counted_as, blocks });
     }
 }
 

@@ -7,10 +7,10 @@ use std::str::FromStr;
 /// The sequence numbers seen so far.
 ///
 /// Gaps come only from a full queue and from reports that overtake one another, so there are few.
-/// Beyond [`Seen::MAX_RANGES`] the lowest gap is closed: a number in it that arrives after all
+/// Beyond [`SeenSequences::MAX_RANGES`] the lowest gap is closed: a number in it that arrives after all
 /// counts as seen, which errs towards not counting.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Seen {
+pub struct SeenSequences {
     /// Inclusive, ascending, neither overlapping nor touching.
     ranges: Vec<(u64, u64)>,
 }
@@ -18,9 +18,9 @@ pub struct Seen {
 /// A text that does not hold ranges.
 #[derive(Debug, thiserror::Error)]
 #[error("expected ascending ranges like 1-10,12-20, found {0:?}")]
-pub struct NotRanges(String);
+pub struct InvalidRanges(String);
 
-impl Seen {
+impl SeenSequences {
     /// Ranges kept per VM: at most 41 bytes each, 10 KB in all.
     pub const MAX_RANGES: usize = 256;
 
@@ -62,7 +62,7 @@ impl Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for SeenSequences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (first, last)) in self.ranges.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
@@ -72,10 +72,10 @@ impl fmt::Display for Seen {
     }
 }
 
-impl FromStr for Seen {
-    type Err = NotRanges;
+impl FromStr for SeenSequences {
+    type Err = InvalidRanges;
 
-    fn from_str(text: &str) -> Result<Self, NotRanges> {
+    fn from_str(text: &str) -> Result<Self, InvalidRanges> {
         let range = |part: &str| -> Option<(u64, u64)> {
             let (first, last) = part.split_once('-')?;
             let range = (first.parse().ok()?, last.parse().ok()?);
@@ -86,7 +86,7 @@ impl FromStr for Seen {
         ranges
             .filter(|ranges| ranges.windows(2).all(|pair| pair[0].1 < pair[1].0))
             .map(|ranges| Self { ranges })
-            .ok_or_else(|| NotRanges(text.to_owned()))
+            .ok_or_else(|| InvalidRanges(text.to_owned()))
     }
 }
 
@@ -100,18 +100,18 @@ mod tests {
 
     #[test]
     fn many_gaps_close_from_the_lowest() {
-        let mut seen = Seen::default();
-        for sequence in (2..).step_by(2).take(Seen::MAX_RANGES + 1) {
+        let mut seen = SeenSequences::default();
+        for sequence in (2..).step_by(2).take(SeenSequences::MAX_RANGES + 1) {
             assert!(seen.insert(sequence));
         }
         assert!(!seen.insert(3), "the lowest gap was closed");
         assert!(seen.insert(5));
-        assert!(seen.ranges.len() <= Seen::MAX_RANGES);
+        assert!(seen.ranges.len() <= SeenSequences::MAX_RANGES);
     }
 
     #[test]
     fn the_ends_of_the_range_do_not_overflow() {
-        let mut seen = Seen::default();
+        let mut seen = SeenSequences::default();
         assert!(seen.insert(u64::MAX) && seen.insert(0) && seen.insert(u64::MAX - 1));
         assert!(!seen.insert(u64::MAX));
         assert_eq!(seen.highest(), u64::MAX);
@@ -120,20 +120,20 @@ mod tests {
     proptest! {
         #[test]
         fn each_number_is_new_exactly_once(sequences in prop::collection::vec(0u64..200, 0..400)) {
-            let mut seen = Seen::default();
+            let mut seen = SeenSequences::default();
             let mut oracle = BTreeSet::new();
             for sequence in sequences {
                 prop_assert_eq!(seen.insert(sequence), oracle.insert(sequence));
                 prop_assert_eq!(seen.highest(), *oracle.last().unwrap());
                 prop_assert_eq!(seen.count(), oracle.len() as u64);
             }
-            prop_assert_eq!(seen.to_string().parse::<Seen>().unwrap(), seen);
+            prop_assert_eq!(seen.to_string().parse::<SeenSequences>().unwrap(), seen);
         }
 
         #[test]
         fn any_text_is_ranges_or_an_error(text in "[0-9,-]{0,40}") {
-            if let Ok(seen) = text.parse::<Seen>() {
-                prop_assert_eq!(seen.to_string().parse::<Seen>().unwrap(), seen);
+            if let Ok(seen) = text.parse::<SeenSequences>() {
+                prop_assert_eq!(seen.to_string().parse::<SeenSequences>().unwrap(), seen);
             }
         }
     }

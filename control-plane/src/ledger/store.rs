@@ -5,7 +5,7 @@ pub use headroom_api::pages::Probe;
 use headroom_api::v1::{MissReason, RequestRecord};
 
 use super::bucket::Unit;
-use super::contribution::{Accounting, Landed};
+use super::contribution::{Accounting, CountedRequest};
 use super::history::Checkpoint;
 use super::import::Imported;
 use super::labels::Dimension;
@@ -39,11 +39,11 @@ pub struct Batch {
 
 /// The outcome of batches that were appended together.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Appended {
+pub struct AppendOutcome {
     /// Per batch, in the order given, the highest durable sequence of its VM.
     pub acknowledged: Vec<u64>,
     /// The records that were new.
-    pub landed: Vec<Landed>,
+    pub landed: Vec<CountedRequest>,
     /// Records that had been counted before.
     pub duplicates: u64,
 }
@@ -161,7 +161,7 @@ pub trait LedgerStore: Send + Sync + 'static {
         batches: &[Batch],
         accounting: &Accounting,
         now: UnixMs,
-    ) -> Result<Appended, StoreError>;
+    ) -> Result<AppendOutcome, StoreError>;
     /// Lifetime sums per dimension and value.
     async fn tallies(&self) -> Result<Vec<(Dimension, String, Sums)>, StoreError>;
     /// Lifetime sums over blocks per dimension and value.
@@ -173,11 +173,11 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// The session that is shown, as last written.
     async fn display_session(&self) -> Result<DisplaySession, StoreError>;
     /// The newest requests, newest first.
-    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError> {
+    async fn recent(&self, limit: u32) -> Result<Vec<CountedRequest>, StoreError> {
         self.recent_before(i64::MAX, limit).await
     }
     /// The newest requests with a lower ordinal than this, newest first.
-    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<Landed>, StoreError>;
+    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<CountedRequest>, StoreError>;
     /// Overheads in microseconds of the newest requests that were read, in no order.
     async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// The newest checkpoints of what was counted here, oldest first.

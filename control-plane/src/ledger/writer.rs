@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::contribution::{Accounting, Landed};
+use super::contribution::{Accounting, CountedRequest};
 use crate::clock::now_ms;
-use crate::ledger::store::{Appended, Batch, LedgerStore};
+use crate::ledger::store::{AppendOutcome, Batch, LedgerStore};
 use crate::trouble::StoreError;
 
 /// Reports that may wait: a minute's worth of sixteen proxies that flush four times a second.
@@ -20,7 +20,7 @@ const MAX_GROUP_RECORDS: usize = 2_000;
 
 /// Why a report was not counted. The VM may send it again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotCounted {
+pub enum ReportError {
     /// More reports wait than the queue holds.
     #[error("the ledger's queue is full: report again later")]
     Busy,
@@ -65,10 +65,10 @@ impl WriterCounts {
 
 struct Job {
     batch: Batch,
-    answer: oneshot::Sender<Result<u64, NotCounted>>,
+    answer: oneshot::Sender<Result<u64, ReportError>>,
 }
 
-type OnLanded = Box<dyn Fn(&[Landed]) + Send + Sync>;
+type OnLanded = Box<dyn Fn(&[CountedRequest]) + Send + Sync>;
 
 /// Hands reports to the writer.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl Ledger {
     pub fn new(
         store: Arc<dyn LedgerStore>,
         accounting: Arc<Accounting>,
-        landed: impl Fn(&[Landed]) + Send + Sync + 'static,
+        landed: impl Fn(&[CountedRequest]) + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let counts = Arc::new(WriterCounts::default());
@@ -92,7 +92,7 @@ impl Ledger {
     }
 
     /// Counts a batch, and gives the highest durable sequence of its VM.
-    pub async fn report(&self, batch: Batch) -> Result<u64, NotCounted> {
+    pub async fn report(&self, batch: Batch) -> Result<u64, ReportError> {
         let (answer, answered) = oneshot::channel();
         let records = batch.records.len() as u64;
         self.counts.unwritten.fetch_add(records, Ordering::SeqCst);
@@ -101,12 +101,12 @@ impl Ledger {
             match error {
                 mpsc::error::TrySendError::Full(_) => {
                     self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
-                    NotCounted::Busy
+                    ReportError::Busy
                 }
-                mpsc::error::TrySendError::Closed(_) => NotCounted::Stopping,
+                mpsc::error::TrySendError::Closed(_) => ReportError::Stopping,
             }
         })?;
-        answered.await.unwrap_or(Err(NotCounted::Stopping))
+        answered.await.unwrap_or(Err(ReportError::Stopping))
     }
 
     /// What the writer has met so far.
@@ -144,8 +144,8 @@ impl Writer {
             self.counts.unwritten.fetch_sub(done as u64, Ordering::SeqCst);
             for (index, answer) in answers.into_iter().enumerate() {
                 let result = match &appended {
-                    Ok(appended) => appended.acknowledged.get(index).copied().ok_or(NotCounted::Store),
-                    Err(_) => Err(NotCounted::Store),
+                    Ok(appended) => appended.acknowledged.get(index).copied().ok_or(ReportError::Store),
+                    Err(_) => Err(ReportError::Store),
                 };
                 // the caller may have left; what is durable stays counted
                 answer.send(result).ok();
@@ -153,7 +153,7 @@ impl Writer {
         }
     }
 
-    async fn append(&self, batches: &[Batch]) -> Result<Appended, StoreError> {
+    async fn append(&self, batches: &[Batch]) -> Result<AppendOutcome, StoreError> {
         let appended = self.store.append(batches, &self.accounting, now_ms()).await;
         match &appended {
             Ok(appended) => {
@@ -207,7 +207,7 @@ mod tests {
         while ledger.waiting() < QUEUE {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ledger.report(batch(1_000_000)).await, Err(NotCounted::Busy));
+        assert_eq!(ledger.report(batch(1_000_000)).await, Err(ReportError::Busy));
         assert_eq!(ledger.counts().turned_away(), 1);
         assert_eq!(ledger.counts().unwritten(), QUEUE as u64);
         let counts = Arc::clone(ledger.counts());
@@ -227,7 +227,7 @@ mod tests {
         closed.close().await;
         let (ledger, writer) = Ledger::new(closed, Arc::default(), |_| panic!("nothing landed"));
         let writer = tokio::spawn(writer);
-        assert_eq!(ledger.report(batch(1)).await, Err(NotCounted::Store));
+        assert_eq!(ledger.report(batch(1)).await, Err(ReportError::Store));
         assert_eq!(ledger.counts().failures(), 1);
         drop(ledger);
         writer.await.unwrap();
@@ -237,6 +237,6 @@ mod tests {
         assert_eq!(ledger.report(batch(1)).await, Ok(1));
         writer.abort();
         writer.await.unwrap_err();
-        assert_eq!(ledger.report(batch(2)).await, Err(NotCounted::Stopping));
+        assert_eq!(ledger.report(batch(2)).await, Err(ReportError::Stopping));
     }
 }

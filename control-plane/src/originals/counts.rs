@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::verify::Reject;
+use super::verify::OriginalError;
 
 /// Counts since the process started.
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ pub struct Counts {
     pub(super) stored_bytes: AtomicU64,
     pub(super) refreshed: AtomicU64,
     pub(super) refused_full: AtomicU64,
-    pub(super) rejected: [AtomicU64; Reject::ALL.len()],
+    pub(super) rejected: [AtomicU64; OriginalError::ALL.len()],
     pub(super) turned_away: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) evicted: AtomicU64,
@@ -58,12 +58,13 @@ counts! {
 impl Counts {
     /// Rejected originals, per reason.
     pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counted = Reject::ALL.iter().zip(&self.rejected);
+        let counted = OriginalError::ALL.iter().zip(&self.rejected);
         counted.map(|(reject, count)| (reject.name(), count.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn reject(&self, reject: Reject) {
-        if let Some((_, count)) = Reject::ALL.iter().zip(&self.rejected).find(|(it, _)| **it == reject) {
+    pub(super) fn reject(&self, reject: OriginalError) {
+        if let Some((_, count)) = OriginalError::ALL.iter().zip(&self.rejected).find(|(it, _)| **it == reject)
+        {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

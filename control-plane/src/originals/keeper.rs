@@ -8,9 +8,9 @@ use headroom_api::v1::AdmitRequest;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::counts::{Counts, Unwritten};
-use super::store::{Keep, Kept, OriginalSums, OriginalsStore};
+use super::store::{OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal};
 use super::verify;
-use super::writer::{Job, NotKept, Receipt, Writer};
+use super::writer::{AdmitError, Job, Receipt, Writer};
 use crate::clock::{Clock, UnixMs, now_ms};
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::StoreError;
@@ -25,11 +25,11 @@ const RECENT: usize = 20;
 
 /// An original that was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Found {
+pub struct FoundOriginal {
     /// The whole text.
     pub text: String,
     /// Its metadata; `content` is empty.
-    pub about: Kept,
+    pub about: StoredOriginal,
 }
 
 /// One retrieval in the list.
@@ -53,7 +53,7 @@ pub struct Retrieval {
 #[derive(Clone)]
 pub struct Originals {
     store: Arc<dyn OriginalsStore>,
-    keep: Keep,
+    keep: RetentionLimits,
     clock: Clock,
     queue: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
@@ -66,7 +66,7 @@ impl Originals {
     /// keeper is gone and everything in the queue is written.
     pub fn new(
         store: Arc<dyn OriginalsStore>,
-        keep: Keep,
+        keep: RetentionLimits,
         clock: Clock,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -83,15 +83,15 @@ impl Originals {
     }
 
     /// Stores the valid originals of a request, and returns their addresses when they are durable.
-    pub async fn admit(&self, request: AdmitRequest) -> Result<Receipt, NotKept> {
+    pub async fn admit(&self, request: AdmitRequest) -> Result<Receipt, AdmitError> {
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(weight(&request)) else {
             self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
-            return Err(NotKept::Busy);
+            return Err(AdmitError::Busy);
         };
         // hashing and compressing a large request takes milliseconds and must not block other requests
         let (admissions, rejects) = tokio::task::spawn_blocking(move || verify::verified(request))
             .await
-            .map_err(|_| NotKept::Stopping)?;
+            .map_err(|_| AdmitError::Stopping)?;
         for reject in rejects {
             self.counts.reject(reject);
         }
@@ -104,24 +104,29 @@ impl Originals {
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
-                NotKept::Busy
+                AdmitError::Busy
             }
-            mpsc::error::TrySendError::Closed(_) => NotKept::Stopping,
+            mpsc::error::TrySendError::Closed(_) => AdmitError::Stopping,
         })?;
-        answered.await.unwrap_or(Err(NotKept::Stopping))
+        answered.await.unwrap_or(Err(AdmitError::Stopping))
     }
 
     /// The epoch of acknowledgements: see [`originals::store`](crate::originals::store).
-    pub async fn epoch(&self) -> Result<String, NotKept> {
+    pub async fn epoch(&self) -> Result<String, AdmitError> {
         self.store.epoch().await.map_err(|error| {
             tracing::error!(message = "The originals' epoch cannot be read.", %error);
-            NotKept::Store
+            AdmitError::Store
         })
     }
 
     /// The text at an address; `None` if it was never admitted for this tenant or has expired.
     /// `query` is for the list of retrievals.
-    pub async fn retrieve(&self, tenant: &str, hash: &str, query: &str) -> Result<Option<Found>, StoreError> {
+    pub async fn retrieve(
+        &self,
+        tenant: &str,
+        hash: &str,
+        query: &str,
+    ) -> Result<Option<FoundOriginal>, StoreError> {
         let hash = hash.trim().to_ascii_lowercase();
         let found = match is_address(&hash) {
             true => self.read(tenant, &hash).await?,
@@ -142,14 +147,14 @@ impl Originals {
         self.store.get(tenant, hash, (self.clock)()).await.is_ok_and(|found| found.is_some())
     }
 
-    async fn read(&self, tenant: &str, hash: &str) -> Result<Option<Found>, StoreError> {
+    async fn read(&self, tenant: &str, hash: &str) -> Result<Option<FoundOriginal>, StoreError> {
         let Some(mut kept) = self.store.get(tenant, hash, (self.clock)()).await? else { return Ok(None) };
         let address = hash.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
             let content = std::mem::take(&mut kept.content);
             let length = usize::try_from(kept.length).ok()?;
             let text = String::from_utf8(verify::decompressed(&content, length)?).ok()?;
-            (headroom_compress::address(&text) == address).then_some(Found { text, about: kept })
+            (headroom_compress::address(&text) == address).then_some(FoundOriginal { text, about: kept })
         });
         match opened.await {
             Ok(Some(found)) => Ok(Some(found)),
@@ -159,7 +164,7 @@ impl Originals {
         }
     }
 
-    fn note(&self, tenant: &str, hash: &str, query: &str, found: Option<&Found>) {
+    fn note(&self, tenant: &str, hash: &str, query: &str, found: Option<&FoundOriginal>) {
         const SHOWN: usize = 100;
         let mut recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         recent.truncate(RECENT - 1);
@@ -225,7 +230,7 @@ impl Originals {
     }
 
     /// The limits on size and time.
-    pub fn keep(&self) -> Keep {
+    pub fn keep(&self) -> RetentionLimits {
         self.keep
     }
 
@@ -258,7 +263,7 @@ mod tests {
     use crate::store::Database;
     use crate::store::SqlOriginals;
 
-    const KEEP: Keep = Keep { ttl_ms: 2 * HOUR_MS, max_bytes: 1 << 20 };
+    const KEEP: RetentionLimits = RetentionLimits { ttl_ms: 2 * HOUR_MS, max_bytes: 1 << 20 };
 
     async fn store(dir: &tempfile::TempDir) -> Arc<SqlOriginals> {
         Arc::new(SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap())
@@ -439,12 +444,12 @@ mod tests {
         closed.close().await;
         let (originals, writer) = Originals::new(closed, KEEP, clock().1);
         let writer = tokio::spawn(writer);
-        assert_eq!(originals.admit(request("text")).await, Err(NotKept::Store));
+        assert_eq!(originals.admit(request("text")).await, Err(AdmitError::Store));
         assert_eq!(originals.counts().failures(), 1);
-        assert_eq!(originals.epoch().await, Err(NotKept::Store));
+        assert_eq!(originals.epoch().await, Err(AdmitError::Store));
         writer.abort();
         writer.await.unwrap_err();
-        assert_eq!(originals.admit(request("text")).await, Err(NotKept::Stopping));
+        assert_eq!(originals.admit(request("text")).await, Err(AdmitError::Stopping));
     }
 
     #[tokio::test]
@@ -452,7 +457,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (originals, _writer) = Originals::new(store(&dir).await, KEEP, clock().1);
         let all = originals.room.clone().try_acquire_many_owned(WAITING_BYTES - 10).unwrap();
-        assert_eq!(originals.admit(request("ten bytes and more")).await, Err(NotKept::Busy));
+        assert_eq!(originals.admit(request("ten bytes and more")).await, Err(AdmitError::Busy));
         assert_eq!(originals.counts().turned_away(), 1);
         drop(all);
     }

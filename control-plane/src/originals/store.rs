@@ -4,7 +4,7 @@
 //! was forwarded. People, MCP clients and filters of 0.1 may rely on the following.
 //!
 //! **What may be trusted.** An admission is answered when it is durable, with the time for which it holds
-//! ([`Keep::promise_ms`]) and the epoch. A caller that remembers the answer may skip the admission for less
+//! ([`RetentionLimits::promise_ms`]) and the epoch. A caller that remembers the answer may skip the admission for less
 //! than that time, while the epoch stays the same. Together they have to exclude every way in which an
 //! acknowledged original can be gone:
 //!
@@ -41,14 +41,14 @@ pub const ROW_BYTES: i64 = 300;
 
 /// The limits on size and time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Keep {
+pub struct RetentionLimits {
     /// Milliseconds from the last time that an original was admitted or read.
     pub ttl_ms: i64,
     /// Bytes of all originals together at most, compressed.
     pub max_bytes: i64,
 }
 
-impl Keep {
+impl RetentionLimits {
     /// The milliseconds for which an admission is guaranteed.
     pub fn promise_ms(&self) -> i64 {
         self.ttl_ms.min(HOLD_MS)
@@ -98,7 +98,7 @@ pub enum Fate {
 
 /// The outcome of admissions of one group.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Admitted {
+pub struct AdmitOutcome {
     /// In the order given.
     pub fates: Vec<Fate>,
     /// Originals removed before their time, to make room.
@@ -111,7 +111,7 @@ pub struct Admitted {
 
 /// A stored original.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Kept {
+pub struct StoredOriginal {
     /// The tool that printed it.
     pub tool: String,
     /// What it contains.
@@ -151,12 +151,21 @@ pub trait OriginalsStore: Send + Sync + 'static {
     /// The epoch: see the head of this file.
     async fn epoch(&self) -> Result<String, StoreError>;
     /// Stores originals, and returns when they are durable. After an error none of them is stored.
-    async fn admit(&self, admissions: &[Admission], keep: &Keep, now: UnixMs)
-    -> Result<Admitted, StoreError>;
+    async fn admit(
+        &self,
+        admissions: &[Admission],
+        keep: &RetentionLimits,
+        now: UnixMs,
+    ) -> Result<AdmitOutcome, StoreError>;
     /// An original that has not expired.
-    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError>;
+    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<StoredOriginal>, StoreError>;
     /// Records that originals were read, which renews their expiry.
-    async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError>;
+    async fn touch(
+        &self,
+        read: &[(String, String)],
+        keep: &RetentionLimits,
+        now: UnixMs,
+    ) -> Result<(), StoreError>;
     /// Removes some of the expired ones, and returns their number. 0: there are no more.
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError>;
     /// Deletes the originals in a scope, and returns the amount; a dry run deletes nothing.

@@ -19,7 +19,7 @@ const LEVEL: i32 = 1;
 
 /// Why an original was rejected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reject {
+pub enum OriginalError {
     /// Its text does not match its address.
     Address,
     /// Its length is not the stated one.
@@ -32,7 +32,7 @@ pub enum Reject {
     Limit,
 }
 
-impl Reject {
+impl OriginalError {
     /// All reasons, in the order of the counts.
     pub const ALL: [Self; 5] = [Self::Address, Self::Length, Self::Encoding, Self::Text, Self::Limit];
 
@@ -49,7 +49,7 @@ impl Reject {
 }
 
 /// The valid originals of a request, each once, and the reasons against the others.
-pub(super) fn verified(request: AdmitRequest) -> (Vec<Admission>, Vec<Reject>) {
+pub(super) fn verified(request: AdmitRequest) -> (Vec<Admission>, Vec<OriginalError>) {
     let mut left = MAX_TOTAL;
     let mut seen = HashSet::new();
     let (mut admissions, mut rejects) = (Vec::new(), Vec::new());
@@ -58,7 +58,8 @@ pub(super) fn verified(request: AdmitRequest) -> (Vec<Admission>, Vec<Reject>) {
         if seen.contains(&original.hash) {
             continue;
         }
-        let checked = if place < MAX_ORIGINALS { checked(original, &mut left) } else { Err(Reject::Limit) };
+        let checked =
+            if place < MAX_ORIGINALS { checked(original, &mut left) } else { Err(OriginalError::Limit) };
         match checked {
             Ok(admission) => {
                 seen.insert(admission.hash.clone());
@@ -74,29 +75,29 @@ pub(super) fn verified(request: AdmitRequest) -> (Vec<Admission>, Vec<Reject>) {
     (admissions, rejects)
 }
 
-fn checked(original: Original, left: &mut usize) -> Result<Admission, Reject> {
-    let length = usize::try_from(original.length).map_err(|_| Reject::Limit)?;
+fn checked(original: Original, left: &mut usize) -> Result<Admission, OriginalError> {
+    let length = usize::try_from(original.length).map_err(|_| OriginalError::Limit)?;
     if length > MAX_LENGTH || length > *left {
-        return Err(Reject::Limit);
+        return Err(OriginalError::Limit);
     }
     *left -= length;
     let text = match original.encoding() {
         ContentEncoding::Identity => original.content,
-        ContentEncoding::Zstd | ContentEncoding::Unspecified => return Err(Reject::Encoding),
+        ContentEncoding::Zstd | ContentEncoding::Unspecified => return Err(OriginalError::Encoding),
     };
     if text.len() != length {
-        return Err(Reject::Length);
+        return Err(OriginalError::Length);
     }
-    let text = std::str::from_utf8(&text).map_err(|_| Reject::Text)?;
+    let text = std::str::from_utf8(&text).map_err(|_| OriginalError::Text)?;
     if headroom_compress::address(text) != original.hash {
-        return Err(Reject::Address);
+        return Err(OriginalError::Address);
     }
-    let content = zstd::bulk::compress(text.as_bytes(), LEVEL).map_err(|_| Reject::Encoding)?;
+    let content = zstd::bulk::compress(text.as_bytes(), LEVEL).map_err(|_| OriginalError::Encoding)?;
     Ok(Admission {
         hash: original.hash,
         tool: tidy(&original.tool),
         kind: tidy(&original.kind),
-        length: i64::try_from(length).map_err(|_| Reject::Limit)?,
+        length: i64::try_from(length).map_err(|_| OriginalError::Limit)?,
         tokens_before: i64::from(original.tokens_before),
         tokens_after: i64::from(original.tokens_after),
         content,
@@ -123,7 +124,7 @@ mod tests {
         }
     }
 
-    fn verdict(originals: Vec<Original>) -> (usize, Vec<Reject>) {
+    fn verdict(originals: Vec<Original>) -> (usize, Vec<OriginalError>) {
         let (admissions, rejects) =
             verified(AdmitRequest { originals, tenant: "t".to_owned(), ..AdmitRequest::default() });
         assert!(admissions.iter().all(|admission| admission.tenant == "t"));
@@ -153,14 +154,14 @@ mod tests {
         let unknown = Original { encoding: 9, ..original(text) };
         let binary = original(&[0xff, 0xfe]);
         for (bad, reject) in [
-            (forged, Reject::Address),
-            (upper, Reject::Address),
-            (short, Reject::Length),
-            (long, Reject::Length),
-            (compressed, Reject::Encoding),
-            (disguised, Reject::Length),
-            (unknown, Reject::Encoding),
-            (binary, Reject::Text),
+            (forged, OriginalError::Address),
+            (upper, OriginalError::Address),
+            (short, OriginalError::Length),
+            (long, OriginalError::Length),
+            (compressed, OriginalError::Encoding),
+            (disguised, OriginalError::Length),
+            (unknown, OriginalError::Encoding),
+            (binary, OriginalError::Text),
         ] {
             assert_eq!(verdict(vec![bad, original(b"good")]), (1, vec![reject]));
         }
@@ -169,16 +170,19 @@ mod tests {
     #[test]
     fn texts_that_are_too_long_alone_or_together_are_turned_away() {
         let immodest = Original { length: u64::MAX, ..original(b"x") };
-        assert_eq!(verdict(vec![immodest]), (0, vec![Reject::Limit]));
+        assert_eq!(verdict(vec![immodest]), (0, vec![OriginalError::Limit]));
         // each alone is within bounds, all together are not
         let long = original(&vec![b'a'; 32 << 20]);
         let several = vec![Original { hash: "0".repeat(24), ..long }; 3];
-        assert_eq!(verdict(several), (0, vec![Reject::Address, Reject::Address, Reject::Limit]));
+        assert_eq!(
+            verdict(several),
+            (0, vec![OriginalError::Address, OriginalError::Address, OriginalError::Limit])
+        );
     }
 
     #[test]
     fn more_originals_than_a_request_can_have_are_left_out() {
         let many: Vec<_> = (0..MAX_ORIGINALS + 2).map(|n| original(n.to_string().as_bytes())).collect();
-        assert_eq!(verdict(many), (MAX_ORIGINALS, vec![Reject::Limit; 2]));
+        assert_eq!(verdict(many), (MAX_ORIGINALS, vec![OriginalError::Limit; 2]));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::counts::{Counts, Unwritten};
-use super::store::{Admission, Fate, Keep, OriginalsStore};
+use super::store::{Admission, Fate, OriginalsStore, RetentionLimits};
 use crate::clock::Clock;
 
 /// Approximate bytes in one transaction; the admission that reaches this limit closes the group. About what
@@ -17,7 +17,7 @@ const GROUP_BYTES: i64 = 4 << 20;
 
 /// Why originals were not stored. The caller may send them again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotKept {
+pub enum AdmitError {
     /// The queue is full.
     #[error("too many originals wait to be written: they are not kept")]
     Busy,
@@ -42,7 +42,7 @@ pub struct Receipt {
 pub(super) enum Job {
     Admit {
         admissions: Vec<Admission>,
-        answer: oneshot::Sender<Result<Receipt, NotKept>>,
+        answer: oneshot::Sender<Result<Receipt, AdmitError>>,
         /// Room in the queue, released after the write.
         _room: OwnedSemaphorePermit,
         _unwritten: Unwritten,
@@ -56,7 +56,7 @@ pub(super) enum Job {
 /// Writes in groups.
 pub(super) struct Writer {
     pub(super) store: Arc<dyn OriginalsStore>,
-    pub(super) keep: Keep,
+    pub(super) keep: RetentionLimits,
     pub(super) clock: Clock,
     pub(super) counts: Arc<Counts>,
 }
@@ -64,7 +64,7 @@ pub(super) struct Writer {
 /// Admissions of one request, as a range of its group, and the caller that waits for them.
 struct Waiting {
     admissions: usize,
-    answer: oneshot::Sender<Result<Receipt, NotKept>>,
+    answer: oneshot::Sender<Result<Receipt, AdmitError>>,
     _room: OwnedSemaphorePermit,
     _unwritten: Unwritten,
 }
@@ -105,7 +105,7 @@ impl Writer {
                 self.counts.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(message = "Originals were not kept. Requests carry their own; retrieving them by hand finds nothing.", %error);
                 for waiting in waiting {
-                    waiting.answer.send(Err(NotKept::Store)).ok();
+                    waiting.answer.send(Err(AdmitError::Store)).ok();
                 }
                 return;
             }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use headroom_api::pages::Conversation;
 
-use super::{Wanted, shown};
+use super::{RecentFilter, shown};
 use crate::clock::{UnixMs, iso};
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 use crate::ledger::sums::Sums;
 
 /// Maximum number of models of a conversation.
@@ -34,7 +34,7 @@ struct State {
 
 impl ByConversation {
     /// Adds a request, older than the previous ones.
-    pub(crate) fn add(&mut self, landed: &Landed, wanted: &Wanted) {
+    pub(crate) fn add(&mut self, landed: &CountedRequest, wanted: &RecentFilter) {
         let record = &landed.record;
         let is_meant = wanted.matches(landed);
         if record.conversation_id.is_empty() {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use headroom_api::pages::{Missed, RecentGroup, RecentSums};
 
-use super::wanted::attribute;
-use super::{Wanted, shown};
-use crate::ledger::contribution::Landed;
+use super::filter::attribute;
+use super::{RecentFilter, shown};
+use crate::ledger::contribution::CountedRequest;
 use crate::ledger::sums::Sums;
 
 /// What requests are grouped by.
@@ -27,7 +27,7 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// Adds a request if it matches.
-    pub(crate) fn add(&mut self, landed: &Landed, wanted: &Wanted) {
+    pub(crate) fn add(&mut self, landed: &CountedRequest, wanted: &RecentFilter) {
         if !wanted.matches(landed) {
             return;
         }

@@ -29,13 +29,13 @@ const SUMMARY_MS: i64 = 7 * DAY_MS;
 
 /// The query.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct CacheQuery {
     pub(crate) since_ms: UnixMs,
     pub(crate) until_ms: UnixMs,
     pub(crate) scope: Option<(Dimension, String)>,
 }
 
-impl Wanted {
+impl CacheQuery {
     /// Hours if they are kept for all of the range, else whole days.
     fn range(&self, now: UnixMs) -> CacheRange {
         let unit =
@@ -45,7 +45,11 @@ impl Wanted {
 }
 
 /// The whole page.
-pub(crate) async fn page(store: &dyn LedgerStore, wanted: &Wanted, now: UnixMs) -> Result<Cache, StoreError> {
+pub(crate) async fn page(
+    store: &dyn LedgerStore,
+    wanted: &CacheQuery,
+    now: UnixMs,
+) -> Result<Cache, StoreError> {
     let range = wanted.range(now);
     let (dimension, value) = match &wanted.scope {
         Some((dimension, value)) => (*dimension, value.as_str()),
@@ -104,13 +108,13 @@ pub(crate) async fn page(store: &dyn LedgerStore, wanted: &Wanted, now: UnixMs) 
 
 /// The last seven days, for `/stats`.
 pub(crate) async fn summary(store: &dyn LedgerStore, now: UnixMs) -> Result<CacheSummary, StoreError> {
-    summary_of(store, &Wanted { since_ms: now - SUMMARY_MS, until_ms: now, scope: None }, now).await
+    summary_of(store, &CacheQuery { since_ms: now - SUMMARY_MS, until_ms: now, scope: None }, now).await
 }
 
 /// A range in short.
 pub(crate) async fn summary_of(
     store: &dyn LedgerStore,
-    wanted: &Wanted,
+    wanted: &CacheQuery,
     now: UnixMs,
 ) -> Result<CacheSummary, StoreError> {
     let range = wanted.range(now);
@@ -256,7 +260,7 @@ fn what_if(sums: &CacheSums) -> Vec<CacheWhatIf> {
 }
 
 /// Lines have a stack and a tenant; for a model or a project they are unknown.
-fn of_scope(lines: Vec<ChangedLine>, wanted: &Wanted) -> Vec<ChangedLine> {
+fn of_scope(lines: Vec<ChangedLine>, wanted: &CacheQuery) -> Vec<ChangedLine> {
     let is_wanted = |line: &ChangedLine| match &wanted.scope {
         None => true,
         Some((Dimension::Stack, value)) => line.stack == *value,

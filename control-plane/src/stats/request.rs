@@ -10,11 +10,11 @@ use headroom_api::pages::{
 use headroom_api::v1::{BlockRecord, CacheVerdict, HistoryRecord, RequestOutcome, RequestRecord, Usage};
 
 use crate::clock::iso;
-use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::contribution::{CountedRequest, stages};
 use crate::ledger::sums::{percent, usd};
 
 /// One request with its blocks.
-pub(crate) fn request(landed: &Landed) -> Request {
+pub(crate) fn request(landed: &CountedRequest) -> Request {
     let record = &landed.record;
     let sums = &landed.sums;
     let timings = record.timings.unwrap_or_default();

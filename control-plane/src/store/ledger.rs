@@ -28,13 +28,14 @@ use super::schema::LEDGER;
 use crate::budget::{Account, Spent};
 use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::bucket::Unit;
-use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::contribution::{Accounting, CountedRequest};
 use crate::ledger::history::Checkpoint;
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::DisplaySession;
 use crate::ledger::store::{
-    Appended, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice, Vms,
+    AppendOutcome, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice,
+    Vms,
 };
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::purge::{PurgedLedger, Scope};
@@ -121,7 +122,7 @@ impl LedgerStore for SqlLedger {
         batches: &[Batch],
         accounting: &Accounting,
         now: UnixMs,
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<AppendOutcome, StoreError> {
         append::append(&self.pool, batches, accounting, now).await
     }
 
@@ -159,7 +160,7 @@ impl LedgerStore for SqlLedger {
         session_from(&statement(&GET_SESSION).fetch_one(&self.pool).await?)
     }
 
-    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<Landed>, StoreError> {
+    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<CountedRequest>, StoreError> {
         let query = statement(&GET_RECENT).bind(ordinal).bind(i64::from(limit));
         let rows = query.fetch_all(&self.pool).await?;
         rows.iter().map(landed).collect()
@@ -356,11 +357,11 @@ fn dimension(row: &Row) -> Result<Dimension, StoreError> {
     Dimension::from_name(&name).ok_or_else(|| StoreError::Corrupt(format!("dimension {name:?}")))
 }
 
-fn landed(row: &Row) -> Result<Landed, StoreError> {
+fn landed(row: &Row) -> Result<CountedRequest, StoreError> {
     let bytes: Vec<u8> = row.try_get(2)?;
     let record = RequestRecord::decode(bytes.as_slice())
         .map_err(|error| StoreError::Corrupt(format!("a request record: {error}")))?;
-    Ok(Landed {
+    Ok(CountedRequest {
         ordinal: row.try_get(0)?,
         vm_id: row.try_get(1)?,
         record,

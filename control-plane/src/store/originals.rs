@@ -12,7 +12,9 @@ use super::database::{Database, Row, Transaction, query};
 use super::open::{Opened, random_hex};
 use super::schema::ORIGINALS;
 use crate::clock::UnixMs;
-use crate::originals::store::{Admission, Admitted, Fate, HOLD_MS, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::originals::store::{
+    Admission, AdmitOutcome, Fate, HOLD_MS, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal,
+};
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::{StoreError, Trouble};
 
@@ -75,13 +77,13 @@ impl OriginalsStore for SqlOriginals {
     async fn admit(
         &self,
         admissions: &[Admission],
-        keep: &Keep,
+        keep: &RetentionLimits,
         now: UnixMs,
-    ) -> Result<Admitted, StoreError> {
+    ) -> Result<AdmitOutcome, StoreError> {
         let mut tx = self.0.pool.begin().await?;
         let (before, epoch) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
         let mut sums = before;
-        let mut admitted = Admitted { epoch, ..Admitted::default() };
+        let mut admitted = AdmitOutcome { epoch, ..AdmitOutcome::default() };
         for admission in admissions {
             let fate = if refresh(&mut tx, admission, keep, now).await? {
                 Fate::Refreshed
@@ -104,7 +106,7 @@ impl OriginalsStore for SqlOriginals {
         Ok(admitted)
     }
 
-    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {
+    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<StoredOriginal>, StoreError> {
         let row = query(
             "SELECT tool, kind, length, tokens_before, tokens_after, retrievals, content FROM original
              WHERE tenant = $1 AND hash = $2 AND expires_ms > $3",
@@ -115,7 +117,7 @@ impl OriginalsStore for SqlOriginals {
         .fetch_optional(&self.0.pool)
         .await?;
         let kept = |row: Row| {
-            Ok(Kept {
+            Ok(StoredOriginal {
                 tool: row.try_get(0)?,
                 kind: row.try_get(1)?,
                 length: row.try_get(2)?,
@@ -128,7 +130,12 @@ impl OriginalsStore for SqlOriginals {
         row.map(kept).transpose()
     }
 
-    async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError> {
+    async fn touch(
+        &self,
+        read: &[(String, String)],
+        keep: &RetentionLimits,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
         let mut tx = self.0.pool.begin().await?;
         let (mut sums, _) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
         for (tenant, hash) in read {
@@ -287,7 +294,7 @@ fn subtract(sums: &mut OriginalSums, row: &Row, from: usize) -> Result<(), Store
 async fn refresh(
     tx: &mut Transaction,
     admission: &Admission,
-    keep: &Keep,
+    keep: &RetentionLimits,
     now: UnixMs,
 ) -> Result<bool, StoreError> {
     let update = query(
@@ -304,7 +311,7 @@ async fn refresh(
 async fn insert(
     tx: &mut Transaction,
     admission: &Admission,
-    keep: &Keep,
+    keep: &RetentionLimits,
     now: UnixMs,
 ) -> Result<(), StoreError> {
     query(
@@ -334,9 +341,9 @@ async fn make_room(
     tx: &mut Transaction,
     bytes: i64,
     sums: &mut OriginalSums,
-    keep: &Keep,
+    keep: &RetentionLimits,
     now: UnixMs,
-    admitted: &mut Admitted,
+    admitted: &mut AdmitOutcome,
 ) -> Result<bool, StoreError> {
     if bytes > keep.max_bytes {
         return Ok(false);
@@ -380,7 +387,7 @@ mod tests {
     async fn a_transaction_that_the_database_ended_by_itself_spoils_no_later_one() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap();
-        let keep = Keep { ttl_ms: 1_000, max_bytes: 1 << 20 };
+        let keep = RetentionLimits { ttl_ms: 1_000, max_bytes: 1 << 20 };
         for n in 0..20 {
             // the same as SQLite does if the disk is full
             let mut tx = store.0.pool.begin().await.unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
 use headroom_api::llmlingua::Rates;
-use headroom_text_model::{NoTurn, Options, Service, ServiceSettings, Source, Status, Turn};
+use headroom_text_model::{Options, Service, ServiceSettings, Source, Status, Turn, TurnError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shorten, TextModelSettings, TextModelState};
@@ -129,7 +129,7 @@ impl TextModel {
     pub(crate) async fn shortener(&self, until: Instant) -> Result<Shortener, String> {
         let service = self.service.as_ref().ok_or(DISABLED)?;
         let within = until.saturating_duration_since(Instant::now());
-        let turn = service.turn(within).await.map_err(|error: NoTurn| error.to_string())?;
+        let turn = service.turn(within).await.map_err(|error: TurnError| error.to_string())?;
         Ok(Shortener { turn, until, remembered: Arc::clone(&self.remembered) })
     }
 }

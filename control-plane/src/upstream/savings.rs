@@ -10,7 +10,7 @@ use crate::clock::{UnixMs, iso};
 use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS};
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{Sums, percent, usd};
-use crate::originals::store::{Keep, OriginalSums};
+use crate::originals::store::{OriginalSums, RetentionLimits};
 
 /// The outcome of requests that were compressed.
 const COMPRESSED: &str = "compressed";
@@ -74,7 +74,7 @@ pub(crate) fn summary(total: &Sums, requests: &Requests, cost: headroom_api::pag
 }
 
 /// The stored originals.
-pub(crate) fn compression(sums: &OriginalSums, keep: Keep) -> Compression {
+pub(crate) fn compression(sums: &OriginalSums, keep: RetentionLimits) -> Compression {
     Compression {
         ccr_entries: sums.entries,
         ccr_bytes: sums.bytes,

@@ -7,7 +7,7 @@ use headroom_api::v1::originals_client::OriginalsClient;
 use headroom_api::v1::{
     AdmitRequest, AdmitResponse, ContentEncoding, Original, RetrieveRequest, RetrieveResponse,
 };
-use headroom_compress::rounds::{self, Asked};
+use headroom_compress::rounds::{self, RetrieveArguments};
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -79,7 +79,8 @@ async fn an_original_comes_back_as_it_was_and_in_parts() {
     assert_eq!(part.length, long.length);
     let part = retrieve(&mut client, "", &long.hash, "13993", "").await;
     assert!(part.content.contains("\nline 1999: größe 13993\r\n"), "{}", part.content);
-    let asked = Asked { hash: long.hash.clone(), query: "13993".to_owned(), lines: String::new() };
+    let asked =
+        RetrieveArguments { hash: long.hash.clone(), query: "13993".to_owned(), lines: String::new() };
     let text = String::from_utf8(long.content.clone()).unwrap();
     assert_eq!(part.content, rounds::answer(&text, &asked).text, "what the filter would have answered");
 }

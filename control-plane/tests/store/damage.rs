@@ -10,7 +10,7 @@ use headroomd::ledger::contribution::Accounting;
 use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::LedgerStore;
 use headroomd::memory::{Ending, MemoryPlace, Origin};
-use headroomd::originals::store::{Keep, OriginalsStore};
+use headroomd::originals::store::{OriginalsStore, RetentionLimits};
 use headroomd::store::Database;
 use headroomd::store::SqlOriginals;
 use headroomd::store::{Renewing, SqlLedger};
@@ -20,7 +20,7 @@ use sqlx::Connection as _;
 use crate::{memory, originals, suite};
 
 const PAGE: u64 = 4_096;
-const KEEP: Keep = Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 };
+const KEEP: RetentionLimits = RetentionLimits { ttl_ms: 86_400_000, max_bytes: 1 << 30 };
 
 async fn open(path: &Path) -> Renewing<SqlLedger> {
     Renewing::open(&Database::File(path.to_owned()), Arc::new(now_ms)).await.unwrap()

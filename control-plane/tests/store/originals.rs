@@ -1,15 +1,17 @@
 //! The guarantees of every store of originals. Each test gets the same new store, opened twice.
 
 use headroomd::clock::{HOUR_MS, UnixMs};
-use headroomd::originals::store::{Admission, Fate, HOLD_MS, Keep, OriginalSums, OriginalsStore, ROW_BYTES};
+use headroomd::originals::store::{
+    Admission, Fate, HOLD_MS, OriginalSums, OriginalsStore, ROW_BYTES, RetentionLimits,
+};
 use headroomd::store::SqlOriginals;
 
 const NOW: UnixMs = 1_790_000_000_000;
 /// Bytes of each test original's content.
 const SIZE: usize = 1_000;
 
-fn keep(originals: i64) -> Keep {
-    Keep { ttl_ms: 24 * HOUR_MS, max_bytes: originals * (SIZE as i64 + ROW_BYTES) }
+fn keep(originals: i64) -> RetentionLimits {
+    RetentionLimits { ttl_ms: 24 * HOUR_MS, max_bytes: originals * (SIZE as i64 + ROW_BYTES) }
 }
 
 pub(crate) fn original(tenant: &str, n: usize) -> Admission {

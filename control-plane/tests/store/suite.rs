@@ -9,7 +9,7 @@ use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::contribution::Accounting;
 use headroomd::ledger::import::{Imported, parse};
 use headroomd::ledger::labels::Dimension;
-use headroomd::ledger::store::{Appended, Batch, LedgerStore, Slice};
+use headroomd::ledger::store::{AppendOutcome, Batch, LedgerStore, Slice};
 use headroomd::ledger::sums::Sums;
 use headroomd::purge::Scope;
 
@@ -31,7 +31,7 @@ pub(crate) fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Ba
     }
 }
 
-async fn append_at(store: &dyn LedgerStore, batch: Batch, now: UnixMs) -> Appended {
+async fn append_at(store: &dyn LedgerStore, batch: Batch, now: UnixMs) -> AppendOutcome {
     store.append(&[batch], &Accounting::default(), now).await.unwrap()
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn report(
     store: &dyn LedgerStore,
     vm_id: &str,
     sequences: impl IntoIterator<Item = u64>,
-) -> Appended {
+) -> AppendOutcome {
     append_at(store, batch(vm_id, sequences), now_ms()).await
 }
 

@@ -12,7 +12,7 @@ use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::{LedgerStore, Slice};
 use headroomd::ledger::sums::{BlockSums, Sums};
 use headroomd::memory::ConversationContext;
-use headroomd::originals::store::{Fate, Keep, OriginalsStore};
+use headroomd::originals::store::{Fate, OriginalsStore, RetentionLimits};
 use headroomd::store::{Database, SqlLedger, SqlOriginals};
 use headroomd::trouble::StoreError;
 use prost::Message as _;
@@ -26,7 +26,7 @@ use crate::suite;
 
 /// When the databases were written.
 const NOW: UnixMs = 1_790_000_000_000;
-const KEEP: Keep = Keep { ttl_ms: DAY_MS, max_bytes: 1 << 20 };
+const KEEP: RetentionLimits = RetentionLimits { ttl_ms: DAY_MS, max_bytes: 1 << 20 };
 
 fn named<const N: usize>(columns: &[&str], values: [i64; N]) -> String {
     let sums = columns.iter().zip(values).filter(|(_, value)| *value != 0);

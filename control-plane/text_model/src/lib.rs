@@ -20,4 +20,4 @@ pub use self::compress::{CompressError, Compressed, MAX_TEXT, Options, Word, Wor
 pub use self::file::ModelError;
 pub use self::folder::MAX_FORCE_TOKENS;
 pub use self::model::TextModel;
-pub use self::service::{NoTurn, Service, ServiceSettings, Source, Status, Turn};
+pub use self::service::{Service, ServiceSettings, Source, Status, Turn, TurnError};

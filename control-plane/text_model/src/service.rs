@@ -69,7 +69,7 @@ pub enum Status {
 
 /// Why somebody gets no turn.
 #[derive(Debug, thiserror::Error)]
-pub enum NoTurn {
+pub enum TurnError {
     /// Too many wait already.
     #[error("{MAX_WAITING} texts wait for the text model already")]
     Busy,
@@ -148,19 +148,19 @@ impl Service {
     }
 
     /// The model, as soon as nobody else has it and it is loaded. A load that takes longer goes on for whoever comes next.
-    pub async fn turn(self: &Arc<Self>, within: Duration) -> Result<Turn, NoTurn> {
-        let _waits = self.waiting.try_acquire().map_err(|_| NoTurn::Busy)?;
+    pub async fn turn(self: &Arc<Self>, within: Duration) -> Result<Turn, TurnError> {
+        let _waits = self.waiting.try_acquire().map_err(|_| TurnError::Busy)?;
         let this = Arc::clone(self);
         let turn = async move {
-            let turn = Arc::clone(&this.turn).acquire_owned().await.map_err(|_| NoTurn::Late)?;
+            let turn = Arc::clone(&this.turn).acquire_owned().await.map_err(|_| TurnError::Late)?;
             // of its own, so that it is not broken off where nobody waits for it any more
             let loaded = tokio::spawn(async move { this.loaded(turn).await }).await;
-            loaded.unwrap_or_else(|error| Err(NoTurn::Failed(format!("it broke off: {error}"))))
+            loaded.unwrap_or_else(|error| Err(TurnError::Failed(format!("it broke off: {error}"))))
         };
-        tokio::time::timeout(within, turn).await.unwrap_or(Err(NoTurn::Late))
+        tokio::time::timeout(within, turn).await.unwrap_or(Err(TurnError::Late))
     }
 
-    async fn loaded(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Turn, NoTurn> {
+    async fn loaded(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Turn, TurnError> {
         match &mut *self.state() {
             State::Loaded { model, used } => {
                 *used = Instant::now();
@@ -168,7 +168,7 @@ impl Service {
                 return Ok(Turn { model, service: Arc::clone(&self), _turn: turn });
             }
             State::Failed { why, since } if since.elapsed() < AFTER_FAILURE => {
-                return Err(NoTurn::Failed(why.clone()));
+                return Err(TurnError::Failed(why.clone()));
             }
             state => *state = State::Loading,
         }
@@ -180,7 +180,7 @@ impl Service {
             }
             Err(why) => {
                 *self.state() = State::Failed { why: why.clone(), since: Instant::now() };
-                Err(NoTurn::Failed(why))
+                Err(TurnError::Failed(why))
             }
         }
     }

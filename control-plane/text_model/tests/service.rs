@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::get;
-use headroom_text_model::{NoTurn, Options, Service, ServiceSettings, Source, Status, hub};
+use headroom_text_model::{Options, Service, ServiceSettings, Source, Status, TurnError, hub};
 
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ async fn it_is_loaded_for_the_first_text_and_unloaded_when_nobody_wants_it() {
 async fn one_has_it_at_a_time_and_of_those_who_wait_no_more_than_can_be_served() {
     let service = service(oracle(), LONG);
     let turn = service.turn(LONG).await.unwrap();
-    assert!(matches!(service.turn(Duration::from_millis(20)).await, Err(NoTurn::Late)));
+    assert!(matches!(service.turn(Duration::from_millis(20)).await, Err(TurnError::Late)));
     let waiting: Vec<_> = (0..8)
         .map(|_| {
             let service = Arc::clone(&service);
@@ -64,7 +64,7 @@ async fn one_has_it_at_a_time_and_of_those_who_wait_no_more_than_can_be_served()
         .collect();
     // on a runtime of one thread each of them has begun to wait then
     tokio::task::yield_now().await;
-    assert!(matches!(service.turn(LONG).await, Err(NoTurn::Busy)));
+    assert!(matches!(service.turn(LONG).await, Err(TurnError::Busy)));
     drop(turn);
     for waiter in waiting {
         waiter.await.unwrap().unwrap();

@@ -97,7 +97,7 @@ fn without_escapes(text: &str) -> Option<String> {
             let from = memrchr(b'\n', bytes.get(..start).unwrap_or_default()).map_or(0, |before| before + 1);
             end =
                 memchr(b'\n', bytes.get(start..).unwrap_or_default()).map_or(bytes.len(), |len| start + len);
-            stays = signal::of(text.get(from..end).unwrap_or_default()) == Signal::Error;
+            stays = signal::classify(text.get(from..end).unwrap_or_default()) == Signal::Error;
         }
         if stays {
             at = end;
@@ -201,7 +201,7 @@ fn overwrites(next: &str, state: &str) -> bool {
     } else {
         (start + end) * 100 >= longer * ALIKE_PERCENT
     };
-    alike && signal::of(state) != Signal::Error
+    alike && signal::classify(state) != Signal::Error
 }
 
 fn has_digit(text: &str) -> bool {

@@ -34,9 +34,9 @@ use crate::kinds::{failure, fold};
 use crate::lines::{Line, has_more_than};
 use crate::outcome::Kind;
 use headroom_providers::tape::Tape;
-use lines::{Lines, NO_LINE, Own, Run, Said as _, counted, plain};
-pub(crate) use printed::{Coded, Printed, Values, has_ours};
-use reference::{Here, There, reference};
+use lines::{Lines, NO_LINE, OwnLines, Run, SearchedLines as _, counted, plain};
+pub(crate) use printed::{Fidelity, ShownOutput, Values, has_ours};
+use reference::{CurrentPlace, EarlierPlace, reference};
 pub(crate) use reference::{OUTPUT, looks_like_one};
 pub(crate) use values::name;
 
@@ -188,7 +188,7 @@ impl Earlier {
 
     /// Adds the next output, in the order of the request. `lines`: the lines of the forwarded text, if they
     /// have been read.
-    pub(crate) fn add(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, source: Source) {
+    pub(crate) fn add(&mut self, printed: ShownOutput<'_>, lines: Option<Vec<Line>>, source: Source) {
         let name = self.next_name(source);
         let (label, nth) = match source.call {
             Some(call) => {
@@ -236,7 +236,12 @@ impl Earlier {
 
     /// Adds an output with its call, as a new call.
     #[cfg(test)]
-    pub(crate) fn add_with_call(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, call: Call<'_>) {
+    pub(crate) fn add_with_call(
+        &mut self,
+        printed: ShownOutput<'_>,
+        lines: Option<Vec<Line>>,
+        call: Call<'_>,
+    ) {
         let number = self.calls.len();
         self.add_call(number, call);
         self.add(printed, lines, Source { call: Some(number), several: false });
@@ -251,7 +256,13 @@ impl Earlier {
     /// no such lines. The lines are as the tool printed them, except that their numbers may be thinned.
     ///
     /// Lines that report a failure stay: the newest output has to say what went wrong, too.
-    pub(crate) fn replace_seen(&self, text: &str, lines: &[Line], at: At<'_>, kind: Kind) -> Option<String> {
+    pub(crate) fn replace_seen(
+        &self,
+        text: &str,
+        lines: &[Line],
+        at: TextPlace<'_>,
+        kind: Kind,
+    ) -> Option<String> {
         u32::try_from(text.len()).ok()?;
         Text::of(text, lines, at, kind, self)?.replaced(self)
     }
@@ -262,8 +273,8 @@ impl Earlier {
         if has_ours(original) || original.lines().any(|line| stays(line, kind)) {
             return None;
         }
-        let there = There::Whole(output.argument.as_deref());
-        let reference = reference(Here::Whole, there, Some((self.nth(output)?, &output.label)));
+        let there = EarlierPlace::Whole(output.argument.as_deref());
+        let reference = reference(CurrentPlace::Whole, there, Some((self.nth(output)?, &output.label)));
         (original.len() > reference.len()).then(|| {
             self.refer(output);
             reference
@@ -285,14 +296,14 @@ impl Earlier {
     }
 
     /// The reference for a run whose lines come earlier in the request.
-    fn reference(&self, here: Here, run: Run, quote: &str) -> Option<String> {
+    fn reference(&self, here: CurrentPlace, run: Run, quote: &str) -> Option<String> {
         let (first, last) = (self.lines.get(run.there)?, self.lines.get(run.there + run.count - 1)?);
         let shown = self.texts.get(first.text as usize)?;
         let there = match (counted(first.number), counted(last.number)) {
-            (None, None) => There::Numbered(first.number, last.number),
+            (None, None) => EarlierPlace::Numbered(first.number, last.number),
             (Some(first), Some(last)) => {
                 let what = shown.argument.as_deref().unwrap_or(OUTPUT);
-                There::Counted(what, first as usize, last as usize, quote)
+                EarlierPlace::Counted(what, first as usize, last as usize, quote)
             }
             // A run is inside a region or completely outside of regions.
             _ => return None,
@@ -305,7 +316,7 @@ impl Earlier {
 
 /// The place of a text in its output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At<'a> {
+pub(crate) struct TextPlace<'a> {
     /// The name, in references, of the text in which its lines are counted: [`OUTPUT`], or the place of a
     /// text in a value. `None`: it has no name.
     pub(crate) name: Option<&'a str>,
@@ -323,7 +334,7 @@ struct Text<'a> {
     name: Option<&'a str>,
     /// Its lines as they were read.
     read: &'a [Line],
-    own: Own<'a>,
+    own: OwnLines<'a>,
     /// For each line, the newest equal line of earlier outputs.
     newest: Vec<u32>,
     kind: Kind,
@@ -336,10 +347,10 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     /// `None` if there is nothing to replace, or if the text itself has a line like a reference, which could
     /// not be distinguished from ours.
-    fn of(text: &'a str, read: &'a [Line], at: At<'a>, kind: Kind, earlier: &Earlier) -> Option<Self> {
-        let At { name, before, cleaned } = at;
+    fn of(text: &'a str, read: &'a [Line], at: TextPlace<'a>, kind: Kind, earlier: &Earlier) -> Option<Self> {
+        let TextPlace { name, before, cleaned } = at;
         let newest = earlier.lines.newest_of_each(read)?;
-        let mut own = Own::new(text, read);
+        let mut own = OwnLines::new(text, read);
         let mut count = before;
         let (mut highest, mut rising) = (None, None);
         for (at, line) in read.iter().enumerate() {
@@ -417,8 +428,8 @@ impl<'a> Text<'a> {
         let run = if own { above? } else { before? };
         let last = lines.line(run.at + run.count - 1)?.number;
         let here = match lines.line(run.at)?.number {
-            first if counted(first).is_some() => Here::Plain(run.count),
-            first => Here::Numbered(first, last),
+            first if counted(first).is_some() => CurrentPlace::Plain(run.count),
+            first => CurrentPlace::Numbered(first, last),
         };
         let mut texts = (run.at..run.at + run.count).map(|line| lines.content(line).trim());
         let quote = texts.find(|text| !text.is_empty())?;
@@ -431,14 +442,14 @@ impl<'a> Text<'a> {
     }
 
     /// The place of a run earlier in the same text.
-    fn above<'q>(&'q self, run: Run, quote: &'q str) -> Option<There<'q>> {
+    fn above<'q>(&'q self, run: Run, quote: &'q str) -> Option<EarlierPlace<'q>> {
         let last = run.there + run.count - 1;
         let (first_number, last_number) = (self.own.line(run.there)?.number, self.own.line(last)?.number);
         if counted(first_number).is_none() && run.at < self.rising {
-            return Some(There::Numbered(first_number, last_number));
+            return Some(EarlierPlace::Numbered(first_number, last_number));
         }
         let (first, last) = (self.own.count(run.there), self.own.count(last));
-        Some(There::Counted(self.name?, first as usize, last as usize, quote))
+        Some(EarlierPlace::Counted(self.name?, first as usize, last as usize, quote))
     }
 }
 

@@ -26,7 +26,7 @@ use self::opening::{conversation_id, opening};
 use self::run::{Explanations, Run};
 use self::tools::{Addition, edits_by_line, lossy_blocks, retrieval};
 use crate::config::Config;
-use crate::epochs::{Fold, Taken};
+use crate::epochs::{Fold, FoldedOutput};
 use crate::explain::Explanation;
 use crate::memo::Memo;
 use crate::outcome::{Block, Original, Outcome, Tokens, Unread};
@@ -271,7 +271,7 @@ impl<'b> Steps<'b> {
             }
             let left_out = entry.left_out.as_ref().map_or(no_addresses, |left_out| &left_out.addresses);
             let addresses = taken.map_or(left_out, |taken| std::slice::from_ref(&taken.address));
-            let outcome = taken.map_or(entry.outcome, Taken::outcome);
+            let outcome = taken.map_or(entry.outcome, FoldedOutput::outcome);
             let tokens_after = taken.map_or(entry.tokens_after, |taken| taken.tokens);
             for address in addresses {
                 originals.push(Original {

@@ -27,11 +27,11 @@ use crate::outcome::{BlockOutcome, Compressor};
 use crate::rewritten::{Rewritten, Strategy};
 use crate::tool::glob_matches;
 use reads::{Fate, Files};
-use unit::{Said, Unit, ends, semantic};
+use unit::{Unit, Utterances, ends, semantic};
 
 /// An output that is replaced.
 #[derive(Clone, Debug)]
-pub(crate) struct Taken {
+pub(crate) struct FoldedOutput {
     pub(crate) compressor: Compressor,
     /// The replacement as a JSON string.
     pub(crate) replacement: Box<str>,
@@ -41,7 +41,7 @@ pub(crate) struct Taken {
     pub(crate) tokens: u32,
 }
 
-impl Taken {
+impl FoldedOutput {
     pub(crate) fn outcome(&self) -> BlockOutcome {
         BlockOutcome::Compressed { compressor: self.compressor, lossy: true }
     }
@@ -69,7 +69,7 @@ pub(crate) struct Fold {
     /// Those of readings and outputs before are counted.
     readings: usize,
     blocks: Vec<Seen>,
-    taken: Vec<Option<Taken>>,
+    taken: Vec<Option<FoldedOutput>>,
     turn: u32,
     is_models_turn: bool,
     /// Where the model's last turn begins.
@@ -83,7 +83,7 @@ pub(crate) struct Fold {
     end: usize,
     digest: u64,
     files: Files,
-    said: Said,
+    said: Utterances,
     rewritten: Rewritten,
 }
 
@@ -140,7 +140,7 @@ impl Fold {
             end: 0,
             digest: 0,
             files: Files::default(),
-            said: Said::default(),
+            said: Utterances::default(),
             rewritten: Rewritten::default(),
         })
     }
@@ -156,7 +156,7 @@ impl Fold {
     }
 
     /// What stands for each output.
-    pub(crate) fn taken(&self) -> &[Option<Taken>] {
+    pub(crate) fn taken(&self) -> &[Option<FoldedOutput>] {
         &self.taken
     }
 
@@ -287,7 +287,11 @@ impl Fold {
 }
 
 /// What the replacements of some outputs save.
-fn saved(taken: &[Option<Taken>], entries: &[(Arc<Entry>, bool)], blocks: std::ops::Range<usize>) -> u64 {
+fn saved(
+    taken: &[Option<FoldedOutput>],
+    entries: &[(Arc<Entry>, bool)],
+    blocks: std::ops::Range<usize>,
+) -> u64 {
     let pairs = taken.iter().zip(entries).skip(blocks.start).take(blocks.len());
     let each = pairs.filter_map(|(taken, (entry, _))| {
         Some(u64::from(entry.tokens_after.saturating_sub(taken.as_ref()?.tokens)))
@@ -300,7 +304,7 @@ fn saved(taken: &[Option<Taken>], entries: &[(Arc<Entry>, bool)], blocks: std::o
 struct Plan<'p, 's, 'b> {
     fold: &'p Fold,
     scene: &'p Scene<'s, 'b>,
-    taken: Vec<Option<Taken>>,
+    taken: Vec<Option<FoldedOutput>>,
     /// The first output that has changed.
     first: usize,
 }
@@ -519,7 +523,7 @@ impl<'p, 's, 'b> Plan<'p, 's, 'b> {
         }
         let mut replacement = String::new();
         string::encode_into(&text, &mut replacement);
-        let taken = Taken {
+        let taken = FoldedOutput {
             compressor,
             replacement: replacement.into_boxed_str(),
             description: description.into(),

@@ -15,7 +15,7 @@ use headroom_providers::arguments::Range as PageRange;
 pub use headroom_providers::arguments::Unit;
 use headroom_providers::string;
 
-use self::rows::{Found, Rows};
+use self::rows::{MainContent, Rows};
 use crate::outcome::Kind;
 
 /// Bytes of an excerpt, unless the caller sets another size: some 8,000 to 12,000 tokens, less than half of
@@ -143,13 +143,15 @@ impl<'t> Body<'t> {
         for _ in 0..=MAX_WRAPPERS {
             let inner = match rows::find(&text) {
                 None => return Self { text, rows: None, header },
-                Some(Found::Rows(rows)) => {
+                Some(MainContent::Rows(rows)) => {
                     // Characters of a longer row could only be named in the original.
                     let fit =
                         matches!(text, Cow::Borrowed(_)) || rows.spans(&text).all(|row| row.len() <= page);
                     return Self { text, rows: fit.then_some(rows), header };
                 }
-                Some(Found::Text(quoted)) => text.get(quoted).and_then(string::text).map(Cow::into_owned),
+                Some(MainContent::Text(quoted)) => {
+                    text.get(quoted).and_then(string::text).map(Cow::into_owned)
+                }
             };
             // A string without several lines is read in its document.
             match inner {
@@ -159,7 +161,7 @@ impl<'t> Body<'t> {
                     text = Cow::Owned(inner);
                 }
                 Some(inner) => match rows::find(&inner) {
-                    Some(Found::Rows(rows)) if rows.spans(&inner).all(|row| row.len() <= page) => {
+                    Some(MainContent::Rows(rows)) if rows.spans(&inner).all(|row| row.len() <= page) => {
                         return Self { text: Cow::Owned(inner), rows: Some(rows), header };
                     }
                     _ => return Self { text, rows: None, header },
@@ -203,8 +205,10 @@ impl<'t> Body<'t> {
         let total = self.units(unit).count();
         match rows::find(&self.text) {
             // Their lines would be taken for lines of the inner text, or for rows.
-            Some(Found::Text(_)) => return self.characters(1, usize::MAX, self.text.len()),
-            Some(Found::Rows(_)) if total == 1 => return self.characters(1, usize::MAX, self.text.len()),
+            Some(MainContent::Text(_)) => return self.characters(1, usize::MAX, self.text.len()),
+            Some(MainContent::Rows(_)) if total == 1 => {
+                return self.characters(1, usize::MAX, self.text.len());
+            }
             _ => {}
         }
         Stretch { unit, from: 1, to: total.max(1), total, span, rest: None, matches: None }
@@ -278,7 +282,7 @@ impl<'t> Body<'t> {
         };
         let found =
             query::best(&self.text, query, page, self.header && unit == Unit::Lines, || self.units(unit));
-        let query::Best { total, matches, window } = match found {
+        let query::BestMatch { total, matches, window } = match found {
             Some(found) => found,
             None => return none(self.units(unit).count(), Some(0)),
         };

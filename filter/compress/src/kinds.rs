@@ -45,7 +45,7 @@ use std::borrow::Cow;
 use self::json::{Documents, Forms};
 use crate::block::{Context, Lossy};
 use crate::clean;
-use crate::earlier::{Coded, has_ours};
+use crate::earlier::{Fidelity, has_ours};
 use crate::outcome::{Compressor, Kind};
 
 /// One lossless rewrite: its name in reports, and its function.
@@ -128,7 +128,7 @@ pub(crate) fn lines<'a>(
 pub(crate) struct Form {
     pub(crate) compressor: Compressor,
     pub(crate) text: String,
-    pub(crate) coded: Coded,
+    pub(crate) coded: Fidelity,
 }
 
 /// The text in the code for its kind, if that makes it shorter. Lines that stand for others
@@ -146,7 +146,7 @@ pub(crate) fn coded(kind: Kind, text: &str, cx: &Context<'_>) -> Option<Form> {
         Kind::History | Kind::Snapshot => false,
         _ => true,
     };
-    let coded = if by_line { Coded::Lines } else { Coded::Document };
+    let coded = if by_line { Fidelity::Lines } else { Fidelity::Document };
     Some(Form { compressor: step.compressor, text: form, coded })
 }
 

@@ -52,11 +52,11 @@ fn hash(said: &str) -> u64 {
 }
 
 /// The lines of a text. Their number fits a `u32`.
-pub(crate) fn of(text: &str) -> Vec<Line> {
+pub(crate) fn read(text: &str) -> Vec<Line> {
     work::spend(text.len());
     let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
     let mut lines: Vec<Line> = Vec::with_capacity(count);
-    let mut newest = Newest::with_capacity(count);
+    let mut newest = NewestLines::with_capacity(count);
     for (at, read) in (0..).zip(Reader::new(text)) {
         lines.push(Line::new(text, read));
         let before = newest.replace(at, |line| lines[line as usize].hash);
@@ -67,9 +67,9 @@ pub(crate) fn of(text: &str) -> Vec<Line> {
 
 /// The newest line with each hash, by its number. The caller knows the hashes of the lines.
 #[derive(Debug, Default)]
-pub(crate) struct Newest(HashTable<u32>);
+pub(crate) struct NewestLines(HashTable<u32>);
 
-impl Newest {
+impl NewestLines {
     pub(crate) fn with_capacity(lines: usize) -> Self {
         Self(HashTable::with_capacity(lines))
     }
@@ -113,7 +113,7 @@ mod tests {
             parts in prop::collection::vec("a|b|  a|\n|\n\n|\\[lines 3-5, every 2th numbered\\]\n     3\u{2192}a\n|4|\\[lines ", 0..30)
         ) {
             let text = parts.concat();
-            let lines = of(&text);
+            let lines = read(&text);
             let read: Vec<_> = Reader::new(&text).collect();
             prop_assert_eq!(lines.len(), read.len());
             for (at, (line, read)) in lines.iter().zip(&read).enumerate() {

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
-use crate::earlier::{Coded, Earlier, Values};
+use crate::earlier::{Earlier, Fidelity, Values};
 use crate::epochs::unit::Unit;
 use crate::outcome::{BlockOutcome, Kind};
 
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     /// The replacement as a JSON string, ready to be spliced.
     pub(crate) replacement: Option<Box<str>>,
     /// How the replacement shows the lines of the output.
-    pub(crate) coded: Coded,
+    pub(crate) coded: Fidelity,
     /// How it shows the texts in the output's values.
     pub(crate) values: Values,
     pub(crate) left_out: Option<LeftOut>,

@@ -16,7 +16,7 @@ use headroom_providers::string;
 use self::text::{Place, Run};
 use crate::block::Context;
 use crate::config::{Policy, Profile};
-use crate::earlier::{Coded, Earlier, Values};
+use crate::earlier::{Earlier, Fidelity, Values};
 use crate::envelope::Envelope;
 use crate::explain::Attempts;
 use crate::kinds::json;
@@ -37,7 +37,7 @@ pub(crate) struct Verdict {
     /// The lines of the text that is forwarded, where they have been read.
     pub(crate) lines: Option<Vec<Line>>,
     /// How the replacement shows the lines of the block.
-    pub(crate) coded: Coded,
+    pub(crate) coded: Fidelity,
     /// How it shows the texts in its values.
     pub(crate) values: Values,
 }
@@ -106,7 +106,7 @@ pub(crate) fn compress(
         tokens_before: saturating_u32(tokens_before),
         tokens_after: saturating_u32(tokens_before),
         lines: None,
-        coded: Coded::No,
+        coded: Fidelity::No,
         values: Values::default(),
     };
     let unread = if form == Form::Text { Kind::Text } else { Kind::Json };

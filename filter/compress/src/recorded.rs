@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::block::{Call, Context};
 use crate::config::{Config, Profile};
-use crate::earlier::{Earlier, Printed};
+use crate::earlier::{Earlier, ShownOutput};
 use crate::kinds::numbered::edits_by_line;
 use crate::pipeline::compress_block;
 
@@ -144,7 +144,7 @@ fn tokens(conversations: &[(String, Vec<Recorded>)], source: &str, wrap: Wrap, c
             assert!(verdict.tokens_after <= verdict.tokens_before, "{source}: {text}");
             let shown = verdict.replacement.as_ref().map_or(text.as_str(), |r| &r.text);
             let (coded, values) = (verdict.coded, verdict.values);
-            let printed = Printed { original: &text, shown, coded, values, structured: false };
+            let printed = ShownOutput { original: &text, shown, coded, values, structured: false };
             earlier.add_with_call(printed, None, output.call());
             sums[0] += u64::from(verdict.tokens_before);
             sums[1] += u64::from(verdict.tokens_after);

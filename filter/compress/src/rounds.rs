@@ -10,12 +10,12 @@ use std::ops::Range;
 
 use headroom_providers::rounds::Pages;
 pub use headroom_providers::rounds::{
-    Before, MAX_ID_BYTES, Restored, Retrieval, Step, id_with_trace, object_with_member, quote,
+    HiddenCall, MAX_ID_BYTES, RestoredBody, Retrieval, TraceInput, id_with_trace, object_with_member, quote,
 };
 use headroom_providers::{Api, string};
 
 use crate::{ccr, envelope};
-pub use page::{Asked, PLACEHOLDER, Page, Range as PageRange, answer, page};
+pub use page::{PLACEHOLDER, Page, Range as PageRange, RetrieveArguments, answer, page};
 
 /// The source of the texts of rounds that are put back.
 struct Originals;
@@ -32,13 +32,13 @@ impl Pages for Originals {
 
 /// Removes traces from the ids in a body and puts back the rounds in them. `None`: there is no trace, or the
 /// body is not understood.
-pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
+pub fn restore(body: &[u8], api: Api) -> Option<RestoredBody> {
     api.restore(body, &Originals)
 }
 
 /// A text in a body that the model can ask for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Found {
+pub struct RetrievableText {
     /// The text.
     pub text: String,
     /// Whether it is a whole tool output, and not a text in a value of one.
@@ -47,12 +47,12 @@ pub struct Found {
 
 /// The text with this hash in a tool output of a body. `span`: a JSON string with its quotes, or a JSON
 /// value.
-pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<Found> {
+pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<RetrievableText> {
     let raw = std::str::from_utf8(body.get(span)?).ok()?;
     let block = if raw.starts_with('"') { string::text(raw)? } else { Cow::Borrowed(raw) };
     let whole = ccr::address(&block) == hash;
     let text = if whole { block } else { envelope::text_with_address(block, hash)? };
-    Some(Found { text: text.into_owned(), whole })
+    Some(RetrievableText { text: text.into_owned(), whole })
 }
 
 /// The number of calls of the client's tools in a request.

@@ -27,7 +27,7 @@ mod vocabulary;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use known::Known;
+use known::KnownCounts;
 use split::Pieces;
 use vocabulary::Vocabulary;
 
@@ -72,7 +72,7 @@ impl Encoding {
 
     fn count_exactly(self, text: &str) -> usize {
         thread_local! {
-            static KNOWN: RefCell<Known> = RefCell::new(Known::new());
+            static KNOWN: RefCell<KnownCounts> = RefCell::new(KnownCounts::new());
         }
         KNOWN.with_borrow_mut(|known| {
             known.text(text, self, |known| {

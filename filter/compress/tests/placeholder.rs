@@ -1,7 +1,7 @@
 //! If the client's own `headroom_retrieve` could not answer, the engine replaces the placeholder by the
 //! original, and nothing else.
 
-use headroom_compress::rounds::{Asked, PLACEHOLDER, answer};
+use headroom_compress::rounds::{PLACEHOLDER, RetrieveArguments, answer};
 use headroom_compress::{Api, Config, Memo, Request, RetrieveTool, address, compress};
 use serde_json::{Value, json};
 
@@ -48,8 +48,8 @@ fn result(forwarded: &Value, message: usize, block: usize) -> &str {
     forwarded["messages"][message]["content"][block]["content"].as_str().unwrap()
 }
 
-fn asked(lines: &str) -> Asked {
-    Asked { hash: address(&rows()), query: String::new(), lines: lines.to_owned() }
+fn asked(lines: &str) -> RetrieveArguments {
+    RetrieveArguments { hash: address(&rows()), query: String::new(), lines: lines.to_owned() }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What the tool loop needs of a format: reading the rounds of an answer, and joining them into one answer.
 
-use crate::arguments::Asked;
+use crate::arguments::RetrieveArguments;
 use crate::json;
 use crate::memory_tools;
 use crate::own_tools::OwnTool;
-use crate::rounds::{Before, Retrieval};
+use crate::rounds::{Retrieval, TraceInput};
 
 /// A call of a tool of ours.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +30,8 @@ impl OwnCall {
     }
 
     /// The arguments of a call of the retrieve tool.
-    pub fn asked(&self) -> Asked {
-        Asked::read(&self.arguments)
+    pub fn asked(&self) -> RetrieveArguments {
+        RetrieveArguments::read(&self.arguments)
     }
 }
 
@@ -101,7 +101,7 @@ pub trait AnswerReader: std::fmt::Debug {
     fn carrier(&self) -> Option<String>;
 
     /// What the client receives of the turn before a position.
-    fn before(&self, place: u32, reasoning: u32) -> Before;
+    fn before(&self, place: u32, reasoning: u32) -> TraceInput;
 
     /// The request that continues this one: with the model's turn without the client's calls, and the results
     /// of our calls.

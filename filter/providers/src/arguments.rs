@@ -2,7 +2,7 @@
 
 /// The arguments of a call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Asked {
+pub struct RetrieveArguments {
     /// The address of the text.
     pub hash: String,
     /// Words to look for; may be empty.
@@ -49,7 +49,7 @@ pub struct Range {
     pub to: u32,
 }
 
-impl Asked {
+impl RetrieveArguments {
     /// Reads arguments, a JSON object. Unreadable ones give an empty hash, which no text has.
     pub fn read(arguments: &str) -> Self {
         let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();

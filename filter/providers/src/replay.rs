@@ -16,12 +16,12 @@ use crate::api::Api;
 
 /// The body of a request whose answer may be given again, if it is one.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ReplayableRequest {
     api: Api,
     body: Map<String, Value>,
 }
 
-impl Asked {
+impl ReplayableRequest {
     /// Reads a body. `None`: its answer is not given again. `model` is the one that the path names, and
     /// `sampled`: also where the request itself asks for chance, with a temperature above 0 or for several choices.
     pub fn read(api: Api, body: &[u8], model: Option<&str>, sampled: bool) -> Option<Self> {
@@ -35,7 +35,7 @@ impl Asked {
     }
 }
 
-impl Asked {
+impl ReplayableRequest {
     /// Whether the body asks for an answer that comes as events.
     pub fn is_stream(&self) -> bool {
         self.body.get("stream") == Some(&Value::Bool(true))

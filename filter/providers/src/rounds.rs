@@ -26,7 +26,7 @@ use crate::tape::Span;
 use crate::walk::Walk;
 
 use ids::Ids;
-pub use trace::{Before, IdRules, MARK, MAX_ID_BYTES, Step, id_with_trace};
+pub use trace::{HiddenCall, IdRules, MARK, MAX_ID_BYTES, TraceInput, id_with_trace};
 pub(crate) use written::call_id;
 pub use written::{Retrieval, object_with_member, quote};
 
@@ -48,7 +48,7 @@ const MAX_READ_BYTES: usize = 512 << 20;
 
 /// A request with its hidden rounds.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Restored {
+pub struct RestoredBody {
     /// The body.
     pub body: Vec<u8>,
     /// Calls of our own tool that were put back.
@@ -56,7 +56,7 @@ pub struct Restored {
 }
 
 /// Whether a trace is possible: rounds that have ended must stand before the call that carries it.
-pub(crate) fn ends_before(steps: &[Step], carrier: usize) -> bool {
+pub(crate) fn ends_before(steps: &[HiddenCall], carrier: usize) -> bool {
     let ended = steps.iter().rposition(|step| step.ends_round).map_or(0, |last| last + 1);
     steps.iter().take(ended).all(|step| step.place as usize <= carrier)
 }
@@ -107,7 +107,7 @@ pub(crate) struct Turn<'a> {
     /// The number of calls of the client's tools before it.
     pub(crate) calls: usize,
     /// What the turn contains before the last position.
-    pub(crate) before: &'a Before,
+    pub(crate) before: &'a TraceInput,
 }
 
 /// The changes to a body.
@@ -142,7 +142,7 @@ impl<'b> Editor<'b> {
     }
 
     /// The body with its rounds, and with ids without traces everywhere else. `None`: nothing changes.
-    pub(crate) fn finish(self) -> Option<Restored> {
+    pub(crate) fn finish(self) -> Option<RestoredBody> {
         let Editor { body, ids, mut edits, retrievals, .. } = self;
         let rewritten: Vec<Range<usize>> = edits.iter().map(|(span, _)| span.clone()).collect();
         let outside = |span: &Range<usize>| {
@@ -159,7 +159,7 @@ impl<'b> Editor<'b> {
         let edits: Vec<(Range<usize>, &str)> =
             edits.iter().map(|(span, text)| (span.clone(), &**text)).collect();
         let body = splice(body, &edits)?.into_bytes();
-        Some(Restored { body, retrievals })
+        Some(RestoredBody { body, retrievals })
     }
 
     pub(crate) fn edit(&mut self, span: Range<usize>, text: String) {
@@ -179,7 +179,7 @@ impl<'b> Editor<'b> {
     pub(crate) fn retrievals(
         &mut self,
         id: &str,
-        steps: &[Step],
+        steps: &[HiddenCall],
         outputs: &mut Outputs<'_>,
         turn: &Turn<'_>,
     ) -> Option<Vec<Retrieval>> {

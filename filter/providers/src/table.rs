@@ -10,7 +10,7 @@ use crate::own_tools::OwnTools;
 use crate::prompt::Prompt;
 use crate::provider::Provider;
 use crate::rounds::ids::Ids;
-use crate::rounds::{Editor, MARK, Outputs, Pages, Restored, call_id};
+use crate::rounds::{Editor, MARK, Outputs, Pages, RestoredBody, call_id};
 use crate::route::Route;
 use crate::tape::{NotUnderstood, Tape, Value};
 use crate::usage::Key;
@@ -183,7 +183,7 @@ impl Api {
 
     /// Removes traces from the ids in a body and puts back the rounds in them. `None`: there is no trace, or
     /// the body is not understood.
-    pub fn restore(self, body: &[u8], pages: &dyn Pages) -> Option<Restored> {
+    pub fn restore(self, body: &[u8], pages: &dyn Pages) -> Option<RestoredBody> {
         memmem::find(body, MARK.as_bytes())?;
         let format = self.format();
         let tape = Tape::of(body).ok()?;

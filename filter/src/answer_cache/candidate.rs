@@ -2,7 +2,7 @@
 
 use headroom_api::v1::Question;
 use headroom_providers::Api;
-use headroom_providers::replay::{self, Asked};
+use headroom_providers::replay::{self, ReplayableRequest};
 use headroom_providers::route::{Purpose, Route};
 
 use super::key::{Connection, Digest, Head};
@@ -81,7 +81,7 @@ impl Candidate {
         if body.len() > cache.max_body_bytes {
             return None;
         }
-        let asked = Asked::read(route.api, body, route.model.as_deref(), cache.nondeterministic)?;
+        let asked = ReplayableRequest::read(route.api, body, route.model.as_deref(), cache.nondeterministic)?;
         let is_stream = self.is_stream || asked.is_stream();
         let question = (self.mode == CacheMode::Semantic).then(|| asked.into_question()).flatten();
         let question =

@@ -65,7 +65,10 @@ fn each_copy_is_sent_once_however_often_its_request_comes() {
     // While they are on their way a later turn brings them again, and one more.
     push(&mut copies, "t", &second);
     assert_eq!(copies.next(0), None, "one call at a time");
-    assert_eq!(copies.answered(1, Some(&stored(&request)), 0), Answered::Taken { stored: 2, refused: 0 });
+    assert_eq!(
+        copies.answered(1, Some(&stored(&request)), 0),
+        CopiesOutcome::Taken { stored: 2, refused: 0 }
+    );
     let request = sent(&mut copies, 2, 0).unwrap();
     assert_eq!(request.originals.len(), 1);
     copies.answered(2, Some(&stored(&request)), 0);
@@ -83,13 +86,13 @@ fn what_was_not_answered_is_sent_again_after_a_pause_that_grows() {
     for (attempt, pause) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1_000), (6, 1_000)] {
         assert_eq!(sent(&mut copies, attempt, now).unwrap().originals.len(), 1);
         match attempt % 3 {
-            0 => assert_eq!(copies.answered(attempt, None, now), Answered::Failed),
-            1 => assert_eq!(copies.answered(attempt, Some(b"\xff"), now), Answered::Failed),
+            0 => assert_eq!(copies.answered(attempt, None, now), CopiesOutcome::Failed),
+            1 => assert_eq!(copies.answered(attempt, Some(b"\xff"), now), CopiesOutcome::Failed),
             _ => {
                 assert!(!copies.give_up(now + 300 * MS - 1));
                 now += 300 * MS;
                 assert!(copies.give_up(now));
-                assert_eq!(copies.answered(attempt, None, now), Answered::Stale);
+                assert_eq!(copies.answered(attempt, None, now), CopiesOutcome::Stale);
             }
         }
         assert_eq!(copies.next(now + pause * MS - 1), None, "attempt {attempt}");
@@ -106,7 +109,10 @@ fn what_the_store_does_not_take_is_dropped_and_counted() {
     push(&mut copies, "t", &body(3, 1));
     let mut request = sent(&mut copies, 1, 0).unwrap();
     request.originals.remove(1);
-    assert_eq!(copies.answered(1, Some(&stored(&request)), 0), Answered::Taken { stored: 2, refused: 1 });
+    assert_eq!(
+        copies.answered(1, Some(&stored(&request)), 0),
+        CopiesOutcome::Taken { stored: 2, refused: 1 }
+    );
     assert_eq!((copies.dropped(), copies.queued_bytes()), (1, 0));
     push(&mut copies, "t", &body(3, 1));
     assert_eq!(copies.next(0), None, "what was refused is not sent again at once");

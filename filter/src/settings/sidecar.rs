@@ -8,9 +8,9 @@ use prost::Message as _;
 use super::Settings;
 use crate::copies::{self, Copies};
 use crate::deferred::{self, Outlet as _};
-use crate::handover::{self, Kind, Left};
+use crate::handover::{self, Kind, UnsentMessages};
 use crate::host::NANOS_PER_MS;
-use crate::report::{Answered, PendingRecord};
+use crate::report::{PendingRecord, ReportOutcome};
 use crate::rpc;
 
 impl Settings {
@@ -62,14 +62,14 @@ impl Settings {
     fn copies_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
         let now = self.now();
         match self.with_copies(|copies| copies.answered(token, answer, now)) {
-            copies::Answered::Taken { stored, refused } => {
+            copies::CopiesOutcome::Taken { stored, refused } => {
                 self.metrics.copied(stored);
                 self.metrics.copies_dropped(refused);
                 self.send_copies();
                 true
             }
-            copies::Answered::Failed => true,
-            copies::Answered::Stale => false,
+            copies::CopiesOutcome::Failed => true,
+            copies::CopiesOutcome::Stale => false,
         }
     }
 
@@ -101,7 +101,7 @@ impl Settings {
         let copies = self.with_copies(Copies::hand_over);
         let without_copies = left.clone();
         left.copies.extend(copies);
-        if left == Left::default() {
+        if left == UnsentMessages::default() {
             return;
         }
         let cluster = &control_plane.cluster;
@@ -250,7 +250,7 @@ impl Settings {
         let now = self.now();
         let answered = reporter.borrow_mut().answered(token, answer, now);
         match answered {
-            Answered::Forward { more, new_store, limits } => {
+            ReportOutcome::Forward { more, new_store, limits } => {
                 if let Some(limits) = limits {
                     self.limits.borrow_mut().heard(limits, now);
                 }
@@ -261,8 +261,8 @@ impl Settings {
                     self.send_report();
                 }
             }
-            Answered::Stale => {}
-            Answered::Failed => self.metrics.report_failed(),
+            ReportOutcome::Stale => {}
+            ReportOutcome::Failed => self.metrics.report_failed(),
         }
     }
 }

@@ -25,7 +25,7 @@ fn an_answer_without_our_tool_leaves_byte_for_byte() {
                     step.min(answer.len()),
                 );
                 assert_eq!(got, answer);
-                assert!(matches!(next, Next::Done(_)));
+                assert!(matches!(next, RoundOutcome::Done(_)));
             }
         }
     });
@@ -59,7 +59,7 @@ fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
         let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         let first = answer(&[Text("Let me see. "), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 11);
-        let Next::Answer(wanted) = next else { panic!("{api:?}: {next:?}") };
+        let RoundOutcome::Answer(wanted) = next else { panic!("{api:?}: {next:?}") };
         assert_eq!((wanted[0].asked().hash.as_str(), wanted[0].asked().query.as_str()), (HASH, "x"));
 
         let continued = ask(&mut turn, request, &foreign(&["the \"original\""])).unwrap();
@@ -71,7 +71,7 @@ fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
         assert!(list.as_array().unwrap().len() >= 3, "{continued}");
 
         let (rest, next) = go_on(&mut turn, &answer(&[Text("It says 7. "), Call("Bash")], streamed));
-        assert!(matches!(next, Next::Done(_)));
+        assert!(matches!(next, RoundOutcome::Done(_)));
         got += &rest;
         let (text, calls, reason, tokens) = read(api, streamed, &got);
         assert_eq!(text, "Let me see. It says 7. ", "{api:?} {streamed}: {got}");
@@ -100,9 +100,9 @@ fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
             for given in [own(&["one", "two"][..ours]), foreign(&["one", "two"][..ours])] {
                 let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
                 let (mut got, next) = play(&mut turn, &answer(&parts, streamed), 5);
-                assert!(matches!(&next, Next::Answer(wanted) if wanted.len() == ours), "{next:?}");
+                assert!(matches!(&next, RoundOutcome::Answer(wanted) if wanted.len() == ours), "{next:?}");
                 let traced = given[0].source.is_some();
-                let Some(After::Done(rest)) = turn.give(request.as_bytes(), &given, 0) else {
+                let Some(ResultsOutcome::Done(rest)) = turn.give(request.as_bytes(), &given, 0) else {
                     panic!("{api:?}: the provider is not asked")
                 };
                 got += std::str::from_utf8(&rest).unwrap();
@@ -124,7 +124,7 @@ fn a_client_that_has_all_its_calls_already_gets_no_trace_and_ours_is_taken_out()
         let mut turn = ToolLoop::new(api, true, OwnTools::RETRIEVE);
         let parts = [Text("A "), Call("Read"), Call(TOOL)];
         let (got, next) = play(&mut turn, &answer(&parts, true), 5);
-        assert!(matches!(next, Next::Done(_)), "{api:?}");
+        assert!(matches!(next, RoundOutcome::Done(_)), "{api:?}");
         let (text, calls, ..) = read(api, true, &got);
         assert_eq!((text.as_str(), calls.as_slice()), ("A ", &["Read".to_owned()][..]), "{api:?}: {got}");
         assert!(!got.contains("_hr1_"));
@@ -139,7 +139,7 @@ fn gemini_answers_a_first_call_of_ours_and_drops_the_clients_behind_it() {
         let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 5);
-        assert!(matches!(&next, Next::Answer(wanted) if wanted.len() == 2));
+        assert!(matches!(&next, RoundOutcome::Answer(wanted) if wanted.len() == 2));
         let continued = ask(&mut turn, request, &own(&["one", "two"])).unwrap();
         assert!(!continued.contains("Read") && continued.contains("one") && continued.contains("two"));
         assert!(continued.contains("\"thoughtSignature\":\"sig\""), "the call goes back as it was");
@@ -158,13 +158,13 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
             let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let first = answer(&[Text("A "), Call(TOOL)], streamed);
             let (mut got, next) = play(&mut turn, &first, 9);
-            assert!(matches!(next, Next::Answer(_)));
+            assert!(matches!(next, RoundOutcome::Answer(_)));
             match later {
                 None => got += std::str::from_utf8(&turn.give_up()).unwrap(),
                 Some(later) => {
                     ask(&mut turn, request, &foreign(&["x"])).unwrap();
                     let (rest, next) = go_on(&mut turn, later);
-                    assert!(matches!(next, Next::Done(_)));
+                    assert!(matches!(next, RoundOutcome::Done(_)));
                     got += &rest;
                 }
             }
@@ -184,7 +184,7 @@ fn a_model_that_goes_in_circles_is_stopped() {
         let again = answer(&[Text("a "), Call(TOOL)], streamed);
         let (mut got, mut next) = play(&mut turn, &again, 50);
         let mut rounds = 0;
-        while let Next::Answer(_) = next {
+        while let RoundOutcome::Answer(_) = next {
             rounds += 1;
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, then) = go_on(&mut turn, &again);
@@ -212,7 +212,7 @@ fn a_call_that_was_cut_off_is_not_answered() {
     ];
     let (got, next) =
         play(&mut ToolLoop::new(Api::AnthropicMessages, true, OwnTools::RETRIEVE), &stream(&events), 10);
-    assert!(matches!(next, Next::Done(_)));
+    assert!(matches!(next, RoundOutcome::Done(_)));
     let (text, calls, reason, _) = read(Api::AnthropicMessages, true, &got);
     assert_eq!((text.as_str(), calls.len(), reason.as_str()), (APOLOGY, 0, "max_tokens"), "{got}");
 }
@@ -234,7 +234,7 @@ fn a_chunk_with_text_and_our_call_loses_no_text() {
         for fails in [false, true] {
             let mut turn = ToolLoop::new(api, true, OwnTools::RETRIEVE);
             let (mut got, next) = play(&mut turn, &first, 9);
-            assert!(matches!(next, Next::Answer(_)), "{next:?}");
+            assert!(matches!(next, RoundOutcome::Answer(_)), "{next:?}");
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let second = if fails { String::new() } else { answer(&[Text("Then.")], true) };
             got += &go_on(&mut turn, &second).0;
@@ -270,7 +270,7 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
 
     let mut turn = ToolLoop::new(Api::OpenAiResponses, true, OwnTools::RETRIEVE);
     let (mut got, next) = play(&mut turn, &stream(&round(&[&reasoning, &call])), 30);
-    assert!(matches!(next, Next::Answer(_)));
+    assert!(matches!(next, RoundOutcome::Answer(_)));
     let request = ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
     assert!(request.contains("rs_1"), "the provider gets it back");
     got += &go_on(&mut turn, &stream(&round(&[&message]))).0;
@@ -283,7 +283,7 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
 
     let mut turn = ToolLoop::new(Api::OpenAiResponses, false, OwnTools::RETRIEVE);
     let document = json!({"status": "completed", "output": [reasoning, call]}).to_string();
-    assert!(matches!(play(&mut turn, &document, 30).1, Next::Answer(_)));
+    assert!(matches!(play(&mut turn, &document, 30).1, RoundOutcome::Answer(_)));
     ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
     let (whole, _) = go_on(&mut turn, &json!({"status": "completed", "output": [message]}).to_string());
     assert_eq!(serde_json::from_str::<Value>(&whole).unwrap()["output"], json!([message]));
@@ -306,7 +306,7 @@ fn reasoning_that_a_chat_provider_shows_goes_back_with_the_results() {
         json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string();
     for (streamed, answer) in [(true, stream(&events)), (false, document)] {
         let mut turn = ToolLoop::new(Api::OpenAiChat, streamed, OwnTools::RETRIEVE);
-        assert!(matches!(play(&mut turn, &answer, 40).1, Next::Answer(_)));
+        assert!(matches!(play(&mut turn, &answer, 40).1, RoundOutcome::Answer(_)));
         let next = ask(&mut turn, r#"{"messages":[]}"#, &foreign(&["x"])).unwrap();
         let next: Value = serde_json::from_str(&next).unwrap();
         assert_eq!(next["messages"][0]["reasoning_content"], "I have to look.", "{streamed}");
@@ -324,9 +324,9 @@ fn an_answer_that_breaks_off_anywhere_never_shows_our_call() {
             let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let mut got = turn.feed(&whole.as_bytes()[..cut]);
             match turn.end() {
-                Next::Done(rest) => got.extend(rest),
+                RoundOutcome::Done(rest) => got.extend(rest),
                 // The answer was complete, except for the end of its last event.
-                Next::Answer(_) => assert!(cut > whole.len() / 2, "{api:?} {cut}"),
+                RoundOutcome::Answer(_) => assert!(cut > whole.len() / 2, "{api:?} {cut}"),
             }
             let got = String::from_utf8(got).unwrap();
             let begun = whole.find(TOOL).unwrap() + TOOL.len();
@@ -349,7 +349,7 @@ fn a_later_round_that_breaks_off_anywhere_leaves_a_whole_answer() {
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, next) = go_on(&mut turn, &later[..cut]);
             got += &rest;
-            assert!(matches!(next, Next::Done(_)), "{api:?} {cut}");
+            assert!(matches!(next, RoundOutcome::Done(_)), "{api:?} {cut}");
             let (text, calls, ..) = read(api, streamed, &got);
             let ended = format!("A {APOLOGY}");
             assert!(text == ended || (text == "A b " && calls == ["list"]), "{api:?} {cut}: {got}");
@@ -372,7 +372,7 @@ fn a_stream_with_a_call_of_ours_beyond_all_bounds_ends_well_formed() {
             let mut got = turn.feed(&whole.as_bytes()[..begun]);
             got.extend(turn.feed(more.as_bytes()));
             got.extend(turn.feed(&whole.as_bytes()[begun..]));
-            let Next::Done(rest) = turn.end() else { panic!("{api:?}: followed beyond the limit") };
+            let RoundOutcome::Done(rest) = turn.end() else { panic!("{api:?}: followed beyond the limit") };
             got.extend(rest);
             let got = String::from_utf8(got).unwrap();
             let (text, calls, ..) = read(api, streamed, &got);
@@ -391,7 +391,9 @@ fn an_answer_that_is_given_up_anywhere_passes_or_ends_before_our_call() {
             got.extend(turn.stop());
             assert_eq!(turn.kept(), 0, "{api:?} {streamed} {cut}: nothing is kept any more");
             got.extend(turn.feed(&whole.as_bytes()[cut..]));
-            let Next::Done(rest) = turn.end() else { panic!("{api:?}: followed after it was given up") };
+            let RoundOutcome::Done(rest) = turn.end() else {
+                panic!("{api:?}: followed after it was given up")
+            };
             got.extend(rest);
             let got = String::from_utf8(got).unwrap();
             if got != whole {
@@ -412,7 +414,7 @@ fn what_is_kept_of_an_answer_is_about_what_it_says() {
         for piece in whole.as_bytes().chunks(1_000) {
             turn.feed(piece);
         }
-        assert!(matches!(turn.end(), Next::Answer(_)), "{api:?} {streamed}");
+        assert!(matches!(turn.end(), RoundOutcome::Answer(_)), "{api:?} {streamed}");
         let kept = turn.kept();
         assert!(
             (long.len()..4 * whole.len()).contains(&kept),
@@ -430,8 +432,8 @@ fn what_is_no_answer_passes_as_it_came() {
             let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let mut got = turn.feed(bytes.as_bytes());
             match turn.end() {
-                Next::Done(rest) => got.extend(rest),
-                Next::Answer(_) => panic!("half an answer was taken for a whole one"),
+                RoundOutcome::Done(rest) => got.extend(rest),
+                RoundOutcome::Answer(_) => panic!("half an answer was taken for a whole one"),
             }
             assert_eq!(String::from_utf8(got).unwrap(), bytes, "{api:?} {streamed}");
         }
@@ -446,7 +448,7 @@ fn an_answer_over_the_limit_passes() {
         let bytes = answer(&[Call("list")], streamed).into_bytes();
         let mut got = turn.feed(&bytes[..bytes.len() / 2]);
         got.extend(turn.feed(long.as_bytes()));
-        let Next::Done(rest) = turn.end() else { panic!("followed beyond the limit") };
+        let RoundOutcome::Done(rest) = turn.end() else { panic!("followed beyond the limit") };
         got.extend(rest);
         assert_eq!(got.len(), bytes.len() / 2 + long.len());
     });

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_compress::address;
-use headroom_compress::rounds::{Asked, PLACEHOLDER, answer};
+use headroom_compress::rounds::{PLACEHOLDER, RetrieveArguments, answer};
 use headroom_e2e::Stack;
 use headroom_e2e::agent::{Agent, Format};
 use headroom_e2e::provider::{Plan, ToolCall};
@@ -38,7 +38,8 @@ fn results(value: &Value, found: &mut Vec<String>) {
 async fn the_original_takes_the_place_of_the_placeholder_in_this_and_every_later_request() -> Result<()> {
     let original = rows(ROWS, 1);
     let hash = address(&original);
-    let page = answer(&original, &Asked { hash: hash.clone(), ..Asked::default() }).text;
+    let page =
+        answer(&original, &RetrieveArguments { hash: hash.clone(), ..RetrieveArguments::default() }).text;
     let seen = format!("notes.md:3: {PLACEHOLDER}");
     let call = |name: &str, arguments| ToolCall { name: name.to_owned(), arguments };
     let calls = vec![

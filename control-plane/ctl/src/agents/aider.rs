@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, Ways, has_any, header_object, with_labels};
+use super::{Agent, Connections, Launch, Places, Server, Setting, has_any, header_object, with_labels};
 use crate::edits::{Change, Format, Key, Plan, value_at};
 
 /// Aider's own option, and the library's variable below it. Either may be set by a file.
@@ -63,8 +63,8 @@ impl Agent for Aider {
         &["aider"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`OPENAI_API_BASE`, `ANTHROPIC_API_BASE`",
             install: "`~/.aider.conf.yml`, `~/.aider.model.settings.yml`",
             labels: "`extra_headers` in a file of model settings, unless you have an `aider/extra_params` of your own",

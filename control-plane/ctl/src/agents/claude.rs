@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Agent, Launch, Places, Server, Setting, TARGETS, Ways, headers_after, mcp_servers, session_start,
+    Agent, Connections, Launch, Places, Server, Setting, TARGETS, headers_after, mcp_servers, session_start,
     value_of,
 };
 use crate::edits::{Change, Format, Plan, value_at};
@@ -104,8 +104,8 @@ impl Agent for Claude {
         &["claude"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`ANTHROPIC_BASE_URL`; `--settings` where a settings file names another address, which would win",
             install: "`env` in `~/.claude/settings.json`",
             labels: "`ANTHROPIC_CUSTOM_HEADERS`",

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, Ways, has_any, mcp_servers, value_of, with_labels};
+use super::{
+    Agent, Connections, Launch, Places, Server, Setting, has_any, mcp_servers, value_of, with_labels,
+};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// Cline CLI.
@@ -71,8 +73,8 @@ impl Agent for Cline {
         &["cline"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "its provider file, edited while it runs",
             install: "the same file",
             labels: "the provider's `headers`",

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::program::said;
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, find_program, has_any, header_object};
+use super::{
+    Agent, Connections, Launch, Places, Server, Setting, TARGETS, find_program, has_any, header_object,
+};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// The provider's id in Codex's settings, the same as upstream's.
@@ -130,8 +132,8 @@ impl Agent for Codex {
         &["codex"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`-c` options",
             install: "a provider in `~/.codex/config.toml`",
             labels: "the provider's `http_headers`; none with `--keep-history`",

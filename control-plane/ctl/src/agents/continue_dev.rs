@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, Ways, value_of, with_labels};
+use super::{Agent, Connections, Launch, Places, Server, Setting, value_of, with_labels};
 use crate::edits::{Change, Format, Key, Plan, edited, value_at};
 
 /// Continue.
@@ -76,8 +76,8 @@ impl Agent for Continue {
         &["cn"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`--config` with a copy",
             install: "`~/.continue/config.yaml`",
             labels: "the model's `requestOptions`",

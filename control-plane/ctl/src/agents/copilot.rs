@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Agent, Launch, Places, Server, Setting, Ways, headers_after, shell_block};
+use super::{Agent, Connections, Launch, Places, Server, Setting, headers_after, shell_block};
 use crate::edits::{Change, Format, Plan};
 
 const URL: &str = "COPILOT_PROVIDER_BASE_URL";
@@ -61,8 +61,8 @@ impl Agent for Copilot {
         &["copilot"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`COPILOT_PROVIDER_BASE_URL`",
             install: "the shell's profile",
             labels: "`COPILOT_PROVIDER_HEADERS`",

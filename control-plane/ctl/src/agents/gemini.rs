@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{
-    Agent, Launch, Places, Server, Setting, TARGETS, Ways, header_lines, mcp_servers, session_start,
+    Agent, Connections, Launch, Places, Server, Setting, TARGETS, header_lines, mcp_servers, session_start,
     shell_block,
 };
 use crate::edits::{Change, Format, Plan, value_at};
@@ -56,8 +56,8 @@ impl Agent for Gemini {
         &["gemini"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`GOOGLE_GEMINI_BASE_URL`, `CODE_ASSIST_ENDPOINT`",
             install: "the shell's profile, `~/.gemini/.env`",
             labels: "`GEMINI_CLI_CUSTOM_HEADERS`",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Agent, Launch, Places, Server, Setting, Ways};
+use super::{Agent, Connections, Launch, Places, Server, Setting};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// The newer name of OpenAI's address, with the version. In the file it overrides the host. A host in a variable
@@ -53,8 +53,8 @@ impl Agent for Goose {
         &["goose"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`OPENAI_HOST`, `ANTHROPIC_HOST`, `GOOGLE_HOST`",
             install: "`~/.config/goose/config.yaml`",
             labels: "`OPENAI_CUSTOM_HEADERS` for one run, with OpenAI's models; it takes none for others",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, Ways, header_object};
+use super::{Agent, Connections, Launch, Places, Server, Setting, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// Configuration that overrides every file except the administrator's.
@@ -100,8 +100,8 @@ impl Agent for OpenCode {
         &["opencode"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`OPENCODE_CONFIG_CONTENT`",
             install: "`~/.config/opencode/opencode.json` or `.jsonc`",
             labels: "the provider's `headers`",

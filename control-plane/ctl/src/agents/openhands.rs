@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, Ways, has_any, header_object, mcp_servers, with_labels};
+use super::{
+    Agent, Connections, Launch, Places, Server, Setting, has_any, header_object, mcp_servers, with_labels,
+};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "LLM_BASE_URL";
@@ -85,8 +87,8 @@ impl Agent for OpenHands {
         &["openhands"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`LLM_BASE_URL`",
             install: "`~/.openhands/agent_settings.json`",
             labels: "`extra_headers` in the same file, edited while it runs; none before OpenHands has made that file",

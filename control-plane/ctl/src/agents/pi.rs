@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, Ways};
+use super::{Agent, Connections, Launch, Places, Server, Setting};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// pi.
@@ -58,8 +58,8 @@ impl Agent for Pi {
         &["pi"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "its `models.json`, edited while it runs",
             install: "the same file",
             labels: "the provider's `headers`",

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, mcp_servers, with_labels};
+use super::{Agent, Connections, Launch, Places, Server, Setting, TARGETS, mcp_servers, with_labels};
 use crate::edits::{Change, Format, Plan, edited};
 
 const URL: &str = "OPENAI_BASE_URL";
@@ -56,8 +56,8 @@ impl Agent for Qwen {
         &["qwen"]
     }
 
-    fn ways(&self) -> Ways {
-        Ways {
+    fn ways(&self) -> Connections {
+        Connections {
             run: "`OPENAI_BASE_URL`",
             install: "`~/.qwen/.env`, `~/.qwen/settings.json`",
             labels: "`customHeaders` in its settings",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Endpoint;
-use crate::providers::{Limit, Rewrite, Served};
+use crate::providers::{Limit, Rewrite, ServedProvider};
 use crate::upstream::Upstream;
 
 #[derive(Serialize)]
@@ -87,7 +87,7 @@ struct LimitValues {
 }
 
 impl<'a> ServedValues<'a> {
-    pub(super) fn new(served: &'a Served) -> Self {
+    pub(super) fn new(served: &'a ServedProvider) -> Self {
         let auth = served.auth.as_deref();
         let bearer = "authorization";
         Self {

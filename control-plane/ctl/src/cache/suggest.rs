@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::Environment;
 use crate::figures::number;
 use crate::misuse::Misuse;
-use crate::running::At;
+use crate::running::SidecarArgs;
 
 pub(super) const EXAMPLES: &str = "\
 Reads which lines of system prompts changed between requests, and writes rules for those that hold a date, a time, an id
@@ -44,7 +44,7 @@ pub struct SuggestArgs {
     pub dry_run: bool,
     /// Where Headroom listens.
     #[command(flatten)]
-    pub at: At,
+    pub at: SidecarArgs,
 }
 
 /// Its name in the configuration folder.

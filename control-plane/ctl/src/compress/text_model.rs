@@ -100,7 +100,7 @@ impl TextModel {
             },
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let doing = crate::progress::Doing::now("Loading the text model …");
+        let doing = crate::progress::Spinner::now("Loading the text model …");
         let model = headroom_text_model::TextModel::load(&folder, threads)?;
         drop(doing);
         Ok(Self { model, rates })

@@ -17,7 +17,7 @@ const MOST_BYTES: u64 = 1 << 20;
 
 /// A value and its position.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Said {
+pub(super) struct LocatedValue {
     /// In the spelling of the corresponding variable.
     pub(super) text: String,
     pub(super) line: usize,
@@ -26,7 +26,7 @@ pub(super) struct Said {
 /// The content of a configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigFile {
-    values: BTreeMap<&'static str, Said>,
+    values: BTreeMap<&'static str, LocatedValue>,
     filter: Map<String, Json>,
     filter_lines: BTreeMap<String, usize>,
 }
@@ -124,7 +124,7 @@ impl ConfigFile {
                     let key = KEYS.iter().find(|key| key.section == section && key.name == name);
                     let key = key.ok_or_else(|| fault(unknown(section, name)))?;
                     let said = key.kind.text(value).map_err(|reason| fault(format!("{name}: {reason}")))?;
-                    self.values.insert(key.variable, Said { text: said, line: line(text, at) });
+                    self.values.insert(key.variable, LocatedValue { text: said, line: line(text, at) });
                 }
                 _ => return Err(fault(unknown(section, name))),
             }

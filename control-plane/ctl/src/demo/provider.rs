@@ -113,20 +113,20 @@ pub(super) fn count(body: &Value) -> u64 {
 
 /// The provider on a port of this machine, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Served {
+pub(super) struct DemoProvider {
     pub(super) url: String,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
     server: JoinHandle<()>,
 }
 
-impl Served {
+impl DemoProvider {
     /// The newest request.
     pub(super) fn last(&self) -> Option<Exchange> {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
     }
 }
 
-impl Drop for Served {
+impl Drop for DemoProvider {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -140,7 +140,7 @@ struct Playing {
 }
 
 /// Listens on loopback.
-pub(super) async fn serve(conversation: Conversation) -> anyhow::Result<Served> {
+pub(super) async fn serve(conversation: Conversation) -> anyhow::Result<DemoProvider> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port can be had")?;
     let url = format!("http://{}", listener.local_addr()?);
     let exchanges = Arc::default();
@@ -154,7 +154,7 @@ pub(super) async fn serve(conversation: Conversation) -> anyhow::Result<Served> 
         // It ends with the demo.
         let _ = axum::serve(listener, router).await;
     });
-    Ok(Served { url, exchanges, server })
+    Ok(DemoProvider { url, exchanges, server })
 }
 
 async fn messages(State(playing): State<Playing>, body: String) -> Response {

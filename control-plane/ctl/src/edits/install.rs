@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::disk::{self, Contents};
 use super::document::Document;
-use super::journal::{FileEdit, Made, Record, Saved, Workspace, digest};
+use super::journal::{FileEdit, Record, Saved, Workspace, WrittenValue, digest};
 use super::lines::Text;
 use super::{Change, EditError, Key, Plan};
 
@@ -82,7 +82,7 @@ fn preview_file(path: &Path, changes: &[&Change]) -> anyhow::Result<Option<Previ
         document
             .set(&change.path, &change.value)
             .map_err(|reason| EditError::NoPlace { path: shown(), reason })?;
-        made.push(Made { path: change.path.clone(), value: change.value.clone(), was, new_parents });
+        made.push(WrittenValue { path: change.path.clone(), value: change.value.clone(), was, new_parents });
     }
     if made.is_empty() {
         return Ok(None);

@@ -45,7 +45,7 @@ pub(super) struct FileEdit {
     pub(super) before: Option<Saved>,
     /// The digest of the new file.
     pub(super) after: String,
-    pub(super) changes: Vec<Made>,
+    pub(super) changes: Vec<WrittenValue>,
 }
 
 /// A file as it was.
@@ -59,7 +59,7 @@ pub(super) struct Saved {
 
 /// One value that was written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Made {
+pub(super) struct WrittenValue {
     pub(super) path: Vec<Key>,
     pub(super) value: Value,
     /// The value before.

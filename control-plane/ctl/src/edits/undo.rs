@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::disk::{self, Contents};
 use super::document::Document;
-use super::journal::{FileEdit, Made, Record, Workspace, digest};
+use super::journal::{FileEdit, Record, Workspace, WrittenValue, digest};
 use super::lines::Text;
 use super::{EditError, Key};
 
 /// What was undone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Undone {
+pub(crate) struct UndoReport {
     /// Files that were restored byte for byte.
     pub(crate) restored: Vec<String>,
     /// Files that have changed since: only Headroom's values were removed.
@@ -22,7 +22,7 @@ pub(crate) struct Undone {
 
 impl Workspace {
     /// Undoes the edits for an agent. `None`: there were none.
-    pub(crate) fn undo(&self, agent: &str) -> anyhow::Result<Option<Undone>> {
+    pub(crate) fn undo(&self, agent: &str) -> anyhow::Result<Option<UndoReport>> {
         let _lock = self.lock()?;
         match self.record(agent)? {
             None => {
@@ -34,8 +34,8 @@ impl Workspace {
     }
 
     /// If it is interrupted, it can start again: it recognizes what it has already undone.
-    pub(super) fn undo_locked(&self, record: &Record) -> anyhow::Result<Undone> {
-        let mut undone = Undone::default();
+    pub(super) fn undo_locked(&self, record: &Record) -> anyhow::Result<UndoReport> {
+        let mut undone = UndoReport::default();
         for file in record.files.iter().rev() {
             self.undo_file(&record.agent, file, &mut undone)?;
         }
@@ -46,7 +46,7 @@ impl Workspace {
         Ok(undone)
     }
 
-    fn undo_file(&self, agent: &str, file: &FileEdit, undone: &mut Undone) -> anyhow::Result<()> {
+    fn undo_file(&self, agent: &str, file: &FileEdit, undone: &mut UndoReport) -> anyhow::Result<()> {
         let path = disk::resolve(&file.path)?;
         let shown = file.path.display().to_string();
         self.disk.clean_beside(&path)?;
@@ -117,7 +117,7 @@ fn cleaned(file: &FileEdit, now: &Contents, left: &mut Vec<String>) -> anyhow::R
     Ok(text.encode(&document.text()))
 }
 
-fn take_back(document: &mut dyn Document, made: &Made, shown: &str) -> Result<(), EditError> {
+fn take_back(document: &mut dyn Document, made: &WrittenValue, shown: &str) -> Result<(), EditError> {
     let no_place = |reason| EditError::NoPlace { path: shown.to_owned(), reason };
     if let Some(was) = &made.was {
         return document.set(&made.path, was).map_err(no_place);

@@ -31,14 +31,14 @@ pub enum InboxAction {
     /// Show them
     List,
     /// Write them into the files that they are for
-    Accept(Chosen),
+    Accept(EntrySelection),
     /// Take them out; they are not proposed again
-    Reject(Chosen),
+    Reject(EntrySelection),
 }
 
 /// Which entries.
 #[derive(Args, Clone, Debug)]
-pub struct Chosen {
+pub struct EntrySelection {
     /// Their names, as the list has them
     #[arg(value_name = "ID", required_unless_present = "all")]
     pub ids: Vec<String>,
@@ -92,7 +92,7 @@ fn list(waiting: &[Proposal]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn choose(chosen: &Chosen, waiting: &[Proposal]) -> anyhow::Result<Vec<Proposal>> {
+fn choose(chosen: &EntrySelection, waiting: &[Proposal]) -> anyhow::Result<Vec<Proposal>> {
     if chosen.all {
         return Ok(waiting.to_vec());
     }

@@ -19,7 +19,7 @@ const CONVERSATION: &str = "mcp";
 /// Why the sidecar did not do it, for the caller of the tool.
 #[derive(Debug, thiserror::Error)]
 #[error("headroomd at {address} {problem}")]
-pub(super) struct Unanswered {
+pub(super) struct SidecarError {
     address: String,
     problem: String,
 }
@@ -50,7 +50,7 @@ impl Originals {
     }
 
     /// Whether the text is stored under its hash now.
-    pub(super) async fn admit(&self, original: StoredText<'_>) -> Result<bool, Unanswered> {
+    pub(super) async fn admit(&self, original: StoredText<'_>) -> Result<bool, SidecarError> {
         let hash = headroom_compress::address(original.text);
         let original = Original {
             hash: hash.clone(),
@@ -80,7 +80,7 @@ impl Originals {
         hash: &str,
         query: &str,
         lines: &str,
-    ) -> Result<RetrieveResponse, Unanswered> {
+    ) -> Result<RetrieveResponse, SidecarError> {
         let request = RetrieveRequest {
             tenant: self.tenant.clone(),
             hash: hash.to_owned(),
@@ -101,13 +101,13 @@ impl Originals {
         request
     }
 
-    fn unanswered(&self, status: &Status) -> Unanswered {
+    fn unanswered(&self, status: &Status) -> SidecarError {
         let problem = match status.code() {
             Code::Unavailable => "does not answer: start Headroom with `headroomctl up`".to_owned(),
             Code::Unauthenticated => "wants a token: set HEADROOM_TOKEN".to_owned(),
             code => format!("answered {code}: {}", status.message()),
         };
-        Unanswered { address: self.address.clone(), problem }
+        SidecarError { address: self.address.clone(), problem }
     }
 }
 

@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment as Templates, UndefinedBehavior};
 use serde::Serialize;
 
-use super::{Row, Served, Table, table};
+use super::{Row, ServedProvider, Table, table};
 use crate::environment::Environment;
 use crate::figures;
 use crate::misuse::Misuse;
@@ -36,7 +36,8 @@ pub fn providers(args: &ProvidersArgs) -> anyhow::Result<()> {
     let table = table(env).map_err(|error| Misuse::of(error.into()))?;
     let text = if args.kubernetes || args.envoy {
         let names = args.names.iter();
-        let served = names.map(|name| Served::asked(name, &table, env)).collect::<anyhow::Result<Vec<_>>>();
+        let served =
+            names.map(|name| ServedProvider::asked(name, &table, env)).collect::<anyhow::Result<Vec<_>>>();
         let served = served.map_err(Misuse::of)?;
         ensure!(!served.is_empty(), Misuse::of(anyhow::anyhow!("which? `headroomctl providers` lists them")));
         if args.kubernetes { kubernetes(&served)? } else { production(&served)? }
@@ -87,7 +88,7 @@ struct Pieces<'s> {
     providers: Vec<Piece<'s>>,
 }
 
-fn render(name: &str, template: &str, served: &[Served]) -> anyhow::Result<String> {
+fn render(name: &str, template: &str, served: &[ServedProvider]) -> anyhow::Result<String> {
     let pieces: Vec<Piece<'_>> = served
         .iter()
         .map(|it| Piece {
@@ -113,7 +114,7 @@ fn render(name: &str, template: &str, served: &[Served]) -> anyhow::Result<Strin
 }
 
 /// For Istio.
-fn kubernetes(served: &[Served]) -> anyhow::Result<String> {
+fn kubernetes(served: &[ServedProvider]) -> anyhow::Result<String> {
     if let Some(plain) = served.iter().find(|it| !it.upstream.tls || it.upstream.is_literal_address()) {
         return Err(Misuse::of(anyhow::anyhow!(
             "{} is a server of this machine, which no mesh reaches",
@@ -125,7 +126,7 @@ fn kubernetes(served: &[Served]) -> anyhow::Result<String> {
 }
 
 /// For an Envoy that the user runs.
-fn production(served: &[Served]) -> anyhow::Result<String> {
+fn production(served: &[ServedProvider]) -> anyhow::Result<String> {
     render("production.txt", PRODUCTION, served)
 }
 
@@ -133,10 +134,13 @@ fn production(served: &[Served]) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    fn served(names: &[&str]) -> Vec<Served> {
+    fn served(names: &[&str]) -> Vec<ServedProvider> {
         let table = Table::built_in();
         let nothing = |_: &str| None;
-        names.iter().map(|name| Served::asked(name, &table, Environment::new(&nothing)).unwrap()).collect()
+        names
+            .iter()
+            .map(|name| ServedProvider::asked(name, &table, Environment::new(&nothing)).unwrap())
+            .collect()
     }
 
     #[test]

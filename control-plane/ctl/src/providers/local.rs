@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use reqwest::Client;
 use serde_json::Value;
 
-use super::served::Served;
+use super::served::ServedProvider;
 use super::table::{Row, Table};
 
 /// The name for all servers that are found.
@@ -15,7 +15,7 @@ pub(crate) const LOCAL: &str = "local";
 const TIMEOUT: Duration = Duration::from_millis(800);
 
 /// The servers that answer now.
-pub(crate) async fn find_local(table: &Table) -> anyhow::Result<Vec<Served>> {
+pub(crate) async fn find_local(table: &Table) -> anyhow::Result<Vec<ServedProvider>> {
     let client =
         Client::builder().no_proxy().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
     let mut found = Vec::new();
@@ -23,7 +23,7 @@ pub(crate) async fn find_local(table: &Table) -> anyhow::Result<Vec<Served>> {
         if let Some(path) = &row.find
             && answers(&client, row, path).await
         {
-            found.push(Served::new(name, row, None).with_context(|| name.to_owned())?);
+            found.push(ServedProvider::new(name, row, None).with_context(|| name.to_owned())?);
         }
     }
     Ok(found)

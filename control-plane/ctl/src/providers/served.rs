@@ -29,7 +29,7 @@ pub struct Key {
 
 /// A provider that is served under `/NAME/`.
 #[derive(Clone, Debug)]
-pub struct Served {
+pub struct ServedProvider {
     /// The first part of its paths.
     pub name: String,
     /// Its name in reports.
@@ -54,7 +54,7 @@ pub struct Served {
     pub is_default: bool,
 }
 
-impl Served {
+impl ServedProvider {
     /// A row of the table, with the variable of a key.
     pub fn new(name: &str, row: &Row, key: Option<&str>) -> anyhow::Result<Self> {
         let base = url(row, row.base.as_deref().unwrap_or_default())?;
@@ -205,13 +205,13 @@ fn url(row: &Row, text: &str) -> anyhow::Result<Upstream> {
 mod tests {
     use super::*;
 
-    fn served(text: &str) -> Served {
+    fn served(text: &str) -> ServedProvider {
         let table = Table::built_in();
         let lookup = |name: &str| (name == "MY_KEY").then(|| "k".to_owned());
-        Served::asked(text, &table, Environment::new(&lookup)).unwrap()
+        ServedProvider::asked(text, &table, Environment::new(&lookup)).unwrap()
     }
 
-    fn rewrites(served: &Served) -> Vec<(&str, &str)> {
+    fn rewrites(served: &ServedProvider) -> Vec<(&str, &str)> {
         served.rewrites.iter().map(|it| (it.from.as_str(), it.to.as_str())).collect()
     }
 
@@ -251,7 +251,7 @@ mod tests {
             ("ollama=K", "takes no key"),
             ("azure_openai", "resource"),
         ] {
-            let error = Served::asked(text, &table, Environment::new(&nothing)).unwrap_err();
+            let error = ServedProvider::asked(text, &table, Environment::new(&nothing)).unwrap_err();
             assert!(format!("{error:#}").contains(word), "{text}: {error:#}");
         }
         let row = Row {
@@ -259,13 +259,13 @@ mod tests {
             values: Some([("a".to_owned(), "evil/".to_owned())].into()),
             ..Row::default()
         };
-        assert!(Served::new("x", &row, None).is_err());
+        assert!(ServedProvider::new("x", &row, None).is_err());
         let row = Row {
             base: Some("https://a.example/v1".to_owned()),
             messages: Some("https://b.example".to_owned()),
             ..Row::default()
         };
-        assert!(Served::new("x", &row, None).unwrap_err().to_string().contains("same host"));
+        assert!(ServedProvider::new("x", &row, None).unwrap_err().to_string().contains("same host"));
     }
 
     #[test]

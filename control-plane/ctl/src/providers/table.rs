@@ -285,7 +285,7 @@ fn check(row: &Row) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Served;
+    use super::super::ServedProvider;
     use super::*;
 
     #[test]
@@ -305,7 +305,8 @@ mod tests {
             let values = ["location", "resource", "region", "account", "workspace"];
             let values = values.map(|value| (value.to_owned(), "x-1".to_owned()));
             row.values = Some(values.into());
-            let served = Served::new(name, &row, None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            let served =
+                ServedProvider::new(name, &row, None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
             assert!(!served.rewrites.is_empty(), "{name}");
         }
     }

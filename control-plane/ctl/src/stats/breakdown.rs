@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headroom_api::pages::{BlockSums, Breakdown, Cache, Stats, StatsHistory};
 
-use super::By;
+use super::StatsBreakdown;
 use crate::figures::{dollars, name_or_dash, number, or_no_price, percent, rest, sorted, table};
 
 /// Requests, by the requested attribute, largest saving first.
@@ -31,11 +31,11 @@ pub(super) fn lines(page: &StatsHistory, top: usize) -> String {
 }
 
 /// Tool outputs.
-pub(super) fn of_outputs(stats: &Stats, by: By, top: usize) -> String {
+pub(super) fn of_outputs(stats: &Stats, by: StatsBreakdown, top: usize) -> String {
     let blocks = stats.blocks.clone().unwrap_or_default();
     let sums: BTreeMap<String, BlockSums> = match by {
-        By::Kind => blocks.by_kind,
-        By::Form => blocks.by_outcome,
+        StatsBreakdown::Kind => blocks.by_kind,
+        StatsBreakdown::Form => blocks.by_outcome,
         _ => blocks.by_tool,
     };
     if sums.is_empty() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::bootstrap::BodyMode;
 use crate::profile::ProfileName;
 
 /// What becomes of old tool outputs.
@@ -13,15 +14,6 @@ pub enum HistoryName {
     Append,
     /// They are rewritten at boundaries of a conversation.
     Epochs,
-}
-
-/// `body_mode` in the way clap wants it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum BodyModeName {
-    /// Forward without content-length
-    Strip,
-    /// Hold the headers and forward the exact content-length; needs Envoy 1.35
-    Hold,
 }
 
 /// `mode` in the way clap wants it.
@@ -141,7 +133,7 @@ pub struct UpArgs {
     pub cache: Option<CacheName>,
     /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
-    pub body_mode: Option<BodyModeName>,
+    pub body_mode: Option<BodyMode>,
     /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::child::{Child, Launch};
 use super::settings::{LITELLM as NAME, LiteLlm, Settings};
 use super::supervision::{Start, say};
-use crate::providers::{Format, Key, Rewrite, Served};
+use crate::providers::{Format, Key, Rewrite, ServedProvider};
 use crate::upstream::Upstream;
 
 /// The installed version: the newest one whose extra `proxy` can be installed from PyPI.
@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// LiteLLM as a provider for Envoy, at this port. Requests that name no provider go there unchanged.
-pub(crate) fn served(port: u16) -> Served {
+pub(crate) fn served(port: u16) -> ServedProvider {
     let same = |from: &str, to: &str| Rewrite { from: from.to_owned(), to: to.to_owned() };
     let paths = [
         "/v1/messages",
@@ -48,7 +48,7 @@ pub(crate) fn served(port: u16) -> Served {
         "/v1/models",
         "/v1beta",
     ];
-    Served {
+    ServedProvider {
         name: NAME.to_owned(),
         label: NAME.to_owned(),
         upstream: Upstream {

@@ -15,11 +15,11 @@ use self::filter::{Common, plugin_config};
 pub(super) use self::upstreams::LITELLM;
 pub use self::upstreams::LiteLlm;
 use self::upstreams::{litellm, served};
-use super::args::{BodyModeName, UpArgs};
+use super::args::UpArgs;
 use crate::bootstrap::{BodyMode, Endpoint, Providers};
 use crate::config::sidecar;
 use crate::environment::Environment;
-use crate::providers::{Served, Table};
+use crate::providers::{ServedProvider, Table};
 use crate::token;
 
 /// Envoy's worker threads by default. Each has a VM with its own vocabulary and memo, and the agents of one
@@ -42,7 +42,7 @@ pub struct Settings {
     /// The providers.
     pub providers: Providers,
     /// Providers of the table, each under `/NAME/`.
-    pub served: Vec<Served>,
+    pub served: Vec<ServedProvider>,
     /// LiteLLM's proxy, if it is the backend.
     pub litellm: Option<LiteLlm>,
     /// Additional to the variables that Envoy inherits.
@@ -88,10 +88,7 @@ impl Settings {
         let port = env.port(args.port.as_ref())?;
         // 0 for a port that the system chooses.
         let after = |steps: u16| if port == 0 { 0 } else { port.checked_add(steps).unwrap_or(0) };
-        let body_mode = match choice(args.body_mode, env, "HEADROOM_BODY_MODE")? {
-            None | Some(BodyModeName::Strip) => BodyMode::Strip,
-            Some(BodyModeName::Hold) => BodyMode::Hold,
-        };
+        let body_mode = choice(args.body_mode, env, "HEADROOM_BODY_MODE")?.unwrap_or_default();
 
         let pre_upstream =
             env.or(args.anthropic_pre_upstream_concurrency.as_ref(), names::PRE_UPSTREAM_VARIABLE);

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 use super::WrapArgs;
 use crate::background::{ENDING, LOOK, READY, Start, has_not_ended};
 use crate::environment::Environment;
-use crate::progress::Doing;
-use crate::running::{At, Running};
+use crate::progress::Spinner;
+use crate::running::{Running, SidecarArgs};
 
 /// The expected address of Headroom.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Address {
                 (format!("http://127.0.0.1:{port}"), Some(port))
             }
         };
-        let at = At { url: Some(url) };
+        let at = SidecarArgs { url: Some(url) };
         let running = at.running()?;
         Ok(Self { url: running.url(""), port, running })
     }
@@ -154,7 +154,7 @@ pub(super) async fn reach(
         check_targets(workspace, targets, variables)?;
         return Ok(Headroom { _lease: Some(lease), was_running: true });
     }
-    let _doing = Doing::now("Starting Headroom …");
+    let _doing = Spinner::now("Starting Headroom …");
     let mut child = start(port, workspace, variables, learn)?.spawn(workspace)?;
     let deadline = Instant::now() + READY;
     while !address.answers().await {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agents::{Server, find_program};
 use crate::environment::Environment;
-use crate::progress::Doing;
+use crate::progress::Spinner;
 
 /// A known server.
 struct Known {
@@ -81,7 +81,7 @@ impl Indexer {
     /// Indexes a project.
     pub(super) fn index(&self, folder: &Path) -> anyhow::Result<()> {
         let root = folder.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(folder);
-        let _doing = Doing::now("Indexing the project …");
+        let _doing = Spinner::now("Indexing the project …");
         let output = Command::new(&self.path)
             .args((self.known().index)(root))
             .current_dir(root)

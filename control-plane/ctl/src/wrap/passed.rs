@@ -33,11 +33,11 @@ struct Entry {
 
 /// The conversations of one agent.
 #[derive(Clone, Debug)]
-pub(crate) struct Passed {
+pub(crate) struct AgentConversations {
     path: PathBuf,
 }
 
-impl Passed {
+impl AgentConversations {
     /// The conversations of an agent, in a workspace.
     pub(crate) fn of(workspace: &Path, agent: &str) -> Self {
         Self { path: workspace.join("wrap/passed").join(format!("{agent}.jsonl")) }
@@ -170,8 +170,8 @@ mod tests {
             fs::write(path, "x").unwrap();
         }
 
-        fn passed(&self) -> Passed {
-            Passed::of(self.0.path(), "claude")
+        fn passed(&self) -> AgentConversations {
+            AgentConversations::of(self.0.path(), "claude")
         }
 
         fn holds(&self, folder: &str, id: Option<&str>) -> bool {

@@ -14,9 +14,9 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::background::{self, Address, Headroom};
-use super::passed::Passed;
+use super::passed::AgentConversations;
 use super::saved::Figures;
-use super::{Asked, WrapArgs, say};
+use super::{WrapArgs, WrapRequest, say};
 use crate::agents::{self, Agent, Launch, Setting};
 use crate::edits::{Disk, Installed, Workspace};
 use crate::environment::Environment;
@@ -49,13 +49,13 @@ pub(super) async fn run(
         Ok(ready) => ready,
         Err(error) => {
             let resumes = agent.resumes(arguments)
-                && Passed::of(workspace, agent.name()).holds(
+                && AgentConversations::of(workspace, agent.name()).holds(
                     &at.folder,
                     &agent.places(at),
                     agent.resumed(arguments),
                 );
             let record = Workspace::new(workspace, Disk::default()).record(agent.name())?;
-            let is_installed = record.is_some_and(|record| Asked::from_json(&record.asked).address);
+            let is_installed = record.is_some_and(|record| WrapRequest::from_json(&record.asked).address);
             say(&without(agent, &error, resumes, is_installed))?;
             let status = attended(Command::new(&program).args(arguments)).await?;
             if args.learn {
@@ -74,7 +74,7 @@ pub(super) async fn run(
         }
     }
     let stack = agents::stack(agent);
-    let passed = Passed::of(workspace, agent.name());
+    let passed = AgentConversations::of(workspace, agent.name());
     remember(passed.begin(&at.folder))?;
     let began = SystemTime::now();
     let earlier = Figures::now(address.running(), &stack).await;

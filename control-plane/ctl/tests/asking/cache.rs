@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use headroom_api::pages::Cache;
-use headroomctl::cache::{By, text};
+use headroomctl::cache::{CacheBreakdown, text};
 use serde_json::{Value, json};
 
 use crate::server::server;
@@ -55,17 +55,17 @@ fn the_bill_comes_before_the_losses_the_causes_and_what_could_be_done() {
 #[test]
 fn each_breakdown_has_its_rows_and_no_price_is_not_zero() {
     for (by, shown) in [
-        (By::Stack, "claude_code"),
-        (By::Model, "claude-opus-5-5"),
-        (By::Tenant, "no price"),
-        (By::Hour, "2026-11-29 13:00"),
-        (By::Line, "date, time"),
+        (CacheBreakdown::Stack, "claude_code"),
+        (CacheBreakdown::Model, "claude-opus-5-5"),
+        (CacheBreakdown::Tenant, "no price"),
+        (CacheBreakdown::Hour, "2026-11-29 13:00"),
+        (CacheBreakdown::Line, "date, time"),
     ] {
         let text = text(&page(), Some(by), 20);
         assert!(text.contains(shown), "{by:?}: {text}");
     }
-    assert!(text(&page(), Some(By::Project), 20).starts_with("No request has a project"));
-    let hours = text(&page(), Some(By::Hour), 1);
+    assert!(text(&page(), Some(CacheBreakdown::Project), 20).starts_with("No request has a project"));
+    let hours = text(&page(), Some(CacheBreakdown::Hour), 1);
     assert!(hours.contains("13:00") && !hours.contains("12:00") && hours.contains("and 1 more"), "{hours}");
     assert!(text(&Cache::default(), None, 20).starts_with("No answer that reports usage"));
 }
@@ -76,7 +76,7 @@ fn names_and_sentences_of_requests_cannot_move_the_cursor() {
     figures["causes"][0]["what"] = "\u{1b}[2Jgone".into();
     figures["groups"][0]["value"] = "\u{1b}[2Jgone".into();
     let page: Cache = serde_json::from_value(figures).unwrap();
-    for by in [None, Some(By::Stack)] {
+    for by in [None, Some(CacheBreakdown::Stack)] {
         assert!(!text(&page, by, 20).contains('\u{1b}'), "{by:?}");
     }
 }

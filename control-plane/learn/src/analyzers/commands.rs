@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Conversation, Step};
+use super::{Conversation, ParsedCall};
 use crate::failures::{syntax_complaint, unknown_name};
 use crate::lesson::{Finding, Kind};
 use crate::model::Tool;
@@ -25,7 +25,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
 }
 
 /// A path with parentheses or brackets that the shell interpreted itself.
-fn quoting(step: &Step<'_>) -> Option<Finding> {
+fn quoting(step: &ParsedCall<'_>) -> Option<Finding> {
     let complaint = syntax_complaint(&step.call.output)?;
     let line = step.call.command()?;
     let path = unquoted_path(line)?;
@@ -133,7 +133,7 @@ fn name(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     let output = step.call.output.as_str();
     let unknown = unknown_name(output, &step.commands)?;
     let failed = step.commands.iter().find(|command| command.arguments().any(|word| word == unknown))?;
-    let serves = |later: &Step<'_>, command: &Simple| {
+    let serves = |later: &ParsedCall<'_>, command: &Simple| {
         command.program() == failed.program()
             && command.arguments().all(|word| word != unknown)
             && unknown_name(&later.call.output, &later.commands).is_none()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Conversation, Step};
+use super::{Conversation, ParsedCall};
 use crate::failures::{
     is_bsd_sed, is_externally_managed, missing_module, missing_program, unsupported_option, zsh_complaint,
 };
@@ -122,7 +122,7 @@ fn managed(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
 }
 
 /// Whether a call ran its programs.
-fn ran(step: &Step<'_>) -> bool {
+fn ran(step: &ParsedCall<'_>) -> bool {
     let output = step.call.output.as_str();
     step.is_shell()
         && (step.done() || step.failed())

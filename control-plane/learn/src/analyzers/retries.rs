@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Conversation, Step};
+use super::{Conversation, ParsedCall};
 use crate::failures::{is_check, is_diagnostic, may_pass, missing_program, syntax_complaint};
 use crate::lesson::{Finding, Kind, code};
 use crate::model::Tool;
@@ -31,7 +31,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
 
 /// The error of a failure, without parts that differ from run to run. `None` for errors in code, for errors
 /// that may go away, and for errors that another analyzer explains.
-fn signature(step: &Step<'_>) -> Option<String> {
+fn signature(step: &ParsedCall<'_>) -> Option<String> {
     let output = step.call.output.trim();
     if output.is_empty()
         || is_diagnostic(output)
@@ -87,7 +87,7 @@ fn was_repeated_unchanged(conversation: &Conversation<'_>, at: &[usize]) -> bool
     })
 }
 
-fn is_edit(step: &Step<'_>) -> bool {
+fn is_edit(step: &ParsedCall<'_>) -> bool {
     matches!(step.call.tool, Tool::Edit | Tool::Write) && step.done()
 }
 

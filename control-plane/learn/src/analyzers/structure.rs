@@ -1,6 +1,6 @@
 //! Files and folders that are in another place than expected, and files too large to read.
 
-use super::{Conversation, Step};
+use super::{Conversation, ParsedCall};
 use crate::failures::{missing_paths, says_absent, says_too_large};
 use crate::lesson::{Finding, Kind};
 use crate::model::{Outcome, Tool};
@@ -72,7 +72,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
 
 /// Paths inside the project that a call did not find. A program that was not found does not count: it was
 /// called from the wrong folder, or has not been built.
-fn absent(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
+fn absent(conversation: &Conversation<'_>, step: &ParsedCall<'_>) -> Vec<String> {
     let call = step.call;
     let mut found = Vec::new();
     if step.is_shell() {
@@ -93,7 +93,7 @@ fn absent(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
 }
 
 /// The folder that the commands of a call run in after their `cd`.
-fn folder(step: &Step<'_>) -> String {
+fn folder(step: &ParsedCall<'_>) -> String {
     let mut folder = step.call.cwd.to_string();
     for command in step.commands.iter().filter(|command| command.program() == "cd") {
         match command.arguments().next() {
@@ -106,7 +106,7 @@ fn folder(step: &Step<'_>) -> String {
 }
 
 /// Paths inside the project that a call read, listed, made or changed.
-fn touched(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
+fn touched(conversation: &Conversation<'_>, step: &ParsedCall<'_>) -> Vec<String> {
     let call = step.call;
     if !step.done() {
         return Vec::new();
@@ -226,7 +226,7 @@ fn is_same_thing(path: &str, other: &str) -> bool {
 }
 
 /// Whether a call lists the folder of a path, or files of its name.
-fn is_listing(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> bool {
+fn is_listing(conversation: &Conversation<'_>, step: &ParsedCall<'_>, path: &str) -> bool {
     let stem = stem(path).to_ascii_lowercase();
     let names_it = |pattern: &str| {
         let pattern = pattern.to_ascii_lowercase();
@@ -264,7 +264,7 @@ fn is_listing(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> b
 }
 
 /// The only result of a search by name with that name.
-fn only_result(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> Option<String> {
+fn only_result(conversation: &Conversation<'_>, step: &ParsedCall<'_>, path: &str) -> Option<String> {
     let mut results = step
         .call
         .output
@@ -278,7 +278,7 @@ fn only_result(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> 
 }
 
 /// Whether a call searched for a file by its name and found nothing.
-fn searched_in_vain(step: &Step<'_>, path: &str) -> bool {
+fn searched_in_vain(step: &ParsedCall<'_>, path: &str) -> bool {
     let stem = stem(path);
     if stem.len() < 4 || !(step.done() || step.failed()) {
         return false;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{Home, Plugin, Read, Target, Targets, finish};
-use crate::lines::{Passed, each_line};
+use crate::lines::{LineCounts, each_line};
 use crate::model::Unit;
 use crate::project::Roots;
 use crate::recorder::Recorder;
@@ -54,13 +54,13 @@ impl Plugin for Aider {
             output: String::new(),
             said: String::new(),
         };
-        let mut passed = Passed::default();
+        let mut passed = LineCounts::default();
         let outcome = each_line(File::open(log)?, |number, line| {
             passed.read += 1;
             reading.line(number, line);
         });
         reading.end(passed.read);
-        let passed = outcome.map(|too_long| Passed { foreign: too_long, ..passed });
+        let passed = outcome.map(|too_long| LineCounts { foreign: too_long, ..passed });
         Ok(finish(recorder, passed))
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Home, Plugin, Read, Target, Targets, content_text, files_below, finish, text};
-use crate::lines::{LIMIT, Part, Passed, each_part};
+use crate::lines::{LIMIT, LineCounts, Part, each_part};
 use crate::model::Unit;
 use crate::project::Roots;
 use crate::recorder::Recorder;
@@ -40,7 +40,7 @@ impl Plugin for Cline {
             recorder.cwd(text(&about, "/cwd"));
             recorder.root(text(&about, "/workspace_root"));
         }
-        let mut passed = Passed::default();
+        let mut passed = LineCounts::default();
         let outcome = each_part(log, &mut |part| {
             if let Part::Element("messages", number, message) = part {
                 passed.read += 1;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Home, Plugin, Read, Target, Targets, files_below, finish, has_extension, text};
-use crate::lines::{Part, Passed, each_object, each_part};
+use crate::lines::{LineCounts, Part, each_object, each_part};
 use crate::model::Unit;
 use crate::project::Roots;
 use crate::recorder::Recorder;
@@ -49,7 +49,7 @@ impl Plugin for Codex {
     fn read(&self, log: &Path, roots: &Roots) -> io::Result<Read> {
         if has_extension(log, "json") {
             let mut recorder = Recorder::new(self.name(), log, Unit::Message, roots);
-            let mut passed = Passed::default();
+            let mut passed = LineCounts::default();
             let outcome = each_part(log, &mut |part| match part {
                 Part::Member("session", session) => {
                     recorder.begin(text(&session, "/id"));

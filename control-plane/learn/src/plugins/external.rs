@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Home, Plugin, Read, Target, Targets, finish, text};
 use crate::deadline::Deadline;
-use crate::lines::{Passed, each_line};
+use crate::lines::{LineCounts, each_line};
 use crate::model::Unit;
 use crate::project::Roots;
 use crate::recorder::Recorder;
@@ -73,7 +73,7 @@ impl Plugin for External {
         let deadline = Deadline::new(&child, DEADLINE);
         let Some(output) = child.stdout.take() else { return Ok(Read::default()) };
         let mut recorder = Recorder::new(&self.name, program, Unit::Line, roots);
-        let mut passed = Passed::default();
+        let mut passed = LineCounts::default();
         let outcome = each_line(output, |number, line| {
             if line.trim().is_empty() {
                 return;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Home, Plugin, Read, Target, Targets, content_text, files_below, finish, has_extension, text};
-use crate::lines::{Part, Passed, each_object, each_part};
+use crate::lines::{LineCounts, Part, each_object, each_part};
 use crate::model::{Tool, Unit};
 use crate::project::Roots;
 use crate::recorder::Recorder;
@@ -48,7 +48,7 @@ impl Plugin for Gemini {
         let outcome = if unit == Unit::Line {
             each_object(log, |number, line| read_line(&mut recorder, number, line))
         } else {
-            let mut passed = Passed::default();
+            let mut passed = LineCounts::default();
             let read = each_part(log, &mut |part| match part {
                 Part::Member("sessionId", id) => recorder.begin(id.as_str().unwrap_or_default()),
                 Part::Element("messages", number, message) => {

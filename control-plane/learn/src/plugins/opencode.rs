@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Row as _};
 use tokio_stream::StreamExt as _;
 
 use super::{Home, Plugin, Read, Target, Targets, finish, has_extension, text};
-use crate::lines::{LIMIT, Passed};
+use crate::lines::{LIMIT, LineCounts};
 use crate::model::Unit;
 use crate::project::Roots;
 use crate::recorder::Recorder;
@@ -95,7 +95,7 @@ async fn open(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     options.connect().await
 }
 
-async fn read_database(path: &Path, recorder: &mut Recorder<'_>) -> Result<Passed, sqlx::Error> {
+async fn read_database(path: &Path, recorder: &mut Recorder<'_>) -> Result<LineCounts, sqlx::Error> {
     let mut database = open(path).await?;
     let tables: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'session'")
@@ -104,7 +104,7 @@ async fn read_database(path: &Path, recorder: &mut Recorder<'_>) -> Result<Passe
     let query = if tables > 0 { PARTS } else { PARTS_ALONE };
     let limit = i64::try_from(LIMIT).unwrap_or(i64::MAX);
     let mut rows = sqlx::query(query).bind(limit).bind(limit).fetch(&mut database);
-    let mut passed = Passed::default();
+    let mut passed = LineCounts::default();
     while let Some(row) = rows.next().await {
         let row = row?;
         passed.read += 1;
@@ -168,7 +168,7 @@ fn document(path: &Path) -> Option<Value> {
 /// Reads the conversation of a message file. A file that cannot be read is counted.
 fn read_folder(agent: &str, first: &Path, roots: &Roots) -> Read {
     let mut recorder = Recorder::new(agent, first, Unit::Line, roots);
-    let mut passed = Passed::default();
+    let mut passed = LineCounts::default();
     let Some(folder) = first.parent() else { return Read::default() };
     let Some(storage) = folder.ancestors().nth(2) else { return Read::default() };
     let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();

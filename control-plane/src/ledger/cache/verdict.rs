@@ -14,7 +14,7 @@ use headroom_api::v1::{
 };
 
 use super::rules::{Kind, Rules};
-use super::written::{Written, common_messages, has_message_breakpoint, keeps_messages, prompt, share};
+use super::written::{WrittenPrefix, common_messages, has_message_breakpoint, keeps_messages, prompt, share};
 
 /// A share that is estimated from bytes may be wrong by so much: one of so many parts. English and code have 3.5 to 4.5
 /// bytes a token.
@@ -32,15 +32,15 @@ const MAX_CLASSES: usize = 5;
 
 /// What earlier requests have written that may be compared with one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Known<'k> {
+pub struct EarlierRequests<'k> {
     /// Of its conversation.
-    pub conversation: &'k [Written],
+    pub conversation: &'k [WrittenPrefix],
     /// With its system prompt and tools.
-    pub prompt: &'k [Written],
+    pub prompt: &'k [WrittenPrefix],
     /// With its tools, and a system prompt that begins alike.
-    pub family: &'k [Written],
+    pub family: &'k [WrittenPrefix],
     /// With its system prompt.
-    pub system: &'k [Written],
+    pub system: &'k [WrittenPrefix],
 }
 
 /// What is found out about a request.
@@ -51,14 +51,14 @@ pub struct Verdict {
     /// The rules that it was under.
     pub rules: Rules,
     /// The request before it in its conversation.
-    pub before: Option<Before>,
+    pub before: Option<PreviousRequest>,
     /// What it could have read if breakpoints stood everywhere and lived five minutes.
     pub with_breakpoints: u64,
 }
 
 /// What matters of the request before.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Before {
+pub struct PreviousRequest {
     /// Time between the two.
     pub gap_ms: i64,
     /// Tokens that it has left in the cache.
@@ -82,7 +82,7 @@ struct Case<'r> {
 
 /// What is known of a request's cache; `None` where its answer says nothing of it. An answer that was given again tells of
 /// the request before, and no provider's cache was read for it.
-pub fn verdict(record: &RequestRecord, known: Known<'_>) -> Option<Verdict> {
+pub fn verdict(record: &RequestRecord, known: EarlierRequests<'_>) -> Option<Verdict> {
     let usage = record.usage?;
     if record.status >= 400 || record.api == COMPRESS_API || record.outcome() == RequestOutcome::Cached {
         return None;
@@ -115,7 +115,7 @@ impl<'r> Case<'r> {
         })
     }
 
-    fn verdict(&self, known: Known<'_>) -> Verdict {
+    fn verdict(&self, known: EarlierRequests<'_>) -> Verdict {
         let read = self.usage.cache_read_tokens;
         let mut verdict = Verdict {
             told: CacheVerdict { readable_tokens: read, ..CacheVerdict::default() },
@@ -151,14 +151,14 @@ impl<'r> Case<'r> {
     }
 
     /// What had been written when this request began.
-    fn earlier<'k>(&self, all: &'k [Written]) -> impl DoubleEndedIterator<Item = &'k Written> {
+    fn earlier<'k>(&self, all: &'k [WrittenPrefix]) -> impl DoubleEndedIterator<Item = &'k WrittenPrefix> {
         let started = self.record.started_unix_ms;
         all.iter().filter(move |written| written.at_ms <= started)
     }
 
     /// The request of the conversation with which it has most messages in common, and how many; of several the newest.
-    fn nearest<'k>(&self, conversation: &'k [Written]) -> Option<(&'k Written, Common)> {
-        let common = |before: &Written| {
+    fn nearest<'k>(&self, conversation: &'k [WrittenPrefix]) -> Option<(&'k WrittenPrefix, Common)> {
+        let common = |before: &WrittenPrefix| {
             let (forwarded, client) = (before.forwarded()?, before.client()?);
             if self.layout.continues {
                 let forwarded = forwarded.messages;
@@ -183,10 +183,10 @@ impl<'r> Case<'r> {
                 client_extended: extends(of_client, client, self.client),
             })
         };
-        let all: Vec<(&Written, Common)> =
+        let all: Vec<(&WrittenPrefix, Common)> =
             self.earlier(conversation).filter_map(|before| Some((before, common(before)?))).collect();
         // Two agents may be asked the same first question.
-        let is_likely = |before: &Written| {
+        let is_likely = |before: &WrittenPrefix| {
             let same_head = before.forwarded().is_some_and(|digests| {
                 digests.tools == self.forwarded.tools || digests.system == self.forwarded.system
             });
@@ -201,21 +201,21 @@ impl<'r> Case<'r> {
             common.surely >= SURELY_SAME || (is_likely(before) && !(is_one_of_several && is_other(common)))
         });
         // Of several one whose cache it is, and which is only added to: it was that one's turn.
-        let nearness = |(before, common): &(&Written, Common)| {
+        let nearness = |(before, common): &(&WrittenPrefix, Common)| {
             (common.surely, common.is_extended && self.is_of_cache(before), before.at_ms)
         };
         same.max_by_key(nearness)
     }
 
     /// Whether it asks the same model, in the same way and for the same account.
-    fn is_of_cache(&self, before: &Written) -> bool {
+    fn is_of_cache(&self, before: &WrittenPrefix) -> bool {
         before.model == self.record.model && before.route == self.route && before.owner == self.owner
     }
 
     /// Against the request before it in its conversation.
-    fn compare(&self, before: &Written, common: Common, verdict: &mut Verdict) {
+    fn compare(&self, before: &WrittenPrefix, common: Common, verdict: &mut Verdict) {
         let gap_ms = self.record.started_unix_ms.saturating_sub(before.at_ms);
-        verdict.before = Some(Before { gap_ms, cached: before.cached, lifetime: before.lifetime });
+        verdict.before = Some(PreviousRequest { gap_ms, cached: before.cached, lifetime: before.lifetime });
         let was_kept = before.layout.as_ref().is_some_and(has_message_breakpoint);
         let is_kept = keeps_messages(self.layout, &self.usage);
         let is_explicit = self.rules.kind == Kind::Breakpoints || self.layout.explicit_only;
@@ -274,7 +274,7 @@ impl<'r> Case<'r> {
     }
 
     /// What is another one than before.
-    fn change(&self, before: &Written, common: Common, is_branch: bool) -> Option<MissReason> {
+    fn change(&self, before: &WrittenPrefix, common: Common, is_branch: bool) -> Option<MissReason> {
         let (forwarded, client) = (before.forwarded()?, before.client()?);
         if !self.is_of_cache(before) {
             return Some(MissReason::ModelChanged);
@@ -299,7 +299,7 @@ impl<'r> Case<'r> {
     }
 
     /// Whether no breakpoint stands near enough behind the last one that was written.
-    fn looks_back_too_little(&self, before: &Written) -> bool {
+    fn looks_back_too_little(&self, before: &WrittenPrefix) -> bool {
         let Some(look_back) = self.rules.look_back else { return false };
         let written = before.layout.as_ref().and_then(|layout| layout.breakpoints.last());
         let Some(written) = written.map(|point| point.block) else { return false };
@@ -311,16 +311,17 @@ impl<'r> Case<'r> {
     }
 
     /// The first request of a conversation: what others with the same beginning have left.
-    fn begin(&self, known: Known<'_>, verdict: &mut Verdict) {
+    fn begin(&self, known: EarlierRequests<'_>, verdict: &mut Verdict) {
         let head = share(self.layout, self.forwarded, 0, self.prompt);
         let read = self.usage.cache_read_tokens;
         let is_missed =
             |parts: u64| head > read.saturating_add(self.slack() + head / parts) && !self.layout.continues;
-        let is_alive = |written: &&Written| {
+        let is_alive = |written: &&WrittenPrefix| {
             let gap = self.record.started_unix_ms.saturating_sub(written.at_ms);
             gap <= i64::from(written.head_lifetime()).saturating_mul(1_000)
         };
-        let of_model = |written: &&Written| written.model == self.record.model && written.route == self.route;
+        let of_model =
+            |written: &&WrittenPrefix| written.model == self.record.model && written.route == self.route;
         let newest = |all| self.earlier(all).next_back();
         let same = self.earlier(known.prompt).rfind(of_model);
         if let Some(same) = same
@@ -381,7 +382,7 @@ impl<'r> Case<'r> {
     }
 
     /// Whether the lines of a prompt are mostly those of this one.
-    fn resembles(&self, other: &Written) -> bool {
+    fn resembles(&self, other: &WrittenPrefix) -> bool {
         let Some(layout) = &other.layout else { return false };
         let (mine, theirs) = (&self.layout.system_lines, &layout.system_lines);
         let mut known: Vec<u32> = theirs.clone();
@@ -431,10 +432,10 @@ pub fn find_line(told: &mut CacheVerdict, layout: &CacheLayout, before: &CacheLa
 
 /// The prompt that was there before, with its lines: that of the request that was compared, or the newest of the
 /// family.
-pub fn prompt_before<'k>(record: &RequestRecord, known: Known<'k>) -> Option<&'k CacheLayout> {
+pub fn prompt_before<'k>(record: &RequestRecord, known: EarlierRequests<'k>) -> Option<&'k CacheLayout> {
     let system = record.forwarded_prefix.as_ref()?.system;
     let started = record.started_unix_ms;
-    let system_of = |written: &Written| written.forwarded().map(|digests| digests.system);
+    let system_of = |written: &WrittenPrefix| written.forwarded().map(|digests| digests.system);
     let in_conversation = known.conversation.iter().rev().filter(|written| written.at_ms <= started);
     let wanted = in_conversation.filter_map(system_of).find(|other| *other != system);
     let family = || known.family.iter().rev().filter(|written| written.at_ms <= started);

@@ -12,7 +12,7 @@ use crate::clock::{DAY_MS, UnixMs};
 
 /// One request, as later ones are compared with it.
 #[derive(Clone, PartialEq, Message)]
-pub struct Written {
+pub struct WrittenPrefix {
     /// When its answer began: before that nothing of it could be read.
     #[prost(int64, tag = "1")]
     pub at_ms: UnixMs,
@@ -50,7 +50,7 @@ pub struct Written {
 pub struct Shelf {
     /// At most [`Place::most`].
     #[prost(message, repeated, tag = "1")]
-    pub written: Vec<Written>,
+    pub written: Vec<WrittenPrefix>,
 }
 
 /// What a shelf is for.
@@ -111,7 +111,7 @@ pub fn prompt(usage: &Usage) -> u64 {
     usage.input_tokens.saturating_add(usage.cache_read_tokens).saturating_add(usage.cache_write_tokens)
 }
 
-impl Written {
+impl WrittenPrefix {
     /// What a request has written; `None` where its answer says nothing of it.
     pub fn of(record: &RequestRecord) -> Option<Self> {
         let usage = record.usage?;
@@ -211,7 +211,7 @@ pub fn keeps_messages(layout: &CacheLayout, usage: &Usage) -> bool {
 
 impl Shelf {
     /// Puts a request on its shelf. It takes the place of one that says nothing more.
-    pub fn put(&mut self, place: Place, mut new: Written) {
+    pub fn put(&mut self, place: Place, mut new: WrittenPrefix) {
         if let Some(layout) = &mut new.layout
             && place != Place::Family
         {
@@ -246,7 +246,7 @@ impl Shelf {
     }
 }
 
-impl Written {
+impl WrittenPrefix {
     fn replaces(&self, old: &Self, place: Place) -> bool {
         let head = |it: &Self| it.forwarded.as_ref().map(|digests| (digests.system, digests.tools));
         let is_same = self.model == old.model && self.route == old.route && self.owner == old.owner;

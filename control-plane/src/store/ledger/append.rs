@@ -17,9 +17,9 @@ use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::attribution::{LOOKED_AT, attribute};
 use crate::ledger::contribution::{Accounting, Contribution};
 use crate::ledger::labels::{Dimension, tidy};
-use crate::ledger::seen::Seen;
+use crate::ledger::seen::SeenSequences;
 use crate::ledger::session;
-use crate::ledger::store::{Appended, Batch, Probe};
+use crate::ledger::store::{AppendOutcome, Batch, Probe};
 use crate::ledger::sums::{Sums, Timing};
 use crate::store::database::{Pool, Transaction, query};
 use crate::trouble::StoreError;
@@ -37,7 +37,7 @@ pub(super) async fn append(
     batches: &[Batch],
     accounting: &Accounting,
     now: UnixMs,
-) -> Result<Appended, StoreError> {
+) -> Result<AppendOutcome, StoreError> {
     let mut tx = pool.begin().await?;
     let mut vms = lock_vms(&mut tx, batches, now).await?;
     let mut new = Vec::new();
@@ -66,7 +66,7 @@ pub(super) async fn append(
     }
     tx.commit().await?;
     let acknowledged = batches.iter().map(|batch| vms[batch.vm_id.as_str()].highest()).collect();
-    Ok(Appended { acknowledged, landed: contribution.requests, duplicates })
+    Ok(AppendOutcome { acknowledged, landed: contribution.requests, duplicates })
 }
 
 /// The earlier state of each VM, with its row locked. In the order of the ids, so that two
@@ -75,9 +75,9 @@ async fn lock_vms<'b>(
     tx: &mut Transaction,
     batches: &'b [Batch],
     now: UnixMs,
-) -> Result<BTreeMap<&'b str, Seen>, StoreError> {
-    let mut vms: BTreeMap<&str, Seen> =
-        batches.iter().map(|batch| (batch.vm_id.as_str(), Seen::default())).collect();
+) -> Result<BTreeMap<&'b str, SeenSequences>, StoreError> {
+    let mut vms: BTreeMap<&str, SeenSequences> =
+        batches.iter().map(|batch| (batch.vm_id.as_str(), SeenSequences::default())).collect();
     for (vm_id, seen) in &mut vms {
         let row = query(
             "INSERT INTO vm (vm_id, filter_version, seen, dropped_records, config_errors, last_report_ms)
@@ -166,7 +166,7 @@ async fn set_probe(tx: &mut Transaction, record: &RequestRecord, now: UnixMs) ->
     Ok(())
 }
 
-async fn update_vm(tx: &mut Transaction, batch: &Batch, seen: &Seen) -> Result<(), StoreError> {
+async fn update_vm(tx: &mut Transaction, batch: &Batch, seen: &SeenSequences) -> Result<(), StoreError> {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX).min(MOST_COUNTED);
     // counters of a VM only grow; a late report must not reduce them
     query(

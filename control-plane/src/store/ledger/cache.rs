@@ -11,9 +11,9 @@ use super::statement::{
 use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::cache::money;
-use crate::ledger::cache::verdict::{Known, find_line, prompt_before, verdict};
-use crate::ledger::cache::written::{Place, Shelf, Written};
-use crate::ledger::contribution::{Accounting, Contribution, Landed};
+use crate::ledger::cache::verdict::{EarlierRequests, find_line, prompt_before, verdict};
+use crate::ledger::cache::written::{Place, Shelf, WrittenPrefix};
+use crate::ledger::contribution::{Accounting, Contribution, CountedRequest};
 use crate::ledger::history::HOURS_BROKEN_DOWN_DAYS;
 use crate::ledger::labels::{Dimension, OTHER, UNKNOWN, is_stack};
 use crate::ledger::store::{CacheRange, CacheReason, CacheTime, ChangedLine};
@@ -55,7 +55,7 @@ type LinesByKey = BTreeMap<(UnixMs, String, String, String, i64, String), (i64, 
 
 async fn attribute(
     tx: &mut Transaction,
-    landed: &mut Landed,
+    landed: &mut CountedRequest,
     shelves: &mut Shelves,
     accounting: &Accounting,
     sums: &mut SumsByKey,
@@ -67,7 +67,7 @@ async fn attribute(
         shelves.load(tx, name).await?;
     }
     let [conversation, prompt, family, system] = names.each_ref().map(|name| shelves.get(name.as_ref()));
-    let known = Known { conversation, prompt, family, system };
+    let known = EarlierRequests { conversation, prompt, family, system };
     if let Some(mut found) = verdict(record, known) {
         if let Some(layout) = record.cache_layout.as_ref()
             && found.told.reason() == MissReason::SystemChanged
@@ -112,7 +112,7 @@ async fn attribute(
             }
         }
         record.cache_verdict = Some(found.told);
-        if let Some(written) = Written::of(record) {
+        if let Some(written) = WrittenPrefix::of(record) {
             for (place, name) in Place::ALL.into_iter().zip(&names) {
                 if let Some(name) = name {
                     shelves.put(name, place, written.clone());
@@ -162,11 +162,11 @@ impl Shelves {
         Ok(())
     }
 
-    fn get(&self, name: Option<&(String, String)>) -> &[Written] {
+    fn get(&self, name: Option<&(String, String)>) -> &[WrittenPrefix] {
         name.and_then(|name| self.read.get(name)).map_or(&[], |shelf| shelf.written.as_slice())
     }
 
-    fn put(&mut self, name: &(String, String), place: Place, written: Written) {
+    fn put(&mut self, name: &(String, String), place: Place, written: WrittenPrefix) {
         self.read.entry(name.clone()).or_default().put(place, written);
         self.changed.insert(name.clone());
     }

@@ -1,6 +1,6 @@
 //! The use of accounts with a budget.
 
-use crate::budget::{Account, Per, Spent};
+use crate::budget::{Account, BudgetSubject, Spent};
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
 use crate::store::database::{Pool, Row, Transaction, query};
@@ -43,7 +43,8 @@ pub(super) async fn get(
     .await?;
     let account = |row: &Row| {
         let name: String = row.try_get(0)?;
-        let per = Per::from_name(&name).ok_or_else(|| StoreError::Corrupt(format!("account {name:?}")))?;
+        let per = BudgetSubject::from_name(&name)
+            .ok_or_else(|| StoreError::Corrupt(format!("account {name:?}")))?;
         let account = Account { unit, bucket_ms, per, owner: row.try_get(1)? };
         Ok((account, Spent { tokens: row.try_get(2)?, nanousd: row.try_get(3)? }))
     };

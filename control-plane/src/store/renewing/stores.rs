@@ -9,20 +9,23 @@ use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::learn::LearnStore;
 use crate::ledger::bucket::Unit;
-use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::contribution::{Accounting, CountedRequest};
 use crate::ledger::history::Checkpoint;
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::DisplaySession;
 use crate::ledger::store::{
-    Appended, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice, Vms,
+    AppendOutcome, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice,
+    Vms,
 };
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::memory::{
     ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
     Updated, Vector,
 };
-use crate::originals::store::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::originals::store::{
+    Admission, AdmitOutcome, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal,
+};
 use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
 use crate::store::learn::SqlLearn;
 use crate::store::ledger::SqlLedger;
@@ -62,7 +65,7 @@ impl LedgerStore for Renewing<SqlLedger> {
         batches: &[Batch],
         accounting: &Accounting,
         now: UnixMs,
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<AppendOutcome, StoreError> {
         let appended = ask!(self, store => store.append(batches, accounting, now));
         self.0.watch.note_write(&appended);
         appended
@@ -88,7 +91,7 @@ impl LedgerStore for Renewing<SqlLedger> {
         ask!(self, store => store.display_session())
     }
 
-    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<Landed>, StoreError> {
+    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<CountedRequest>, StoreError> {
         ask!(self, store => store.recent_before(ordinal, limit))
     }
 
@@ -202,19 +205,24 @@ impl OriginalsStore for Renewing<SqlOriginals> {
     async fn admit(
         &self,
         admissions: &[Admission],
-        keep: &Keep,
+        keep: &RetentionLimits,
         now: UnixMs,
-    ) -> Result<Admitted, StoreError> {
+    ) -> Result<AdmitOutcome, StoreError> {
         let admitted = ask!(self, store => store.admit(admissions, keep, now));
         self.0.watch.note_write(&admitted);
         admitted
     }
 
-    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {
+    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<StoredOriginal>, StoreError> {
         ask!(self, store => store.get(tenant, hash, now))
     }
 
-    async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError> {
+    async fn touch(
+        &self,
+        read: &[(String, String)],
+        keep: &RetentionLimits,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
         ask!(self, store => store.touch(read, keep, now))
     }
 

@@ -2,7 +2,7 @@
 //! replaced.
 
 use super::MIN_LINES;
-use crate::lines::{self, Newest};
+use crate::lines::{self, NewestLines};
 
 /// How many places of one line are tried, the newest first. A line that occurs more often is a poor start for
 /// a run; a rarer line next to it finds the run and extends it backwards.
@@ -67,7 +67,7 @@ impl Line {
 pub(super) struct Lines {
     lines: Vec<Line>,
     /// The newest line with each hash.
-    newest: Newest,
+    newest: NewestLines,
 }
 
 /// Earlier lines and their texts.
@@ -79,7 +79,7 @@ pub(super) struct Earlier<'a> {
 
 /// The lines of the text in which lines are replaced.
 #[derive(Debug)]
-pub(super) struct Own<'a> {
+pub(super) struct OwnLines<'a> {
     text: &'a str,
     read: &'a [lines::Line],
     /// The number of each line, as in [`Line`].
@@ -91,7 +91,7 @@ pub(super) struct Own<'a> {
 }
 
 /// Lines in which runs are searched.
-pub(super) trait Said {
+pub(super) trait SearchedLines {
     fn line(&self, line: usize) -> Option<Line>;
 
     fn content(&self, line: usize) -> &str;
@@ -186,7 +186,7 @@ impl Lines {
     }
 }
 
-impl Said for Earlier<'_> {
+impl SearchedLines for Earlier<'_> {
     #[inline]
     fn line(&self, line: usize) -> Option<Line> {
         self.lines.get(line).copied()
@@ -204,7 +204,7 @@ impl Said for Earlier<'_> {
     }
 }
 
-impl Said for Own<'_> {
+impl SearchedLines for OwnLines<'_> {
     #[inline]
     fn line(&self, line: usize) -> Option<Line> {
         let (read, number, older) = (self.read.get(line)?, *self.numbers.get(line)?, *self.older.get(line)?);
@@ -226,7 +226,7 @@ impl Said for Own<'_> {
     }
 }
 
-impl<'a> Own<'a> {
+impl<'a> OwnLines<'a> {
     /// The lines of a text, before they have numbers.
     pub(super) fn new(text: &'a str, read: &'a [lines::Line]) -> Self {
         let vec = || Vec::with_capacity(read.len());
@@ -254,7 +254,7 @@ impl<'a> Own<'a> {
     /// overlap itself.
     pub(super) fn longest(
         &self,
-        said: &impl Said,
+        said: &impl SearchedLines,
         newest: u32,
         at: usize,
         floor: usize,
@@ -299,7 +299,7 @@ impl<'a> Own<'a> {
     }
 
     /// Whether the content of a run really is equal: equal hashes may belong to different lines.
-    fn says_the_same(&self, said: &impl Said, run: &Run) -> bool {
+    fn says_the_same(&self, said: &impl SearchedLines, run: &Run) -> bool {
         (0..run.count).all(|line| {
             let (own, other) = (self.content(run.at + line), said.content(run.there + line));
             #[cfg(test)]
@@ -312,7 +312,7 @@ impl<'a> Own<'a> {
     /// differ.
     fn extended(
         &self,
-        said: &impl Said,
+        said: &impl SearchedLines,
         at: usize,
         there: usize,
         floor: usize,

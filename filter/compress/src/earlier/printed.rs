@@ -14,7 +14,7 @@ use crate::lines::Line;
 
 /// How the forwarded text shows the lines of an output, from most to least exact.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Coded {
+pub(crate) enum Fidelity {
     /// Lines are as they were printed, except that their numbers may be thinned, or that a reference or a
     /// count stands for them.
     #[default]
@@ -33,7 +33,7 @@ pub(crate) enum Coded {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Values {
     /// The least exact of them.
-    pub(crate) coded: Coded,
+    pub(crate) coded: Fidelity,
     /// Whether one of them contains a reference.
     pub(crate) refer: bool,
 }
@@ -48,12 +48,12 @@ impl Values {
 
 /// An output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Printed<'a> {
+pub(crate) struct ShownOutput<'a> {
     /// What the tool printed.
     pub(crate) original: &'a str,
     /// What is forwarded.
     pub(crate) shown: &'a str,
-    pub(crate) coded: Coded,
+    pub(crate) coded: Fidelity,
     pub(crate) values: Values,
     /// Whether it is a JSON value of the request, not a text.
     pub(crate) structured: bool,
@@ -70,21 +70,21 @@ enum Source {
     Common,
 }
 
-impl<'a> Printed<'a> {
+impl<'a> ShownOutput<'a> {
     /// A text without texts inside.
-    pub(crate) fn text(original: &'a str, shown: &'a str, coded: Coded) -> Self {
+    pub(crate) fn text(original: &'a str, shown: &'a str, coded: Fidelity) -> Self {
         Self { original, shown, coded, values: Values::default(), structured: false }
     }
 
     fn source(&self) -> Source {
         match self.coded {
             // Lines that look like ours do not count, because they could not be distinguished from ours.
-            Coded::No | Coded::Gaps if has_ours(self.original) => Source::Common,
+            Fidelity::No | Fidelity::Gaps if has_ours(self.original) => Source::Common,
             // References cannot name a line that is not shown as it was printed.
-            Coded::No if self.is_cleaned() => Source::Common,
-            Coded::No | Coded::Gaps => Source::Shown,
-            Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
-            Coded::Lines | Coded::Document | Coded::Partly => Source::Common,
+            Fidelity::No if self.is_cleaned() => Source::Common,
+            Fidelity::No | Fidelity::Gaps => Source::Shown,
+            Fidelity::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
+            Fidelity::Lines | Fidelity::Document | Fidelity::Partly => Source::Common,
         }
     }
 
@@ -101,8 +101,8 @@ impl<'a> Printed<'a> {
 
     /// Whether the whole output is shown here, and no part of it by a reference.
     pub(super) fn is_whole(&self) -> bool {
-        self.coded < Coded::Gaps
-            && self.values.coded < Coded::Gaps
+        self.coded < Fidelity::Gaps
+            && self.values.coded < Fidelity::Gaps
             && !self.values.refer
             && !has_ours(self.original)
             && !has_references(self.shown)
@@ -161,7 +161,7 @@ impl<'a> Printed<'a> {
                     None => (here, 1),
                 },
                 // The line that replaces left out lines is not one of them.
-                Role::Numbered { .. } if self.coded == Coded::Gaps && self.is_gap(line) => (NO_LINE, 1),
+                Role::Numbered { .. } if self.coded == Fidelity::Gaps && self.is_gap(line) => (NO_LINE, 1),
                 Role::Numbered { number, .. } => (if rising { number } else { here }, 1),
                 Role::Header => (NO_LINE, 0),
                 Role::Reference { first, last } => (NO_LINE, (last - first) as usize + 1),

@@ -30,7 +30,7 @@ pub(crate) const OUTPUT: &str = "output";
 
 /// The place of the lines in the current output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Here {
+pub(super) enum CurrentPlace {
     /// In a region of numbered lines: the first and the last number.
     Numbered(u32, u32),
     /// Anywhere else: how many.
@@ -41,7 +41,7 @@ pub(super) enum Here {
 
 /// The place of the lines in the earlier output, or earlier in the same one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum There<'a> {
+pub(super) enum EarlierPlace<'a> {
     /// In a region of numbered lines whose numbers occur once in the output.
     Numbered(u32, u32),
     /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it as
@@ -55,30 +55,31 @@ pub(super) enum There<'a> {
 pub(super) type Name<'a> = (Option<u32>, &'a str);
 
 /// The reference, without line end. `name`: the earlier output, if it is not the same one.
-pub(super) fn reference(here: Here, there: There<'_>, name: Option<Name<'_>>) -> String {
+pub(super) fn reference(here: CurrentPlace, there: EarlierPlace<'_>, name: Option<Name<'_>>) -> String {
     let mut out = String::with_capacity(USUAL_LEN);
     match here {
-        Here::Numbered(first, last) => {
+        CurrentPlace::Numbered(first, last) => {
             out.push_str("[lines ");
             prefix::push_range(&mut out, first, last);
             out.push_str(": same as ");
         }
-        Here::Plain(count) => {
+        CurrentPlace::Plain(count) => {
             out.push('[');
             push_number(&mut out, count);
             out.push_str(" lines: same as ");
         }
-        Here::Whole => out.push_str("[same output as "),
+        CurrentPlace::Whole => out.push_str("[same output as "),
     }
     match there {
-        There::Whole(None) => {}
-        There::Whole(Some(text)) => {
+        EarlierPlace::Whole(None) => {}
+        EarlierPlace::Whole(Some(text)) => {
             out.push_str(text);
             out.push_str(" of ");
         }
-        There::Numbered(first, last) if here == Here::Numbered(first, last) && name.is_some() => {}
-        There::Numbered(first, last) => push_lines(&mut out, "", first, last, name.is_some()),
-        There::Counted(what, first, last, _) => {
+        EarlierPlace::Numbered(first, last)
+            if here == CurrentPlace::Numbered(first, last) && name.is_some() => {}
+        EarlierPlace::Numbered(first, last) => push_lines(&mut out, "", first, last, name.is_some()),
+        EarlierPlace::Counted(what, first, last, _) => {
             push_lines(&mut out, what, first as u32, last as u32, name.is_some());
         }
     }
@@ -91,7 +92,7 @@ pub(super) fn reference(here: Here, there: There<'_>, name: Option<Name<'_>>) ->
         out.push_str(label);
     }
     out.push_str(" above");
-    if let There::Counted(.., text) = there {
+    if let EarlierPlace::Counted(.., text) = there {
         push_quote(&mut out, text.trim());
     }
     out.push(']');

@@ -22,8 +22,8 @@ fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
     earlier.whole(text, kind).or_else(|| {
         earlier.replace_seen(
             text,
-            &crate::lines::of(text),
-            At { name: Some(OUTPUT), before: 0, cleaned: &[] },
+            &crate::lines::read(text),
+            TextPlace { name: Some(OUTPUT), before: 0, cleaned: &[] },
             kind,
         )
     })
@@ -45,7 +45,7 @@ fn add_as(earlier: &mut Earlier, original: &str, shown: &str, call: Call<'_>) {
         "" => shown,
         original => original,
     };
-    earlier.add_with_call(Printed::text(original, shown, Coded::No), None, call);
+    earlier.add_with_call(ShownOutput::text(original, shown, Fidelity::No), None, call);
 }
 
 /// A file read in the form with thinned numbers.
@@ -350,7 +350,11 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
     let of_call: Vec<PrintedLine> = content.split('\n').map(|line| (None, line.to_owned())).collect();
     known.add("content", "Write b/x.py", of_call.clone());
     assert_same(&known, &shown, &file);
-    earlier.add(Printed::text(&file, &shown, Coded::No), None, Source { call: Some(0), several: false });
+    earlier.add(
+        ShownOutput::text(&file, &shown, Fidelity::No),
+        None,
+        Source { call: Some(0), several: false },
+    );
     let number = earlier.calls.len();
     earlier.add_call(number, call);
     known.add("content", "Write b/x.py", of_call);
@@ -373,7 +377,7 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
     let (one, other) = (log("gateway-a").join("\n"), log("gateway-b").join("\n"));
     let code = "A: <time> INFO gateway-a GET * in *";
     let mut earlier = Earlier::default();
-    earlier.add_with_call(Printed::text(&one, code, Coded::Lines), None, BASH);
+    earlier.add_with_call(ShownOutput::text(&one, code, Fidelity::Lines), None, BASH);
     assert_eq!(seen(&earlier, &other), None);
     let longer = format!("{}\n10:01:00 INFO stopped", log("gateway-a")[10..].join("\n"));
     assert_eq!(
@@ -386,12 +390,12 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
     // A coded text with references shows some of its lines elsewhere, so references name none of its lines.
     let with_reference = format!("{code}\n[40 lines: same as output lines 1-40 of x above, from \"y\"]");
     let mut earlier = Earlier::default();
-    earlier.add_with_call(Printed::text(&one, &with_reference, Coded::Lines), None, BASH);
+    earlier.add_with_call(ShownOutput::text(&one, &with_reference, Fidelity::Lines), None, BASH);
     assert_eq!(seen(&earlier, &one), None);
     // If something was left out, references can only name lines that are there as they were printed.
     let kept = format!("{}\n… 20 lines", log("gateway-a")[..20].join("\n"));
     let mut earlier = Earlier::default();
-    earlier.add_with_call(Printed::text(&one, &kept, Coded::Partly), None, BASH);
+    earlier.add_with_call(ShownOutput::text(&one, &kept, Fidelity::Partly), None, BASH);
     let shown = seen(&earlier, &one).unwrap();
     assert!(shown.starts_with("[20 lines: same as output lines 1-20 of Bash"), "{shown}");
     assert!(shown.ends_with(&log("gateway-a")[20..].join("\n")), "{shown}");
@@ -412,8 +416,8 @@ fn lines_behind_references_and_counts_keep_the_number_that_they_were_printed_wit
     let shown = earlier
         .replace_seen(
             &folded,
-            &crate::lines::of(&folded),
-            At { name: Some(OUTPUT), before: 0, cleaned: &[] },
+            &crate::lines::read(&folded),
+            TextPlace { name: Some(OUTPUT), before: 0, cleaned: &[] },
             Kind::Source,
         )
         .unwrap();

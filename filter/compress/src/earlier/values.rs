@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use memchr::memmem;
 
-use super::{Coded, Earlier, OUTPUT, Printed, Shown};
+use super::{Earlier, Fidelity, OUTPUT, Shown, ShownOutput};
 use crate::envelope::Envelope;
 use crate::mixed;
 
@@ -17,7 +17,7 @@ impl Earlier {
     /// Takes in the texts in the values of an output, or of a text of it, that references call `outer`.
     pub(super) fn add_values(
         &mut self,
-        printed: Printed<'_>,
+        printed: ShownOutput<'_>,
         outer: &str,
         (label, nth, output_of): (&Arc<str>, u32, Option<usize>),
     ) {
@@ -27,7 +27,7 @@ impl Earlier {
         }
         let changed = printed.original != printed.shown;
         // If items are left out, a place no longer names the original item.
-        if changed && printed.coded == Coded::Partly {
+        if changed && printed.coded == Fidelity::Partly {
             return;
         }
         let shown = texts(printed.shown, outer);
@@ -45,8 +45,8 @@ impl Earlier {
                 None if !changed => text,
                 _ => continue,
             };
-            let coded = if original == text { Coded::No } else { printed.values.coded };
-            let inner = Printed::text(original, text, coded);
+            let coded = if original == text { Fidelity::No } else { printed.values.coded };
+            let inner = ShownOutput::text(original, text, coded);
             let argument = Some(name.clone());
             let shown = Shown { argument, label: Arc::clone(label), nth, output_of };
             let Some(base) = self.begin(inner.lines_stand_in(), shown) else { return };

@@ -9,7 +9,7 @@ use super::placeholder::Given;
 use super::run::Run;
 use super::shown::Shown;
 use crate::block::Call;
-use crate::epochs::{Fold, Taken};
+use crate::epochs::{Fold, FoldedOutput};
 use crate::memo::{Entry, Memo};
 
 /// Bytes of outputs that the memo knows, in one step.
@@ -54,7 +54,7 @@ impl Blocks {
     }
 
     /// What stands for an output that was rewritten.
-    pub(super) fn taken(&self, block: usize) -> Option<&Taken> {
+    pub(super) fn taken(&self, block: usize) -> Option<&FoldedOutput> {
         self.fold.as_ref()?.taken().get(block)?.as_ref()
     }
 

@@ -10,7 +10,7 @@ use super::counts::{FORMS, count_span};
 use super::run::{Run, shown_text};
 use crate::block::{Call, Context};
 use crate::config::Policy;
-use crate::earlier::{Coded, Earlier, Source, Values, stays};
+use crate::earlier::{Earlier, Fidelity, Source, Values, stays};
 use crate::epochs::unit::Unit;
 use crate::explain::{Attempts, Explanation};
 use crate::hint;
@@ -75,7 +75,7 @@ impl Run<'_, '_> {
                 tokens_after: tokens,
                 replacement: None,
                 left_out: None,
-                coded: Coded::No,
+                coded: Fidelity::No,
                 values: Values::default(),
                 refers: Box::default(),
                 fails: false,

@@ -11,12 +11,12 @@ use memchr::memmem;
 
 use super::counts::FORMS;
 use super::run::{Run, shown_text};
-use crate::earlier::{Coded, Values};
+use crate::earlier::{Fidelity, Values};
 use crate::envelope;
-use crate::epochs::Taken;
+use crate::epochs::FoldedOutput;
 use crate::memo::Entry;
 use crate::outcome::{BlockOutcome, Kind, Skip};
-use crate::rounds::{Asked, PLACEHOLDER, answer};
+use crate::rounds::{PLACEHOLDER, RetrieveArguments, answer};
 
 /// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
 /// the blocks so far, whoever worked them out.
@@ -49,7 +49,7 @@ impl Given {
         }
     }
 
-    pub(super) fn add_taken(&mut self, taken: &[Option<Taken>]) {
+    pub(super) fn add_taken(&mut self, taken: &[Option<FoldedOutput>]) {
         for (block, taken) in taken.iter().enumerate() {
             if let Some(taken) = taken {
                 self.blocks.entry(Arc::clone(&taken.address)).or_insert(block);
@@ -82,7 +82,7 @@ impl Run<'_, '_> {
             return None;
         }
         let [name, arguments] = self.call_texts(output);
-        let asked = Asked::read(&arguments);
+        let asked = RetrieveArguments::read(&arguments);
         let left_out = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?;
         if !given.has_room(left_out.span.range().len()) {
             return None;
@@ -109,7 +109,7 @@ impl Run<'_, '_> {
             tokens_after: count(&forwarded),
             replacement: Some(escaped.into_boxed_str()),
             left_out: None,
-            coded: Coded::No,
+            coded: Fidelity::No,
             values: Values::default(),
             refers: Box::default(),
             fails: false,

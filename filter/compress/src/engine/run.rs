@@ -10,7 +10,7 @@ use headroom_providers::walk::{self, Output, Walk};
 use super::counts::{FORMS, count_span, count_text};
 use crate::config::Config;
 use crate::earlier::Source;
-use crate::epochs::{Scene, Taken};
+use crate::epochs::{FoldedOutput, Scene};
 use crate::explain::Explanation;
 use crate::memo::{Entry, Memo};
 use crate::surroundings::Files;
@@ -57,7 +57,7 @@ impl<'b> Run<'_, 'b> {
         &self,
         output: &Output,
         entry: &Entry,
-        taken: Option<&Taken>,
+        taken: Option<&FoldedOutput>,
         encoding: Encoding,
         memo: &mut Memo,
     ) -> (u32, u32) {

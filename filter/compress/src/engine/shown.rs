@@ -9,7 +9,7 @@ use headroom_providers::walk::Output;
 use super::STEP_BYTES;
 use super::run::{Run, is_seen, shown_text};
 use crate::block::Call;
-use crate::earlier::{Earlier, Printed, Source};
+use crate::earlier::{Earlier, ShownOutput, Source};
 use crate::lines::Line;
 use crate::memo::{Entry, Memo};
 use crate::outcome::BlockOutcome;
@@ -102,7 +102,7 @@ impl Run<'_, '_> {
         // Of a result that the filter has filled in, what is shown is what it says.
         let compressed = matches!(entry.outcome, BlockOutcome::Compressed { .. });
         let original = if compressed { shown_text(output, self.walk.body) } else { None };
-        let printed = Printed {
+        let printed = ShownOutput {
             original: original.as_deref().unwrap_or(text),
             shown: text,
             coded: entry.coded,

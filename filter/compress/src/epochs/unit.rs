@@ -60,9 +60,9 @@ pub(super) fn semantic(unit: &Unit, recent: &[u32]) -> u64 {
 
 /// What user and model have said, and in which turn of the model.
 #[derive(Debug, Default)]
-pub(super) struct Said(Vec<(Span, u32)>);
+pub(super) struct Utterances(Vec<(Span, u32)>);
 
-impl Said {
+impl Utterances {
     pub(super) fn add(&mut self, span: Span, turn: u32) {
         self.0.push((span, turn));
     }

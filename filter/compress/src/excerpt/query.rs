@@ -25,7 +25,7 @@ const REACH: i64 = 4 << 10;
 const FULL: i64 = 1 << 20;
 
 /// The result of a search.
-pub(super) struct Best {
+pub(super) struct BestMatch {
     /// Lines or rows of the text.
     pub(super) total: usize,
     /// Lines or rows with every word of the query.
@@ -49,7 +49,7 @@ pub(super) fn best<I: Iterator<Item = Range<usize>>>(
     page: usize,
     header: bool,
     units: impl Fn() -> I,
-) -> Option<Best> {
+) -> Option<BestMatch> {
     let query = query.get(..signal::floor_char_boundary(query, QUERY_BYTES)).unwrap_or_default();
     let pieces = || pieces(text, units(), page.min(PIECE));
     let mut words = Words::of(query)?;
@@ -76,7 +76,7 @@ pub(super) fn best<I: Iterator<Item = Range<usize>>>(
             ((share * share * share) >> 10, share == 1024)
         })
     };
-    Some(Best { total: counts.total, matches: counts.matches, window })
+    Some(BestMatch { total: counts.total, matches: counts.matches, window })
 }
 
 /// A line or row, or a piece of a long one.

@@ -24,7 +24,7 @@ const LONGEST_LABEL: usize = 40;
 
 /// The main content of a JSON text.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum MainContent {
     Rows(Rows),
     /// One string, with its quotes, that contains most of the text.
     Text(Range<usize>),
@@ -53,7 +53,7 @@ impl Rows {
 }
 
 /// The main content of a text's documents; `None` if it is not JSON, or has no rows.
-pub(super) fn find(text: &str) -> Option<Found> {
+pub(super) fn find(text: &str) -> Option<MainContent> {
     let bytes = text.as_bytes();
     let mut at = label(text);
     for _ in 0..MAX_STARTS {
@@ -66,7 +66,7 @@ pub(super) fn find(text: &str) -> Option<Found> {
         {
             return match count {
                 1 => about(bytes, span),
-                _ => Some(Found::Rows(Rows { inside: span, list: List::Documents })),
+                _ => Some(MainContent::Rows(Rows { inside: span, list: List::Documents })),
             };
         }
         at = line_end(bytes, at);
@@ -123,14 +123,14 @@ fn documents(bytes: &[u8], at: usize) -> Option<(usize, Range<usize>)> {
 }
 
 /// The main content of one document: follows its largest value down to a list or a string.
-fn about(bytes: &[u8], document: Range<usize>) -> Option<Found> {
+fn about(bytes: &[u8], document: Range<usize>) -> Option<MainContent> {
     let most = document.len() / 2;
     let mut value = document;
     for _ in 0..MAX_LEVELS {
         let list = match bytes.get(value.start)? {
             b'[' => List::Array,
             b'{' => List::Object,
-            b'"' => return Some(Found::Text(value)),
+            b'"' => return Some(MainContent::Text(value)),
             _ => return None,
         };
         let rows = Rows { inside: value.start + 1..value.end.checked_sub(1)?, list };
@@ -153,7 +153,7 @@ fn about(bytes: &[u8], document: Range<usize>) -> Option<Found> {
             _ => count > 1,
         };
         if is_list {
-            return Some(Found::Rows(rows));
+            return Some(MainContent::Rows(rows));
         }
         // Something else makes up most of the document.
         if largest.len() < most {

@@ -57,8 +57,8 @@ enum Class {
 impl Class {
     fn has(self, line: &str) -> bool {
         match self {
-            Self::Error => signal::of(line) == Signal::Error,
-            Self::Warning => signal::of(line) == Signal::Warning,
+            Self::Error => signal::classify(line) == Signal::Error,
+            Self::Warning => signal::classify(line) == Signal::Warning,
             Self::Passed => test_build::is_routine(line),
             Self::Skipped => test_build::is_skipped(line),
             Self::Hunk => line.starts_with("@@"),

@@ -8,7 +8,7 @@
     reason = "lines, hunks and files are numbered by the lists that they stand in"
 )]
 
-use super::keep::{Keep, counted, grouped};
+use super::keep::{LineSelection, counted, grouped};
 use super::query::Query;
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
@@ -201,7 +201,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if lines.len() < FEWEST_LINES || parts.hunks.is_empty() {
         return None;
     }
-    let mut keep = Keep::sparing(&lines, cx);
+    let mut keep = LineSelection::sparing(&lines, cx);
     let mut of_line: Vec<Option<usize>> = vec![None; lines.len()];
     for (number, hunk) in parts.hunks.iter().enumerate() {
         of_line[hunk.header..hunk.end].fill(Some(number));

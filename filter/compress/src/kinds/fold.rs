@@ -99,7 +99,7 @@ mod tests {
     use crate::lines;
 
     fn folded(text: &str) -> Option<String> {
-        lossless(text, &lines::of(text))
+        lossless(text, &lines::read(text))
     }
 
     /// The inverse.

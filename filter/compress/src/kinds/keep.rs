@@ -26,13 +26,13 @@ const GENEROUS: Room = Room { base: 3000, percent: 8, most: 12_000 };
 const SMALLEST_GAP: usize = 16;
 
 /// A selection of lines, by number.
-pub(crate) struct Keep<'t, 'a> {
+pub(crate) struct LineSelection<'t, 'a> {
     lines: &'t [&'a str],
     kept: Vec<bool>,
     left: usize,
 }
 
-impl<'t, 'a> Keep<'t, 'a> {
+impl<'t, 'a> LineSelection<'t, 'a> {
     /// Nothing kept so far, and little room: for records of the same kind.
     pub(crate) fn sparing(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
         Self::with(lines, cx, SPARING)
@@ -165,9 +165,9 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn with<'t, 'a>(lines: &'t [&'a str], profile: Profile) -> Keep<'t, 'a> {
+    fn with<'t, 'a>(lines: &'t [&'a str], profile: Profile) -> LineSelection<'t, 'a> {
         let config = Config { profile, ..Config::default() };
-        Keep::sparing(lines, &Context::of(&config))
+        LineSelection::sparing(lines, &Context::of(&config))
     }
 
     #[test]

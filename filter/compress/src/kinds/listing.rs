@@ -1,6 +1,6 @@
 //! File names: `ls -l`, `tree`, and one path per line.
 
-use super::keep::{Keep, counted, grouped};
+use super::keep::{LineSelection, counted, grouped};
 use super::query::Query;
 use crate::block::{Context, Lossy};
 
@@ -40,7 +40,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if lines.len() < FEWEST_LINES {
         return None;
     }
-    let mut keep = Keep::generous(&lines, cx);
+    let mut keep = LineSelection::generous(&lines, cx);
     for line in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
         keep.may(line);
     }

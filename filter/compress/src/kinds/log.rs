@@ -3,7 +3,7 @@
 use crate::block::{Context, Lossy};
 
 use super::clock;
-use super::keep::{Keep, counted, counted_lines, grouped};
+use super::keep::{LineSelection, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::{self, Line, shorten};
 use super::signal::{self, Signal};
@@ -53,7 +53,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let classed = cut.iter().zip(&marks).map(|both| (both.0.rest(), class(both)));
     let groups = wording::group(classed, 1);
     let columns = Columns::new(&cut, &groups);
-    let mut keep = Keep::sparing(&lines, cx);
+    let mut keep = LineSelection::sparing(&lines, cx);
     let shown = keep_failures(&mut keep, &cut, &marks);
     for line in (0..FIRST).chain((lines.len() - LAST..lines.len()).rev()) {
         keep.may(line);
@@ -203,7 +203,7 @@ impl std::fmt::Display for Codes {
 }
 
 /// Keeps the first line of each kind that reports a failure, with the trace after it. Returns the kinds.
-fn keep_failures(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], marks: &[Mark]) -> HashSet {
+fn keep_failures(keep: &mut LineSelection<'_, '_>, lines: &[Line<'_>], marks: &[Mark]) -> HashSet {
     let mut seen = HashSet::default();
     let stamped = lines.iter().any(|line| line.stamp.is_some());
     let mut trace = 0;
@@ -228,7 +228,7 @@ fn keep_failures(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], marks: &[Mark]) ->
 
 /// The lines that are not shown.
 struct LeftOut<'k, 'a> {
-    keep: &'k Keep<'k, 'a>,
+    keep: &'k LineSelection<'k, 'a>,
     lines: &'k [Line<'a>],
     marks: &'k [Mark],
     groups: &'k Groups,

@@ -185,7 +185,7 @@ const READ: usize = 2000;
 const LONGEST_NAME: usize = 120;
 
 /// The signal of `line`.
-pub(crate) fn of(line: &str) -> Signal {
+pub(crate) fn classify(line: &str) -> Signal {
     scan(line).0
 }
 

@@ -1,6 +1,6 @@
 //! The output of test runs, compilers and package managers.
 
-use super::keep::{Keep, counted, counted_lines, grouped};
+use super::keep::{LineSelection, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::shorten;
 use super::signal::{self, Signal};
@@ -80,7 +80,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let roles: Vec<Role> = lines.iter().map(|line| role(line)).collect();
-    let mut keep = Keep::generous(&lines, cx);
+    let mut keep = LineSelection::generous(&lines, cx);
     let mut seen = Seen::default();
     let mut summaries = 0;
     let mut reports = Vec::new();
@@ -202,7 +202,7 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
 
 /// Keeps the reports of Go's failed or skipped tests that ran at the same time as others: they come after
 /// `=== CONT` and the test's name, far from the verdict.
-fn keep_messages(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], room: &mut usize) {
+fn keep_messages(keep: &mut LineSelection<'_, '_>, lines: &[&str], roles: &[Role], room: &mut usize) {
     let mut named: hashbrown::HashMap<&str, bool, foldhash::fast::FixedState> = hashbrown::HashMap::default();
     for line in lines {
         let verdict = line.trim_start().strip_prefix("--- ").and_then(|rest| rest.split_once(": "));
@@ -254,7 +254,13 @@ impl Seen {
 }
 
 /// Keeps the lines around a report, unless they were shown with an earlier one.
-fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: &[Role], report: usize) {
+fn keep_around(
+    keep: &mut LineSelection<'_, '_>,
+    seen: &mut Seen,
+    lines: &[&str],
+    roles: &[Role],
+    report: usize,
+) {
     let indented = |line: &str| line.starts_with([' ', '\t']);
     let text = |line: usize| lines.get(line).copied().unwrap_or_default();
     let of_others = |line: usize| {
@@ -284,7 +290,7 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
 }
 
 /// Keeps one line of each wording of the lines with this role.
-fn keep_one_of_each(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], of: Role) {
+fn keep_one_of_each(keep: &mut LineSelection<'_, '_>, lines: &[&str], roles: &[Role], of: Role) {
     let those = lines.iter().zip(roles).map(|(line, role)| if *role == of { *line } else { "" });
     let groups = wording::group(those.map(|line| (line, 0)), 1);
     for group in groups.all().iter().filter(|group| group.count > 0) {
@@ -309,7 +315,7 @@ enum Like {
 
 /// The report about each line. An error counts if the line itself says so and one of the same wording is
 /// shown.
-fn likes(keep: &Keep<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<Like> {
+fn likes(keep: &LineSelection<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<Like> {
     let mut shown = Seen::default();
     for (number, line) in lines.iter().enumerate() {
         if keep.has(number) && matches!(roles.get(number), Some(Role::Error | Role::Failure | Role::Warning))

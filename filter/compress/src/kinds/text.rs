@@ -11,7 +11,7 @@ mod prose;
 
 use memchr::memmem;
 
-use super::keep::{Keep, counted, counted_lines, grouped};
+use super::keep::{LineSelection, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::shorten_plain;
 use super::signal::{self, Signal};
@@ -157,9 +157,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let by_line = sentences.len() == lines.len();
-    let mut keep = Keep::generous(&sentences, cx);
+    let mut keep = LineSelection::generous(&sentences, cx);
     for (at, sentence) in sentences.iter().enumerate() {
-        if signal::of(sentence) == Signal::Error {
+        if signal::classify(sentence) == Signal::Error {
             keep.must(at);
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::text::{Gains, PartPlace, Run, Shrunk};
 use crate::block::{Context, Lossy};
 use crate::config::Policy;
-use crate::earlier::{Coded, Values};
+use crate::earlier::{Fidelity, Values};
 use crate::envelope::{Envelope, MAX_NESTING, Spelling};
 use crate::explain::Choice;
 use crate::kinds::code::{self, Language};
@@ -40,7 +40,7 @@ impl Run<'_> {
             return (kind, None);
         }
         let envelope = if place.nesting < MAX_NESTING { self.envelope(text) } else { None };
-        let mut taken = Taken { gains: Gains::default(), coded: Coded::No };
+        let mut taken = PartChanges { gains: Gains::default(), coded: Fidelity::No };
         let opened = envelope.as_ref().and_then(|envelope| self.open(envelope, place, &mut taken.gains));
         let is_python = envelope.as_ref().is_some_and(|envelope| envelope.spelling() == Spelling::Python);
         let (source, inside, values) = match opened {
@@ -85,7 +85,7 @@ impl Run<'_> {
             taken.gains.add(compressor, shown.len(), kept.text.len());
             out.left_out.push(kept.left_out);
             // Lines without numbers could not be named behind a gap.
-            taken.coded = if code::is_numbered(&kept.text) { Coded::Gaps } else { Coded::Partly };
+            taken.coded = if code::is_numbered(&kept.text) { Fidelity::Gaps } else { Fidelity::Partly };
             shown = Cow::Owned(kept.text);
             lines = None;
         }
@@ -128,13 +128,13 @@ impl Run<'_> {
         changed: bool,
         kind: Kind,
         place: PartPlace<'_>,
-        taken: &mut Taken,
+        taken: &mut PartChanges,
     ) -> (Cow<'t, str>, Option<Vec<Line>>) {
         if changed || matches!(shown, Cow::Owned(_)) {
-            taken.coded = Coded::Document;
+            taken.coded = Fidelity::Document;
             return (shown, None);
         }
-        let read = lines::of(&shown);
+        let read = lines::read(&shown);
         let form = place.earlier.and_then(|earlier| earlier.replace_seen(&shown, &read, place.at, kind));
         match form {
             Some(form) => {
@@ -146,7 +146,7 @@ impl Run<'_> {
     }
 
     /// Notes that references stand in a text now.
-    fn seen(&self, kind: Kind, before: &str, form: &str, taken: &mut Taken) {
+    fn seen(&self, kind: Kind, before: &str, form: &str, taken: &mut PartChanges) {
         taken.gains.add(Compressor::Seen, before.len(), form.len());
         self.tried(kind, (Compressor::Seen, false), before, form, Choice::Taken);
     }
@@ -157,21 +157,21 @@ impl Run<'_> {
         text: &'t str,
         kind: Kind,
         place: PartPlace<'_>,
-        taken: &mut Taken,
+        taken: &mut PartChanges,
     ) -> (Cow<'t, str>, Option<Vec<Line>>) {
         let cx = self.cx;
         let mut shown = kinds::lines(kind, text, cx, |compressor, before, after| {
             taken.gains.add(compressor, before.len(), after.len());
             self.tried(kind, (compressor, false), before, after, Choice::Taken);
         });
-        let mut read = lines::of(&shown);
+        let mut read = lines::read(&shown);
         if kinds::folds(kind)
             && let Some(form) = fold::lossless(&shown, &read).filter(|form| form.len() < shown.len())
         {
             taken.gains.add(Compressor::Fold, shown.len(), form.len());
             self.tried(kind, (Compressor::Fold, false), &shown, &form, Choice::Taken);
             shown = Cow::Owned(form);
-            read = lines::of(&shown);
+            read = lines::read(&shown);
         }
         let seen = place.earlier.and_then(|earlier| earlier.replace_seen(&shown, &read, place.at, kind));
         let coded = kinds::coded(kind, &shown, cx);
@@ -202,7 +202,7 @@ impl Run<'_> {
         value: &'v str,
         spelling: Spelling,
         kind: Kind,
-        taken: &mut Taken,
+        taken: &mut PartChanges,
     ) -> Cow<'v, str> {
         let minified = if spelling == Spelling::Json { json::without_layout(value) } else { None };
         match minified.filter(|minified| minified.len() < value.len()) {
@@ -259,13 +259,14 @@ impl Run<'_> {
 }
 
 /// What was done to a part.
-struct Taken {
+struct PartChanges {
     gains: Gains,
-    coded: Coded,
+    coded: Fidelity,
 }
 
 /// Whether a document shows in JSON what an error looks like. A line that names one stays findable as it
 /// is printed.
 fn is_json_about_an_error(text: &str, kind: Kind) -> bool {
-    matches!(kind, Kind::Json | Kind::JsonLines) && text.lines().any(|line| signal::of(line) == Signal::Error)
+    matches!(kind, Kind::Json | Kind::JsonLines)
+        && text.lines().any(|line| signal::classify(line) == Signal::Error)
 }

@@ -9,7 +9,7 @@ use crate::ccr;
 use crate::clean;
 use crate::config::Policy;
 use crate::detect;
-use crate::earlier::{self, At, Coded, Earlier, Values, has_ours};
+use crate::earlier::{self, Earlier, Fidelity, TextPlace, Values, has_ours};
 use crate::envelope::Envelope;
 use crate::explain::{Attempts, Choice};
 use crate::hint;
@@ -28,7 +28,7 @@ pub(super) struct Replaced {
     pub(super) gains: Gains,
     /// Some of it stayed because the configuration says so for its kind.
     pub(super) off: bool,
-    pub(super) coded: Coded,
+    pub(super) coded: Fidelity,
     pub(super) values: Values,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Shrunk {
     pub(super) gains: Gains,
     /// Some of it stays because the configuration says so for its kind.
     pub(super) off: bool,
-    pub(super) coded: Coded,
+    pub(super) coded: Fidelity,
     pub(super) values: Values,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Place<'a> {
 pub(super) struct PartPlace<'a> {
     pub(super) nesting: usize,
     /// Its lines in the text.
-    pub(super) at: At<'a>,
+    pub(super) at: TextPlace<'a>,
     /// What references call the value that the part may be, if it has a name.
     pub(super) value: Option<&'a str>,
     /// What the conversation has shown, where the part may refer to it.
@@ -129,15 +129,15 @@ impl Run<'_> {
         let mut shrunk = self.shrink(text, place);
         let mut left_out = shrunk.inside;
         if !left_out.is_empty() {
-            shrunk.values.coded = Coded::Partly;
+            shrunk.values.coded = Fidelity::Partly;
         }
         if !shrunk.left_out.is_empty() {
             let address = ccr::address(text);
             let description = shrunk.left_out.join("; ");
             ccr::append_marker(&mut shrunk.text, &description, &address);
             left_out.push(LeftOut { description, address });
-            if shrunk.coded != Coded::Gaps {
-                shrunk.coded = Coded::Partly;
+            if shrunk.coded != Fidelity::Gaps {
+                shrunk.coded = Fidelity::Partly;
             }
         }
         let Shrunk { kind, text, lines, gains, off, coded, values, .. } = shrunk;
@@ -149,12 +149,12 @@ impl Run<'_> {
         let mut gains = Gains::default();
         let place = PartPlace {
             nesting: 0,
-            at: At { name: None, before: 0, cleaned: &[] },
+            at: TextPlace { name: None, before: 0, cleaned: &[] },
             value: Some(self.cx.name),
             earlier: Some(self.earlier),
         };
         let opened = self.open(envelope, place, &mut gains);
-        let coded = if opened.is_some() { Coded::Document } else { Coded::No };
+        let coded = if opened.is_some() { Fidelity::Document } else { Fidelity::No };
         let Opened { value, left_out, values, .. } = opened.unwrap_or_else(|| Opened {
             value: value.to_owned(),
             kind: Kind::Json,
@@ -207,7 +207,7 @@ impl Run<'_> {
             }
             replacements.push(shorter.then(|| {
                 let whole = replaced.replacement.left_out.is_empty();
-                let coded = if whole { replaced.coded } else { Coded::Partly };
+                let coded = if whole { replaced.coded } else { Fidelity::Partly };
                 values.add(Values { coded, refer: replaced.gains.refer() });
                 gains.0.extend(replaced.gains.0);
                 left_out.extend(replaced.replacement.left_out);
@@ -231,7 +231,7 @@ impl Run<'_> {
             inside: Vec::new(),
             gains: Gains::default(),
             off: false,
-            coded: Coded::No,
+            coded: Fidelity::No,
             values: Values::default(),
         };
         let kind = match parts.as_slice() {
@@ -260,7 +260,7 @@ impl Run<'_> {
             let (start, end) = (part.span.start, part.span.end);
             let place = PartPlace {
                 nesting: place.nesting,
-                at: At { name: place.name, before, cleaned: &cleaned },
+                at: TextPlace { name: place.name, before, cleaned: &cleaned },
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),
                 earlier: Some(self.earlier).filter(|_| refers),

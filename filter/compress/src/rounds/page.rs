@@ -3,7 +3,7 @@
 //! A page depends only on the original and its range, so a trace of a few characters is enough to write it
 //! again. That is why the line at its end does not mention a query.
 
-pub use headroom_providers::arguments::{Asked, Range};
+pub use headroom_providers::arguments::{Range, RetrieveArguments};
 
 use crate::ccr;
 use crate::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
@@ -26,7 +26,7 @@ pub struct Page {
 const NOTHING: Range = Range { unit: Unit::Lines, from: 0, to: 0 };
 
 /// The part of a text that a call asks for.
-fn part_asked(asked: &Asked) -> Part<'_> {
+fn part_asked(asked: &RetrieveArguments) -> Part<'_> {
     if let Some(range) = Range::read(&asked.lines) {
         return range.into();
     }
@@ -34,7 +34,7 @@ fn part_asked(asked: &Asked) -> Part<'_> {
 }
 
 /// The page of a text that answers a call.
-pub fn answer(original: &str, asked: &Asked) -> Page {
+pub fn answer(original: &str, asked: &RetrieveArguments) -> Page {
     let part = part_asked(asked);
     if part == Part::Whole && original.len() <= PAGE_BYTES {
         return Page { text: original.to_owned(), range: None };
@@ -101,8 +101,8 @@ mod tests {
 
     use super::*;
 
-    fn asked(query: &str, lines: &str) -> Asked {
-        Asked { hash: "h".to_owned(), query: query.to_owned(), lines: lines.to_owned() }
+    fn asked(query: &str, lines: &str) -> RetrieveArguments {
+        RetrieveArguments { hash: "h".to_owned(), query: query.to_owned(), lines: lines.to_owned() }
     }
 
     proptest! {
@@ -122,7 +122,7 @@ mod tests {
 
         #[test]
         fn arguments_of_any_kind_can_be_read(arguments: String, lines: String) {
-            let _ = Asked::read(&arguments);
+            let _ = RetrieveArguments::read(&arguments);
             let _ = answer("a\nb\n", &asked("", &lines));
         }
     }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Config, Memo, Request, RetrieveTool, compress};
 
-fn text_before(text: &str) -> Before {
-    let mut before = Before::default();
+fn text_before(text: &str) -> TraceInput {
+    let mut before = TraceInput::default();
     before.text(text);
     before
 }
@@ -17,7 +17,7 @@ fn after(api: Api, body: &Value) -> Option<(Value, u32)> {
     Some((serde_json::from_slice(&restored.body).unwrap(), restored.retrievals))
 }
 
-const ENDED: Step = Step { place: 0, reasoning: 0, output: 0, range: None, ends_round: true };
+const ENDED: HiddenCall = HiddenCall { place: 0, reasoning: 0, output: 0, range: None, ends_round: true };
 
 fn anthropic(output: &str, turns: Vec<Value>) -> Value {
     let mut messages = vec![
@@ -42,8 +42,8 @@ fn traces_by_the_hundred_to_one_long_text_are_bounded() {
     let nothing = Some(PageRange { unit: crate::excerpt::Unit::Lines, from: 0, to: 0 });
     let address = ccr::address(&long);
     let turns = (0..200).flat_map(|at| {
-        let step = Step { range: nothing, ..ENDED };
-        turn(&id_with_trace(&format!("b{at}"), &[step], &[&address], &Before::default()).unwrap())
+        let step = HiddenCall { range: nothing, ..ENDED };
+        turn(&id_with_trace(&format!("b{at}"), &[step], &[&address], &TraceInput::default()).unwrap())
     });
     let body = anthropic(&long, turns.collect());
     let (after, retrievals) = after(Api::AnthropicMessages, &body).unwrap();
@@ -54,9 +54,9 @@ fn traces_by_the_hundred_to_one_long_text_are_bounded() {
 #[test]
 fn a_round_is_not_put_behind_the_call_that_carries_it() {
     let address = ccr::address("text");
-    let mut before = Before::default();
+    let mut before = TraceInput::default();
     before.call("b");
-    let id = id_with_trace("b", &[Step { place: 1, ..ENDED }], &[&address], &before).unwrap();
+    let id = id_with_trace("b", &[HiddenCall { place: 1, ..ENDED }], &[&address], &before).unwrap();
     let [call, result] = turn(&id);
     let (changed, retrievals) =
         after(Api::AnthropicMessages, &anthropic("text", vec![call, result])).unwrap();
@@ -125,7 +125,7 @@ fn parts_that_are_more_than_text_stay() {
     for (place, restored) in [(0, 1), (3, 0)] {
         let mut before = text_before(&"Yes"[..place]);
         before.text("");
-        let step = Step { place: u32::try_from(place).unwrap(), ..ENDED };
+        let step = HiddenCall { place: u32::try_from(place).unwrap(), ..ENDED };
         let id = id_with_trace("b", &[step], &[&address], &before).unwrap();
         let content = json!([{"type": "text", "text": "Yes", "cache_control": {"type": "ephemeral"}},
             {"type": "refusal", "refusal": "No"}]);
@@ -201,7 +201,7 @@ fn parts_of_one_result_are_told_from_results_of_many_calls_whatever_the_memo_kno
 /// A turn with a trace in each format, after a tool output `text`, as messages.
 fn traced(api: Api, own: &str) -> (String, Vec<Value>) {
     let address = ccr::address("text");
-    let mut before = Before::default();
+    let mut before = TraceInput::default();
     if api == Api::OpenAiChat {
         before.text("");
         before.text("");

@@ -52,7 +52,7 @@ const TEXTS: usize = 4;
 const SHORT: usize = 64;
 
 /// The remembered counts.
-pub(super) struct Known {
+pub(super) struct KnownCounts {
     words: Vec<u64>,
     keys: Vec<Key>,
     tokens: Vec<u8>,
@@ -71,7 +71,7 @@ struct Longer {
     tokens: usize,
 }
 
-impl Known {
+impl KnownCounts {
     pub(super) fn new() -> Self {
         Self {
             words: vec![0; WORDS],
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_long_piece_is_counted_as_often_as_it_comes_and_for_each_vocabulary() {
-        let mut known = Known::new();
+        let mut known = KnownCounts::new();
         for length in (LONGEST + 1..=LONGEST_LONGER + 40).chain(LONGEST + 1..100) {
             for letter in ["=", "^", " ", "x"] {
                 let piece = letter.repeat(length);

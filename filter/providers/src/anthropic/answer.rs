@@ -8,7 +8,7 @@ use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::anthropic::rounds::{call, message, result};
 use crate::json;
 use crate::own_tools::{OwnTool, OwnTools};
-use crate::rounds::Before;
+use crate::rounds::TraceInput;
 use crate::sse;
 
 #[derive(Clone, Debug)]
@@ -321,8 +321,8 @@ impl AnswerReader for Anthropic {
         theirs.filter(|block| !block.passed).map(Block::id).find(|id| !id.is_empty())
     }
 
-    fn before(&self, place: u32, _reasoning: u32) -> Before {
-        let mut before = Before::default();
+    fn before(&self, place: u32, _reasoning: u32) -> TraceInput {
+        let mut before = TraceInput::default();
         let counted = self.blocks.iter().filter(|block| !block.is_ours() && !block.is_blank());
         for block in counted.take(place as usize) {
             if block.kind == "text" {

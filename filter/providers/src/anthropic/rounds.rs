@@ -1,7 +1,7 @@
 //! Anthropic Messages: a turn is a message with content blocks, and a round splits it.
 
 use crate::retrieve_tool::{NAME, is_retrieve};
-use crate::rounds::{Before, Editor, IdRules, Outputs, Retrieval, Turn, ends_before, quote, trace};
+use crate::rounds::{Editor, IdRules, Outputs, Retrieval, TraceInput, Turn, ends_before, quote, trace};
 use crate::tape::{NotUnderstood, Value};
 
 /// The rules for ids of calls.
@@ -31,7 +31,7 @@ impl Block<'_, '_> {
         self.is("tool_use") && !name.is_some_and(|name| is_retrieve(&name))
     }
 
-    fn add_to(&self, before: &mut Before) {
+    fn add_to(&self, before: &mut TraceInput) {
         let text =
             |value: Option<Value<'_, '_>>| value.and_then(Value::text).unwrap_or_default().into_owned();
         if self.is("text") {
@@ -92,7 +92,7 @@ fn restore_turn(
     if !in_order || counted.clone().count() < last || !ends_before(&steps, carrier) {
         return Ok(());
     }
-    let mut before = Before::default();
+    let mut before = TraceInput::default();
     counted.take(last).for_each(|block| block.add_to(&mut before));
 
     // Results of calls that were made together with the client's go before the client's results.

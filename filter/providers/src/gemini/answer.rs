@@ -9,7 +9,7 @@
 use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::json;
 use crate::own_tools::{OwnTool, OwnTools};
-use crate::rounds::Before;
+use crate::rounds::TraceInput;
 use crate::sse;
 
 #[derive(Clone, Debug)]
@@ -213,8 +213,8 @@ impl AnswerReader for Gemini {
         None
     }
 
-    fn before(&self, _place: u32, _reasoning: u32) -> Before {
-        Before::default()
+    fn before(&self, _place: u32, _reasoning: u32) -> TraceInput {
+        TraceInput::default()
     }
 
     fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {

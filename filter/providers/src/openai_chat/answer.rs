@@ -9,7 +9,7 @@ use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall, charact
 use crate::json;
 use crate::openai_chat::rounds::{call as written_call, message, result};
 use crate::own_tools::{OwnTool, OwnTools};
-use crate::rounds::Before;
+use crate::rounds::TraceInput;
 use crate::sse;
 
 /// A member of messages that OpenAI does not have. Providers with it (DeepSeek, Moonshot) require it in the
@@ -348,9 +348,9 @@ impl AnswerReader for OpenAiChat {
         missing.find(|id| !id.is_empty()).cloned()
     }
 
-    fn before(&self, place: u32, reasoning: u32) -> Before {
+    fn before(&self, place: u32, reasoning: u32) -> TraceInput {
         let start = |texts: String, count: u32| texts.chars().take(count as usize).collect::<String>();
-        let mut before = Before::default();
+        let mut before = TraceInput::default();
         before.text(&start(self.text(), place));
         before.text(&start(self.rounds().map(|round| round.reasoning.as_str()).collect(), reasoning));
         before

@@ -1,7 +1,7 @@
 //! OpenAI Chat Completions: a turn is a message with a text and calls, and a round splits the text.
 
 use crate::retrieve_tool::{NAME, is_retrieve};
-use crate::rounds::{self, Before, Editor, Outputs, Retrieval, quote, trace};
+use crate::rounds::{self, Editor, Outputs, Retrieval, TraceInput, quote, trace};
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::each_text;
 
@@ -76,7 +76,7 @@ impl Turn<'_, '_, '_> {
         if !self.is_divisible && ended.is_some_and(|step| step.place > 0) {
             return;
         }
-        let mut before = Before::default();
+        let mut before = TraceInput::default();
         before.text(said);
         before.text(thought);
         let start = self.message.span().range().start;

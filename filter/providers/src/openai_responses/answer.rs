@@ -16,7 +16,7 @@ use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::json;
 use crate::openai_responses::rounds::{call, result};
 use crate::own_tools::{OwnTool, OwnTools};
-use crate::rounds::Before;
+use crate::rounds::TraceInput;
 use crate::sse;
 
 /// Items that ask the client to do something.
@@ -324,8 +324,8 @@ impl AnswerReader for OpenAiResponses {
         theirs.filter(|item| !item.begun).map(|item| call_id(&item.raw)).find(|id| !id.is_empty())
     }
 
-    fn before(&self, place: u32, _reasoning: u32) -> Before {
-        let mut before = Before::default();
+    fn before(&self, place: u32, _reasoning: u32) -> TraceInput {
+        let mut before = TraceInput::default();
         let items = self.items.iter().map(|item| item.raw.as_str()).filter(|item| !self.is_ours(item));
         for item in items.take(place as usize) {
             let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();

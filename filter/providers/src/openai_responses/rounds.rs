@@ -1,7 +1,7 @@
 //! OpenAI Responses: a turn is a sequence of items, and a round is put between two of them.
 
 use crate::retrieve_tool::{NAME, is_retrieve};
-use crate::rounds::{Before, Editor, Outputs, Retrieval, Turn, ends_before, quote, trace};
+use crate::rounds::{Editor, Outputs, Retrieval, TraceInput, Turn, ends_before, quote, trace};
 use crate::tape::{NotUnderstood, Value};
 
 /// An item of the conversation.
@@ -36,7 +36,7 @@ impl Item<'_, '_> {
         self.value.span().range().start
     }
 
-    fn add_to(&self, before: &mut Before) {
+    fn add_to(&self, before: &mut TraceInput) {
         let kind = self.kind();
         if kind == "reasoning" {
             before.thinking();
@@ -109,7 +109,7 @@ fn restore_turn(
     if !in_order || turn.len() < last || (beside && next.is_none()) {
         return;
     }
-    let mut before = Before::default();
+    let mut before = TraceInput::default();
     turn.iter().take(last).for_each(|item| item.add_to(&mut before));
     let Some(start) = turn.first().map(Item::start) else { return };
     let Some(retrievals) = editor.retrievals(&id, &steps, outputs, &Turn { start, calls, before: &before })

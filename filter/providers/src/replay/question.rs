@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Asked;
+use super::ReplayableRequest;
 use crate::api::Api;
 
 /// A question that was taken out of its request.
@@ -14,7 +14,7 @@ pub struct Question {
     pub rest: Vec<u8>,
 }
 
-impl Asked {
+impl ReplayableRequest {
     /// The request as a question, if it is one.
     pub fn into_question(mut self) -> Option<Question> {
         let text = match self.api {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn question(api: Api, body: Value) -> Option<Question> {
-        Asked::read(api, body.to_string().as_bytes(), None, true)?.into_question()
+        ReplayableRequest::read(api, body.to_string().as_bytes(), None, true)?.into_question()
     }
 
     #[test]
@@ -114,7 +114,8 @@ mod tests {
             assert!(!String::from_utf8_lossy(&found.rest).contains("Envoy"));
             assert_ne!(found.rest, question(api, body("other")).unwrap().rest, "everything else counts");
             let spaced = format!(" {} ", body("m")).replace("\"model\"", " \"model\" ");
-            let again = Asked::read(api, spaced.as_bytes(), None, true).unwrap().into_question().unwrap();
+            let again =
+                ReplayableRequest::read(api, spaced.as_bytes(), None, true).unwrap().into_question().unwrap();
             assert_eq!(again, found);
         }
     }

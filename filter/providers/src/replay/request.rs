@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Asked, folded, says_something};
+use super::{ReplayableRequest, folded, says_something};
 use crate::api::Api;
 
 /// Members that make an answer depend on more than the request: tools of either side, and what the provider keeps.
@@ -42,8 +42,8 @@ const ADDRESSES: [&str; 2] = ["url", "uri"];
 /// Models that search the web, whatever the request says.
 const SEARCHING: [&str; 5] = ["search", "sonar", ":online", "-online", "compound"];
 
-pub(super) fn is_replayable(asked: &Asked, model: Option<&str>) -> bool {
-    let Asked { api, body } = asked;
+pub(super) fn is_replayable(asked: &ReplayableRequest, model: Option<&str>) -> bool {
+    let ReplayableRequest { api, body } = asked;
     let members = || body.iter().map(|(name, value)| (folded(name), value));
     let is_stored = match (*api, body.get("store")) {
         // OpenAI keeps a response unless it is told not to.
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn is_asked(api: Api, body: &Value) -> bool {
-        Asked::read(api, body.to_string().as_bytes(), None, false).is_some()
+        ReplayableRequest::read(api, body.to_string().as_bytes(), None, false).is_some()
     }
 
     #[test]
@@ -238,10 +238,12 @@ mod tests {
         }
         let mut sampled = plain(Api::OpenAiChat);
         sampled["temperature"] = json!(1);
-        assert!(Asked::read(Api::OpenAiChat, sampled.to_string().as_bytes(), None, true).is_some());
+        assert!(
+            ReplayableRequest::read(Api::OpenAiChat, sampled.to_string().as_bytes(), None, true).is_some()
+        );
         let search = Some("sonar-pro");
         assert!(
-            Asked::read(
+            ReplayableRequest::read(
                 Api::GeminiGenerateContent,
                 plain(Api::GeminiGenerateContent).to_string().as_bytes(),
                 search,
@@ -255,7 +257,11 @@ mod tests {
     fn what_is_no_request_has_none() {
         let deep = "[".repeat(10_000);
         for body in ["", "[]", "{", "{\"messages\":", "\"x\"", &deep, "{\"a\":1}x"] {
-            assert!(Asked::read(Api::OpenAiChat, body.as_bytes(), None, true).is_none(), "{:.20}", body);
+            assert!(
+                ReplayableRequest::read(Api::OpenAiChat, body.as_bytes(), None, true).is_none(),
+                "{:.20}",
+                body
+            );
         }
     }
 }

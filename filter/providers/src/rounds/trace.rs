@@ -41,7 +41,7 @@ pub struct IdRules {
 
 /// One call of our tool in a turn of the model, and its result.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Step {
+pub struct HiddenCall {
     /// How much of the turn, as the client has it, comes before the call: content blocks of Anthropic, items
     /// of OpenAI Responses, characters of text of OpenAI Chat.
     pub place: u32,
@@ -58,15 +58,15 @@ pub struct Step {
 
 /// What comes before the position of the last call, as input of the checksum.
 #[derive(Clone, Default)]
-pub struct Before(Xxh3);
+pub struct TraceInput(Xxh3);
 
-impl std::fmt::Debug for Before {
+impl std::fmt::Debug for TraceInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Before(…)")
     }
 }
 
-impl Before {
+impl TraceInput {
     /// Text that the model has written.
     pub fn text(&mut self, text: &str) {
         self.add(b't', text);
@@ -97,7 +97,12 @@ impl Before {
 }
 
 /// The id with these steps; `None`: they do not fit into it.
-pub fn id_with_trace(id: &str, steps: &[Step], addresses: &[&str], before: &Before) -> Option<String> {
+pub fn id_with_trace(
+    id: &str,
+    steps: &[HiddenCall],
+    addresses: &[&str],
+    before: &TraceInput,
+) -> Option<String> {
     if id.is_empty() || steps.is_empty() || steps.len() > MAX_STEPS || steps.len() != addresses.len() {
         return None;
     }
@@ -130,7 +135,7 @@ pub(crate) fn without_suffix(id: &str) -> Option<&str> {
 }
 
 /// The steps in an id, as far as they can be read. [`holds`] checks whether they are valid.
-pub(crate) fn steps(id: &str) -> Option<Vec<Step>> {
+pub(crate) fn steps(id: &str) -> Option<Vec<HiddenCall>> {
     let (payload, _) = parts(id)?;
     let mut digits = payload.bytes();
     let mut steps = Vec::new();
@@ -149,13 +154,19 @@ pub(crate) fn steps(id: &str) -> Option<Vec<Step>> {
                 Some(Range { unit, from, to: from.checked_add(narrow(read(&mut digits)?)?)? })
             }
         };
-        steps.push(Step { place: narrow(first >> 2)?, reasoning, output, range, ends_round: first & 1 != 0 });
+        steps.push(HiddenCall {
+            place: narrow(first >> 2)?,
+            reasoning,
+            output,
+            range,
+            ends_round: first & 1 != 0,
+        });
     }
     (!steps.is_empty()).then_some(steps)
 }
 
 /// Whether an id's checksum is that of these addresses and of what stands before.
-pub(crate) fn holds(id: &str, addresses: &[&str], before: &Before) -> bool {
+pub(crate) fn holds(id: &str, addresses: &[&str], before: &TraceInput) -> bool {
     let (Some(own), Some((payload, check))) = (without_suffix(id), parts(id)) else { return false };
     checksum(own, payload, addresses, before) == check
 }
@@ -204,7 +215,7 @@ fn read(digits: &mut std::str::Bytes<'_>) -> Option<u64> {
     }
 }
 
-fn checksum(id: &str, payload: &str, addresses: &[&str], before: &Before) -> String {
+fn checksum(id: &str, payload: &str, addresses: &[&str], before: &TraceInput) -> String {
     let mut hash = before.clone();
     for part in [id, payload].into_iter().chain(addresses.iter().copied()) {
         hash.add(b'p', part);
@@ -225,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = HiddenCall> {
         let range = prop_oneof![
             Just(None),
             (0..3usize, 0..200_000u32, 0..3_000u32).prop_map(|(unit, a, n)| Some(Range {
@@ -235,7 +246,7 @@ mod tests {
             }))
         ];
         (0..5_000u32, prop_oneof![Just(0), 0..9_000u32], 0..3_000u32, range, any::<bool>()).prop_map(
-            |(place, reasoning, output, range, ends_round)| Step {
+            |(place, reasoning, output, range, ends_round)| HiddenCall {
                 place,
                 reasoning,
                 output,
@@ -245,8 +256,8 @@ mod tests {
         )
     }
 
-    fn before(text: &str) -> Before {
-        let mut before = Before::default();
+    fn before(text: &str) -> TraceInput {
+        let mut before = TraceInput::default();
         before.text(text);
         before
     }
@@ -267,7 +278,7 @@ mod tests {
 
         #[test]
         fn a_suffix_that_is_cut_or_changed_does_not_hold(at in 0..64usize, byte in b'0'..b'z') {
-            let steps = [Step { place: 3, output: 41, range: Some(Range { unit: Unit::Rows, from: 120, to: 260 }), ..Step::default() }];
+            let steps = [HiddenCall { place: 3, output: 41, range: Some(Range { unit: Unit::Rows, from: 120, to: 260 }), ..HiddenCall::default() }];
             let (addresses, before) = (["a"], before("x"));
             let id = id_with_trace("call_1", &steps, &addresses, &before).unwrap();
             let at = at % id.len();
@@ -280,23 +291,23 @@ mod tests {
 
         #[test]
         fn any_id_can_be_looked_at(id: String) {
-            let _ = (steps(&id), without_suffix(&id), holds(&id, &[], &Before::default()));
+            let _ = (steps(&id), without_suffix(&id), holds(&id, &[], &TraceInput::default()));
         }
     }
 
     #[test]
     fn two_ranges_have_room_in_an_id_of_anthropics_length() {
         let range = Some(Range { unit: Unit::Lines, from: 1_201, to: 1_600 });
-        let step = Step { place: 2, output: 27, range, ends_round: true, ..Step::default() };
+        let step = HiddenCall { place: 2, output: 27, range, ends_round: true, ..HiddenCall::default() };
         let id = "toolu_01A09q90qw90lq917835lq9x";
-        assert!(id_with_trace(id, &[step, step], &["a", "b"], &Before::default()).is_some());
-        assert!(id_with_trace(id, &[step; 9], &["a"; 9], &Before::default()).is_none());
-        assert!(id_with_trace(&"x".repeat(61), &[step], &["a"], &Before::default()).is_none());
+        assert!(id_with_trace(id, &[step, step], &["a", "b"], &TraceInput::default()).is_some());
+        assert!(id_with_trace(id, &[step; 9], &["a"; 9], &TraceInput::default()).is_none());
+        assert!(id_with_trace(&"x".repeat(61), &[step], &["a"], &TraceInput::default()).is_none());
     }
 
     #[test]
     fn what_stands_before_and_what_was_given_is_part_of_the_checksum() {
-        let id = id_with_trace("call_1", &[Step::default()], &["a"], &before("x")).unwrap();
+        let id = id_with_trace("call_1", &[HiddenCall::default()], &["a"], &before("x")).unwrap();
         assert!(holds(&id, &["a"], &before("x")));
         assert!(!holds(&id, &["b"], &before("x")));
         assert!(!holds(&id, &["a"], &before("y")));

@@ -5,7 +5,7 @@ use headroom_providers::{Api, OwnTools};
 use serde_json::{Value, json};
 
 use super::scripted::{HASH, arguments, ask, events, foreign, go_on, play, stream};
-use crate::tool_loop::{Next, ToolLoop};
+use crate::tool_loop::{RoundOutcome, ToolLoop};
 
 const REQUEST: &str = r#"{"messages":[{"role":"user","content":"go"}]}"#;
 
@@ -49,7 +49,7 @@ fn a_call_of_ours_is_seen_whatever_its_number() {
         let (got, next) =
             play(&mut ToolLoop::new(Api::OpenAiChat, true, OwnTools::RETRIEVE), &streamed(answer), 9);
         assert!(!got.contains(TOOL), "{case}: {got}");
-        let Next::Answer(wanted) = next else {
+        let RoundOutcome::Answer(wanted) = next else {
             // Without ids nothing can carry the trace, and our call is dropped.
             assert!(case == 5 && got.contains("Bash"), "{case}: {got}");
             continue;
@@ -89,7 +89,7 @@ fn what_a_provider_adds_to_a_call_reaches_the_client_and_comes_back() {
         let mut turn = ToolLoop::new(Api::OpenAiChat, stream, OwnTools::RETRIEVE);
         let first = answer(vec![signed(call("a", TOOL), "one"), call("b", "Read")]);
         let (got, next) = play(&mut turn, &first, 1 << 20);
-        assert!(matches!(next, Next::Answer(_)), "{got}");
+        assert!(matches!(next, RoundOutcome::Answer(_)), "{got}");
         let sent: Value =
             serde_json::from_str(&ask(&mut turn, REQUEST, &foreign(&["text"])).unwrap()).unwrap();
         let ours = &sent["messages"][1]["tool_calls"];
@@ -116,7 +116,7 @@ fn reasoning_that_later_rounds_have_signed_is_withheld_from_documents() {
     for first in [Some("first"), None] {
         let mut turn = ToolLoop::new(Api::OpenAiChat, false, OwnTools::RETRIEVE);
         let (_, next) = play(&mut turn, &answer(first, json!([call("a", TOOL)])), 1 << 20);
-        assert!(matches!(next, Next::Answer(_)));
+        assert!(matches!(next, RoundOutcome::Answer(_)));
         ask(&mut turn, REQUEST, &foreign(&["text"])).unwrap();
         let (rest, _) = go_on(&mut turn, &answer(Some("second"), json!([call("b", "Read")])));
         assert_eq!(rest.contains(r#""signature":"first""#), first.is_some(), "{rest}");

@@ -1,14 +1,14 @@
 //! The conversation stays true: after an answer with hidden rounds the client's next request, with the rounds
 //! put back, begins with what the provider was sent when the model wrote the rest of that answer.
 
-use headroom_compress::rounds::{self, Asked};
+use headroom_compress::rounds::{self, RetrieveArguments};
 use headroom_compress::{Api, OwnTools, address};
 use headroom_providers::RETRIEVE_TOOL as TOOL;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::scripted::{events, play, stream};
-use crate::tool_loop::{After, HiddenRounds, Next, Source, ToolLoop, ToolResult};
+use crate::tool_loop::{HiddenRounds, ResultsOutcome, RoundOutcome, Source, ToolLoop, ToolResult};
 
 const APIS: [Api; 3] = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses];
 
@@ -326,7 +326,7 @@ fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (Str
     let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
     let (mut got, mut next) = play(&mut turn, &answer(api, &script[0], 0, streamed), step);
     for (number, round) in script.iter().enumerate().skip(1) {
-        let Next::Answer(wanted) = next else { break };
+        let RoundOutcome::Answer(wanted) = next else { break };
         let given: Vec<ToolResult> = wanted
             .iter()
             .map(|wanted| {
@@ -336,14 +336,14 @@ fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (Str
             })
             .collect();
         next = match turn.give(sent.as_bytes(), &given, calls) {
-            Some(After::Ask(body)) => {
+            Some(ResultsOutcome::Ask(body)) => {
                 sent = String::from_utf8(body).unwrap();
                 turn.continued(answer(api, round, number, streamed).as_bytes())
             }
-            Some(After::Done(rest)) => Next::Done(rest),
-            None => Next::Done(turn.give_up()),
+            Some(ResultsOutcome::Done(rest)) => RoundOutcome::Done(rest),
+            None => RoundOutcome::Done(turn.give_up()),
         };
-        if let Next::Done(rest) = &next {
+        if let RoundOutcome::Done(rest) = &next {
             got += std::str::from_utf8(rest).unwrap();
         }
     }
@@ -459,7 +459,7 @@ fn pairs(api: Api, request: &Value) -> Option<bool> {
 
 #[test]
 fn a_query_is_answered_by_a_page_that_its_range_names() {
-    let asked = Asked::read(r#"{"hash":"h","query":"nine"}"#);
+    let asked = RetrieveArguments::read(r#"{"hash":"h","query":"nine"}"#);
     let page = rounds::answer(&original(), &asked);
     assert_eq!(rounds::page(&original(), page.range), Some(page.text));
 }

@@ -5,7 +5,9 @@ use headroom_providers::{MemoryTools, OwnTool, OwnTools};
 use serde_json::{Value, json};
 
 use super::scripted::{APIS, Call, Text, ask, each, foreign, go_on, play, read, stream};
-use crate::tool_loop::{After, Api, HiddenRounds, MAX_MEMORY_ROUNDS, Next, ToolLoop, ToolResult};
+use crate::tool_loop::{
+    Api, HiddenRounds, MAX_MEMORY_ROUNDS, ResultsOutcome, RoundOutcome, ToolLoop, ToolResult,
+};
 
 const MEMORY: OwnTools = OwnTools { retrieve: true, memory: MemoryTools { facts: true, files: true } };
 
@@ -19,14 +21,14 @@ fn rounds_of_both_kinds_are_answered_and_leave_no_trace() {
         let mut turn = ToolLoop::new(api, streamed, MEMORY);
         let first = answer(&[Text("A "), Call("memory_search"), Call("headroom_retrieve")], streamed);
         let (mut got, next) = play(&mut turn, &first, 11);
-        let Next::Answer(wanted) = next else { panic!("{api:?}: {next:?}") };
+        let RoundOutcome::Answer(wanted) = next else { panic!("{api:?}: {next:?}") };
         let expected = [(OwnTool::Memory, "memory_search"), (OwnTool::Retrieve, "headroom_retrieve")];
         assert_eq!(names(&wanted), expected, "{api:?}");
         assert!(wanted[0].arguments.contains("query"), "{api:?}: {}", wanted[0].arguments);
         let continued = ask(&mut turn, request, &foreign(&["notes", "text"])).unwrap();
         assert!(continued.contains("memory_search"), "{api:?}: {continued}");
         let (rest, next) = go_on(&mut turn, &answer(&[Text("B "), Call("Bash")], streamed));
-        assert!(matches!(next, Next::Done(_)));
+        assert!(matches!(next, RoundOutcome::Done(_)));
         got += &rest;
         let (text, calls, ..) = read(api, streamed, &got);
         assert_eq!((text.as_str(), calls), ("A B ", vec!["Bash".to_owned()]), "{api:?} {streamed}: {got}");
@@ -42,7 +44,7 @@ fn a_tool_that_was_not_added_is_the_clients() {
             let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let whole = answer(&[Text("A "), Call(name)], streamed);
             let (got, next) = play(&mut turn, &whole, 11);
-            assert!(matches!(next, Next::Done(_)), "{api:?}");
+            assert!(matches!(next, RoundOutcome::Done(_)), "{api:?}");
             assert_eq!(got, whole);
         }
     });
@@ -57,15 +59,16 @@ fn a_change_beside_calls_of_the_client_is_handed_on_before_it_is_dropped() {
             let (mut got, next) =
                 play(&mut turn, &answer(&[Text("A "), Call("Bash"), Call(name)], streamed), 7);
             match next {
-                Next::Answer(wanted) => {
+                RoundOutcome::Answer(wanted) => {
                     assert!(changes && wanted.len() == 1, "{api:?} {name}");
-                    let Some(After::Done(rest)) = turn.give(request.as_bytes(), &foreign(&["saved"]), 0)
+                    let Some(ResultsOutcome::Done(rest)) =
+                        turn.give(request.as_bytes(), &foreign(&["saved"]), 0)
                     else {
                         panic!("{api:?}: the provider is not asked")
                     };
                     got += std::str::from_utf8(&rest).unwrap();
                 }
-                Next::Done(_) => assert!(!changes, "{api:?} {name}"),
+                RoundOutcome::Done(_) => assert!(!changes, "{api:?} {name}"),
             }
             let (text, calls, ..) = read(api, streamed, &got);
             assert_eq!((text.as_str(), calls), ("A ", vec!["Bash".to_owned()]), "{api:?} {streamed}: {got}");
@@ -80,7 +83,7 @@ fn a_model_that_goes_in_circles_is_stopped() {
         let call = answer(&[Call("memory_search")], false);
         let (mut got, mut next) = play(&mut turn, &call, 1 << 20);
         let mut rounds = 0;
-        while let Next::Answer(_) = next {
+        while let RoundOutcome::Answer(_) = next {
             ask(&mut turn, request, &foreign(&["nothing"])).unwrap();
             (got, next) = go_on(&mut turn, &call);
             rounds += 1;
@@ -126,7 +129,7 @@ fn arguments_that_are_no_json_end_the_answer_with_a_note() {
     for (api, answer) in [(Api::AnthropicMessages, anthropic), (Api::OpenAiChat, chat)] {
         let mut turn = ToolLoop::new(api, true, MEMORY);
         let (got, next) = play(&mut turn, &answer, 9);
-        assert!(matches!(next, Next::Done(_)), "{api:?}");
+        assert!(matches!(next, RoundOutcome::Done(_)), "{api:?}");
         assert!(
             got.contains("[headroom: a call of memory") && !got.contains("memory_save"),
             "{api:?}: {got}"

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::{After, Api, Next, Source, ToolLoop, ToolResult};
+use super::super::{Api, ResultsOutcome, RoundOutcome, Source, ToolLoop, ToolResult};
 
 pub(super) const HASH: &str = "0123456789abcdef01234567";
 
 /// What the client receives of an answer that comes in pieces of `step` bytes.
-pub(super) fn play(turn: &mut ToolLoop, answer: &str, step: usize) -> (String, Next) {
+pub(super) fn play(turn: &mut ToolLoop, answer: &str, step: usize) -> (String, RoundOutcome) {
     let mut got = Vec::new();
     for piece in answer.as_bytes().chunks(step) {
         got.extend(turn.feed(piece));
@@ -16,8 +16,8 @@ pub(super) fn play(turn: &mut ToolLoop, answer: &str, step: usize) -> (String, N
 }
 
 /// The same, with the rest after the end of the answer.
-fn with_rest(mut got: Vec<u8>, next: Next) -> (String, Next) {
-    if let Next::Done(rest) = &next {
+fn with_rest(mut got: Vec<u8>, next: RoundOutcome) -> (String, RoundOutcome) {
+    if let RoundOutcome::Done(rest) = &next {
         got.extend(rest);
     }
     (String::from_utf8(got).unwrap(), next)
@@ -305,7 +305,7 @@ pub(super) fn each(mut case: impl FnMut(Api, Answer, &str, bool)) {
 }
 
 /// What the client receives of a later round, which comes in one piece.
-pub(super) fn go_on(turn: &mut ToolLoop, answer: &str) -> (String, Next) {
+pub(super) fn go_on(turn: &mut ToolLoop, answer: &str) -> (String, RoundOutcome) {
     let next = turn.continued(answer.as_bytes());
     with_rest(Vec::new(), next)
 }
@@ -327,7 +327,7 @@ pub(super) fn own(texts: &[&str]) -> Vec<ToolResult> {
 /// What the provider is asked after these results.
 pub(super) fn ask(turn: &mut ToolLoop, request: &str, given: &[ToolResult]) -> Option<String> {
     match turn.give(request.as_bytes(), given, 0)? {
-        After::Ask(body) => Some(String::from_utf8(body).unwrap()),
-        After::Done(rest) => panic!("the turn has ended: {}", String::from_utf8_lossy(&rest)),
+        ResultsOutcome::Ask(body) => Some(String::from_utf8(body).unwrap()),
+        ResultsOutcome::Done(rest) => panic!("the turn has ended: {}", String::from_utf8_lossy(&rest)),
     }
 }

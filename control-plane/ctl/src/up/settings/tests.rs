@@ -228,7 +228,7 @@ fn the_filter_config_file_wins_over_the_options() {
     let args = UpArgs {
         filter_config: Some(file.clone()),
         profile: Some(ProfileName::Aggressive),
-        body_mode: Some(BodyModeName::Hold),
+        body_mode: Some(BodyMode::Hold),
         ..UpArgs::default()
     };
     let settings = resolve(&args, &[]).unwrap();

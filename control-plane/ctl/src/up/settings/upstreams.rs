@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::bootstrap::Providers;
 use crate::environment::Environment;
-use crate::providers::{self, LOCAL, Served, Table};
+use crate::providers::{self, LOCAL, ServedProvider, Table};
 use crate::up::args::UpArgs;
 use crate::upstream::Upstream;
 
@@ -85,21 +85,24 @@ fn upstream(
 }
 
 /// The requested providers, and the table if those on this machine are to be found.
-pub(super) fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec<Served>, Option<Table>)> {
+pub(super) fn served(
+    args: &UpArgs,
+    env: Environment<'_>,
+) -> anyhow::Result<(Vec<ServedProvider>, Option<Table>)> {
     let table = providers::table(env)?;
     let mut told: Vec<String> = args.provider.clone();
     if told.is_empty() {
         let names = env.get("HEADROOM_PROVIDERS");
         told.extend(names.iter().flat_map(|names| names.split(',')).map(str::to_owned));
     }
-    let mut served: Vec<Served> = Vec::new();
+    let mut served: Vec<ServedProvider> = Vec::new();
     let mut find_local = false;
     for text in told.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
         if text == LOCAL {
             find_local = true;
             continue;
         }
-        let new = Served::asked(text, &table, env).context("--provider or HEADROOM_PROVIDERS")?;
+        let new = ServedProvider::asked(text, &table, env).context("--provider or HEADROOM_PROVIDERS")?;
         if served.iter().any(|it| it.name == new.name) {
             bail!("--provider or HEADROOM_PROVIDERS: {} is named twice", new.name);
         }
@@ -110,7 +113,9 @@ pub(super) fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec
         let at = match known {
             Some(at) => at,
             None => {
-                served.push(Served::asked(&name, &table, env).context("--backend or HEADROOM_BACKEND")?);
+                served.push(
+                    ServedProvider::asked(&name, &table, env).context("--backend or HEADROOM_BACKEND")?,
+                );
                 served.len() - 1
             }
         };

@@ -3,7 +3,7 @@
 use super::entity;
 use super::grid::Grid;
 use super::list::Numbering;
-use super::tag::{Ends, Tag, behind};
+use super::tag::{Tag, TagEnds, behind};
 use crate::kinds::signal;
 use crate::work;
 
@@ -113,7 +113,7 @@ pub(super) fn is_known(name: &str) -> bool {
 /// The text of a page.
 pub(super) fn text_of(html: &str) -> String {
     let mut page = Page { room: html.len() / 4, ..Page::default() };
-    let mut ends = Ends { next: Some(0) };
+    let mut ends = TagEnds { next: Some(0) };
     let mut rest = html;
     loop {
         let open = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());

@@ -3,11 +3,11 @@
 use memchr::memmem;
 
 /// The position of the next `>`, searched once for all the `<` before it.
-pub(super) struct Ends {
+pub(super) struct TagEnds {
     pub(super) next: Option<usize>,
 }
 
-impl Ends {
+impl TagEnds {
     /// Whether a `>` comes after `at`, and not too far from it.
     pub(super) fn near(&mut self, html: &str, at: usize) -> bool {
         if self.next.is_some_and(|next| next < at) {

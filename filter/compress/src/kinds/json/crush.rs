@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::describe;
 use super::names;
-use super::notation::{self, Kept};
+use super::notation::{self, ShownItems};
 use super::parse::{Shape, Tree};
 use super::survey::{self, Surveyed};
 use crate::block::{Context, Lossy};
@@ -51,7 +51,7 @@ pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
         profile: cx.config.profile,
         most: cx.config.max_items,
         query: format!("{} {}", cx.query, cx.call.arguments),
-        kept: Kept::new(),
+        kept: ShownItems::new(),
         left_out: Vec::new(),
         bytes: bytes_before(tree),
     };
@@ -79,7 +79,7 @@ struct Crush<'t, 'a> {
     profile: Profile,
     most: Option<usize>,
     query: String,
-    kept: Kept,
+    kept: ShownItems,
     left_out: Vec<String>,
     /// For each node, the bytes in the values before it, without layout and keys.
     bytes: Vec<usize>,

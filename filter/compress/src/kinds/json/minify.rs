@@ -2,7 +2,7 @@
 
 use headroom_providers::string;
 
-use super::parse::{Becomes, Tree};
+use super::parse::{Minification, Tree};
 use super::spell;
 
 /// A text with its documents minified.
@@ -23,9 +23,9 @@ pub(crate) fn documents(tree: &Tree<'_>) -> Minified {
         text.push_str(tree.text.get(from..start).unwrap_or_default());
         from = end;
         match layout.becomes {
-            Becomes::Nothing => {}
-            Becomes::LineEnd => text.push('\n'),
-            Becomes::String => {
+            Minification::Nothing => {}
+            Minification::LineEnd => text.push('\n'),
+            Minification::String => {
                 let at = text.len();
                 match string::decode(tree.text.get(start + 1..end - 1).unwrap_or_default()) {
                     Some(value) => spell::quote(&mut text, &value),

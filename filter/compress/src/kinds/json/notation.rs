@@ -61,7 +61,7 @@ pub(crate) fn documents(tree: &Tree<'_>, encoding: Encoding) -> String {
 }
 
 /// The documents of a tree, with only what `kept` keeps of their lists.
-pub(crate) fn kept_documents(tree: &Tree<'_>, kept: Kept, encoding: Encoding) -> String {
+pub(crate) fn kept_documents(tree: &Tree<'_>, kept: ShownItems, encoding: Encoding) -> String {
     let mut writer = Writer::new(tree, 0);
     writer.kept = Some(kept);
     writer.documents();
@@ -70,7 +70,7 @@ pub(crate) fn kept_documents(tree: &Tree<'_>, kept: Kept, encoding: Encoding) ->
 
 /// Which items of which lists are shown; other lists are shown in full.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(HashMap<u32, Shown, FixedState>);
+pub(crate) struct ShownItems(HashMap<u32, Shown, FixedState>);
 
 #[derive(Debug)]
 struct Shown {
@@ -82,7 +82,7 @@ struct Shown {
 /// Stands for the list of all documents.
 pub(crate) const ROOTS: u32 = u32::MAX;
 
-impl Kept {
+impl ShownItems {
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -125,7 +125,7 @@ pub(crate) struct Writer<'t, 'a> {
     pub(crate) out: Legend<'a>,
     blank: Blank,
     /// What is shown; `None`: everything.
-    kept: Option<Kept>,
+    kept: Option<ShownItems>,
     /// How many levels of strings inside strings this writer is in.
     pub(crate) nesting: usize,
 }

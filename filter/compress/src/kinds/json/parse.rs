@@ -65,11 +65,11 @@ pub(crate) struct Tree<'a> {
 pub(crate) struct Layout {
     pub(crate) start: u32,
     pub(crate) end: u32,
-    pub(crate) becomes: Becomes,
+    pub(crate) becomes: Minification,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Becomes {
+pub(crate) enum Minification {
     /// White space between tokens.
     Nothing,
     /// The text between two documents.
@@ -93,7 +93,7 @@ impl<'a> Tree<'a> {
         while let Some(b'{' | b'[') = parser.peek() {
             let (root, layout) = (parser.nodes.len(), parser.layout.len());
             if root > 0 && text.get(end..parser.at).unwrap_or_default() != "\n" {
-                parser.lay_out(end, Becomes::LineEnd);
+                parser.lay_out(end, Minification::LineEnd);
             }
             if parser.value(0).is_none() {
                 parser.nodes.truncate(root);
@@ -233,12 +233,12 @@ impl<'a> Parser<'a> {
         if let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             let start = self.at;
             self.at += spaces(self.bytes.get(start..).unwrap_or_default());
-            self.lay_out(start, Becomes::Nothing);
+            self.lay_out(start, Minification::Nothing);
         }
     }
 
     /// Notes the text between `start` and here.
-    fn lay_out(&mut self, start: usize, becomes: Becomes) {
+    fn lay_out(&mut self, start: usize, becomes: Minification) {
         self.layout.push(Layout { start: start as u32, end: self.at as u32, becomes });
     }
 
@@ -334,7 +334,7 @@ impl<'a> Parser<'a> {
         let (end, escaped) = string::end(self.bytes, start + 1)?;
         self.at = end + 1;
         if escaped {
-            self.lay_out(start, Becomes::String);
+            self.lay_out(start, Minification::String);
         }
         Some(escaped)
     }

@@ -156,7 +156,7 @@ fn error(tree: &Tree<'_>, id: u32, key: &str, depth: usize) -> Option<u64> {
             let text = tree.inner(id);
             let said = names_error(key)
                 && !["none", "null", "false", "n/a"].iter().any(|n| text.eq_ignore_ascii_case(n));
-            let reports = text.len() >= MIN_REPORT && (said || signal::of(text) == Signal::Error)
+            let reports = text.len() >= MIN_REPORT && (said || signal::classify(text) == Signal::Error)
                 || is_state(key) && signal::is_bad_state(text);
             reports.then(|| kind(key, text))
         }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "columns are numbered by groups and their holes")]
 
-use super::Keep;
+use super::LineSelection;
 use crate::kinds::shorten::Line;
 use crate::kinds::wording::Groups;
 use crate::work;
@@ -72,7 +72,7 @@ impl<'a> Columns<'a> {
     }
 
     /// The range of the numbers in a hole on lines that are not shown, if they all are numbers: `3..47ms`.
-    pub(super) fn range(&self, group: usize, hole: usize, keep: &Keep<'_, '_>) -> Option<String> {
+    pub(super) fn range(&self, group: usize, hole: usize, keep: &LineSelection<'_, '_>) -> Option<String> {
         let column = self.of(group).get(hole).filter(|column| !column.mixed)?;
         let gone = || column.numbers.iter().filter(|(_, line)| !keep.has(*line)).map(|(number, _)| *number);
         let least = gone().min_by(f64::total_cmp)?;

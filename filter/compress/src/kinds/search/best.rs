@@ -161,7 +161,7 @@ fn chunks<'a>(results: &Results<'a>) -> (Vec<File<'a>>, Vec<Chunk>) {
             chunk.lines.end = i + 1;
             chunk.bytes += hit.text.len() + 1;
             chunk.matches += usize::from(hit.matched);
-            chunk.error |= signal::of(hit.text) == Signal::Error;
+            chunk.error |= signal::classify(hit.text) == Signal::Error;
             file.chunks.end = chunks.len();
             if hit.path.len() > file.path.len() {
                 file.path = hit.path;

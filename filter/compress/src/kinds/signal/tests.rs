@@ -24,7 +24,7 @@ fn words_that_report_an_error_are_errors() {
         "level=error msg=x",
         "{\"severity\":\"critical\"}",
     ] {
-        assert_eq!(of(line), Signal::Error, "{line}");
+        assert_eq!(classify(line), Signal::Error, "{line}");
     }
 }
 
@@ -52,20 +52,20 @@ fn saying_that_there_was_none_is_no_error() {
         "version 4.0-rc1",
         "exit=0",
     ] {
-        assert_eq!(of(line), Signal::None, "{line}");
+        assert_eq!(classify(line), Signal::None, "{line}");
     }
 }
 
 #[test]
 fn a_second_statement_on_the_line_still_counts() {
-    assert_eq!(of("0 errors, 2 failed"), Signal::Error);
-    assert_eq!(of("error: null, fatal"), Signal::Error);
+    assert_eq!(classify("0 errors, 2 failed"), Signal::Error);
+    assert_eq!(classify("error: null, fatal"), Signal::Error);
 }
 
 #[test]
 fn warnings_are_told_from_errors() {
     for line in ["warning: unused variable", "DeprecationWarning: x", "W invalid value", "  ✗ renders"] {
-        assert_eq!(of(line), Signal::Warning, "{line}");
+        assert_eq!(classify(line), Signal::Warning, "{line}");
     }
 }
 
@@ -96,8 +96,8 @@ fn a_line_is_an_error_by_its_level_or_how_something_came_out() {
 
 #[test]
 fn letters_next_to_other_scripts_and_cut_characters_do_no_harm() {
-    assert_eq!(of("éerrorsé"), Signal::None);
-    assert_eq!(of("…error…"), Signal::Error);
+    assert_eq!(classify("éerrorsé"), Signal::None);
+    assert_eq!(classify("…error…"), Signal::Error);
     let long = "é".repeat(READ);
-    assert_eq!(of(&long), Signal::None);
+    assert_eq!(classify(&long), Signal::None);
 }

@@ -12,7 +12,7 @@ use super::cells::{Layout, Row, Table, is_column_rule};
 use super::pipes;
 use super::{Signal, signal};
 use crate::block::{Context, Lossy};
-use crate::kinds::keep::{Keep, counted, grouped};
+use crate::kinds::keep::{LineSelection, counted, grouped};
 use crate::kinds::query::Query;
 use crate::kinds::select::{Column, Survey, anomaly, change, outlier};
 use crate::kinds::wording;
@@ -77,7 +77,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let surveyed = Surveyed::of(&table, &lines);
-    let mut keep = Keep::sparing(&lines, cx);
+    let mut keep = LineSelection::sparing(&lines, cx);
     let mut row_of_line = vec![None; lines.len()];
     for (number, row) in table.rows.iter().enumerate() {
         if let Some(of_line) = row_of_line.get_mut(row.line) {
@@ -168,7 +168,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         let error = |(row, text): (&Row<'a>, &&str)| {
             let fails =
                 states.iter().any(|column| signal::is_bad_state(row.cell(*column).trim().trim_matches('"')));
-            let reports = fails || signal::of(text) == Signal::Error;
+            let reports = fails || signal::classify(text) == Signal::Error;
             if reports { wording::report_key(text) | 1 } else { 0 }
         };
         let errors = table.rows.iter().zip(&texts).map(error).collect();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::super::keep::{Keep, counted, counted_lines, grouped};
+use super::super::keep::{LineSelection, counted, counted_lines, grouped};
 use super::super::query::Query;
 use super::{ANSWERS, FEWEST_LINES, OF_FAILURES};
 use crate::block::{Context, Lossy};
@@ -69,7 +69,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let events: Vec<Option<Event>> = lines.iter().map(|line| Event::read(line)).collect();
     let failed: hashbrown::HashSet<(&str, Option<&str>), foldhash::fast::FixedState> =
         events.iter().flatten().filter(|event| event.fails()).map(Event::about).collect();
-    let mut keep = Keep::generous(&lines, cx);
+    let mut keep = LineSelection::generous(&lines, cx);
     let (mut room, mut without) = (OF_FAILURES, 0);
     for (number, (line, event)) in lines.iter().zip(&events).enumerate() {
         let Some(event) = event else {

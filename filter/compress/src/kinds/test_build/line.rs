@@ -47,7 +47,7 @@ pub(super) fn role(line: &str) -> Role {
     if bare.starts_with("▶ ") {
         return Role::Other;
     }
-    let signal = signal::of(line);
+    let signal = signal::classify(line);
     if signal == Signal::Error {
         return Role::Error;
     }
@@ -237,7 +237,7 @@ pub(super) fn is_detail(line: &str, indentation: usize) -> bool {
         || names_place(line)
         || is_code_frame(bare)
         || is_call_in_go(bare)
-        || signal::of(line) == Signal::Error
+        || signal::classify(line) == Signal::Error
 }
 
 const DETAILS: &[&str] = &[

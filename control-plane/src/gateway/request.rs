@@ -16,7 +16,7 @@ const MAX_SESSION_ID: usize = 256;
 /// An invalid body; the text says what was expected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Bad(pub(crate) String);
+pub(crate) struct InvalidRequest(pub(crate) String);
 
 /// What forms may do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,7 +41,7 @@ pub(super) enum Input {
 
 /// A checked body.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CompressRequest {
     text: Arc<str>,
     rows: Vec<Range<usize>>,
     /// From the request; it only affects figures.
@@ -74,9 +74,9 @@ struct Body<'b> {
     gateway: Option<&'b RawValue>,
 }
 
-impl Asked {
+impl CompressRequest {
     /// Reads a body.
-    pub(crate) fn read(body: &[u8]) -> Result<Self, Bad> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, InvalidRequest> {
         let not_json = || bad("Invalid JSON in request body: expected an object with model and messages.");
         let text: Arc<str> = Arc::from(std::str::from_utf8(body).map_err(|_| not_json())?);
         if !is_object(&text) {
@@ -131,7 +131,7 @@ impl Asked {
 
     /// Takes the caller's settings. Unknown keys are for others; a known key must be valid, even if it has no effect
     /// here.
-    fn configure(&mut self, config: &Map<String, Value>) -> Result<(), Bad> {
+    fn configure(&mut self, config: &Map<String, Value>) -> Result<(), InvalidRequest> {
         for (key, value) in config {
             if value.is_null() {
                 continue;
@@ -205,7 +205,7 @@ pub(crate) fn session_id(value: &Value) -> Option<&str> {
 }
 
 /// The positions of an array's elements in the surrounding text.
-fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, Bad> {
+fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, InvalidRequest> {
     let expected = || bad(&format!("Invalid {name}: expected an array of objects."));
     let rows: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| expected())?;
     let start = text.as_ptr().addr();
@@ -222,7 +222,7 @@ fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, B
 }
 
 /// `true`, or an object with `text`, `json` or `code`: the part that stays of such outputs, or `true` for the usual one.
-fn text_model(value: &Value) -> Result<Option<Option<Rates>>, Bad> {
+fn text_model(value: &Value) -> Result<Option<Option<Rates>>, InvalidRequest> {
     let wrong = || {
         invalid(
             "llmlingua",
@@ -247,7 +247,7 @@ fn text_model(value: &Value) -> Result<Option<Option<Rates>>, Bad> {
     Ok(Some(Some(rates)))
 }
 
-fn mode(value: &Value) -> Result<Mode, Bad> {
+fn mode(value: &Value) -> Result<Mode, InvalidRequest> {
     match value.as_str() {
         Some("ccr") => Ok(Mode::Ccr),
         Some("simulate") => Ok(Mode::Simulate),
@@ -271,18 +271,18 @@ fn profile(value: &Value) -> Option<Profile> {
     })
 }
 
-fn invalid(key: &str, value: &Value, expected: &str) -> Bad {
+fn invalid(key: &str, value: &Value, expected: &str) -> InvalidRequest {
     const SHOWN: usize = 80;
     let spelled = value.to_string();
     let shown: Cow<'_, str> = match spelled.char_indices().nth(SHOWN) {
         Some((end, _)) => Cow::Owned(format!("{}…", &spelled[..end])),
         None => Cow::Borrowed(&spelled),
     };
-    Bad(format!("Invalid config.{key}: {shown}. {expected}"))
+    InvalidRequest(format!("Invalid config.{key}: {shown}. {expected}"))
 }
 
-fn bad(text: &str) -> Bad {
-    Bad(text.to_owned())
+fn bad(text: &str) -> InvalidRequest {
+    InvalidRequest(text.to_owned())
 }
 
 #[cfg(test)]
@@ -291,8 +291,8 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &str) -> Result<Asked, String> {
-        Asked::read(body.as_bytes()).map_err(|bad| bad.to_string())
+    fn read(body: &str) -> Result<CompressRequest, String> {
+        CompressRequest::read(body.as_bytes()).map_err(|bad| bad.to_string())
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
             let error = read(body).unwrap_err();
             assert!(error.starts_with(expected), "{body}: {error}");
         }
-        assert!(Asked::read(b"{\"model\":\"\xff\",\"messages\":[]}").is_err());
+        assert!(CompressRequest::read(b"{\"model\":\"\xff\",\"messages\":[]}").is_err());
         let deep =
             format!("{{\"model\":\"m\",\"messages\":[],\"config\":{{\"a\":{}}}}}", "[".repeat(100_000));
         assert!(read(&deep).is_err());
@@ -377,7 +377,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_ends_badly(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(asked) = Asked::read(&body) {
+            if let Ok(asked) = CompressRequest::read(&body) {
                 prop_assert!(asked.rows().all(is_object));
             }
         }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use headroom_api::names::outcome_name;
 use headroom_api::v1::RequestRecord;
 
-use crate::ledger::contribution::Landed;
+use crate::ledger::contribution::CountedRequest;
 
 /// Maximum characters of a value.
 const LONGEST: usize = 256;
 
 /// The filter; empty parts match every request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct RecentFilter {
     /// Names of attributes and their required values.
     values: Vec<(&'static str, String)>,
     status: Status,
@@ -30,7 +30,7 @@ enum Status {
     Between(u32, u32),
 }
 
-impl Wanted {
+impl RecentFilter {
     /// Attributes of the filter, with their names in the query.
     pub(crate) const ATTRIBUTES: [&'static str; 10] = [
         "model",
@@ -71,7 +71,7 @@ impl Wanted {
     }
 
     /// Whether a request matches.
-    pub(crate) fn matches(&self, landed: &Landed) -> bool {
+    pub(crate) fn matches(&self, landed: &CountedRequest) -> bool {
         let record = &landed.record;
         self.values.iter().all(|(name, value)| attribute(record, name) == value)
             && self.status.matches(landed)
@@ -122,7 +122,7 @@ impl Status {
         }
     }
 
-    fn matches(self, landed: &Landed) -> bool {
+    fn matches(self, landed: &CountedRequest) -> bool {
         match self {
             Self::Any => true,
             Self::Ok => landed.sums.failed == 0,
@@ -140,7 +140,7 @@ mod tests {
     use crate::clock::now_ms;
     use crate::ledger::contribution::{Accounting, Contribution};
 
-    fn landed(status: u32) -> Landed {
+    fn landed(status: u32) -> CountedRequest {
         let record = RequestRecord {
             request_id: "hr_1".to_owned(),
             model: "Claude-X".to_owned(),
@@ -155,8 +155,10 @@ mod tests {
         requests.into_iter().next().unwrap()
     }
 
-    fn wanted(pairs: &[(&str, &str)]) -> Result<Wanted, String> {
-        Wanted::read(&pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn wanted(pairs: &[(&str, &str)]) -> Result<RecentFilter, String> {
+        RecentFilter::read(
+            &pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
     }
 
     #[test]
