@@ -107,11 +107,6 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether a later call can show that it is wrong.
-    pub fn can_be_refuted(self) -> bool {
-        matches!(self, Self::WrongPath | Self::AbsentPath | Self::MissingProgram | Self::MissingModule)
-    }
-
     /// The heading.
     pub fn section(self) -> Section {
         match self {
