@@ -1,6 +1,11 @@
 //! One request, as `/stats`, `/transformations/feed` and the dashboard's feed show it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::recent::Reach;
 
 /// One request, without any of its text.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::cost::Cost;
-use super::recent::Reach;
+use super::request::Request;
 use super::upstream::{
     CodexRateLimits, Compression, DisplaySession, PersistentSavings, SubscriptionWindow, Summary,
 };
