@@ -44,7 +44,7 @@ pub enum NotTenants {
         error: NotAToken,
     },
     /// The same token for two tenants.
-    #[error("{path}: line {line}: the token stands for another tenant as well")]
+    #[error("{path}: line {line}: another tenant has the same token")]
     Twice {
         /// The file.
         path: String,

@@ -496,7 +496,7 @@ fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     let every_tool = || "*".to_owned();
     let mut rules = Vec::new();
     for section in
-        reader.guarded_sections("tools", "outputs of tools that no rule before it is for stay untouched")
+        reader.guarded_sections("tools", "outputs of tools without an earlier rule stay untouched")
     {
         let Some(mut section) = section else {
             rules.push(ToolRule { pattern: every_tool(), policy: Policy::Off });
@@ -537,7 +537,7 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
 fn withhold_cache(reader: &mut Reader, cache: &mut CacheSettings, rules: &mut [Rule], has_sidecar: bool) {
     let wanted = cache.mode != CacheMode::Off || rules.iter().any(|it| it.treatment.cache != CacheMode::Off);
     if let Some(lack) = cache.lacks(has_sidecar).filter(|_| wanted) {
-        reader.refuse("cache", lack, "no answer is given again");
+        reader.refuse("cache", lack, "the answer cache stays off");
         cache.mode = CacheMode::Off;
         for rule in rules {
             rule.treatment.cache = CacheMode::Off;

@@ -20,7 +20,7 @@ use crate::figures::table;
 use crate::misuse::Misuse;
 use crate::number::grouped;
 
-/// Whose counter is asked.
+/// Whose counter to use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum CounterName {
     /// Anthropic's /v1/messages/count_tokens; the key is ANTHROPIC_API_KEY
@@ -41,7 +41,7 @@ pub struct CountArgs {
     /// Request bodies in the provider's format, or texts; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Whose counter is asked
+    /// Whose counter to use
     #[arg(long, value_enum)]
     pub provider: CounterName,
     /// The model, where a file does not name it
@@ -159,7 +159,7 @@ impl Counter {
                 (tekken.count(text) as u64, None)
             }
             Self::Remote(provider, https) => {
-                let model = model.context("--model: the file names none").map_err(Misuse::of)?;
+                let model = model.context("--model: the file names no model").map_err(Misuse::of)?;
                 provider::ask(*provider, https, content, model).await?
             }
         };

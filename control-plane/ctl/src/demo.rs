@@ -186,7 +186,7 @@ async fn play(
         let answer: serde_json::Value = serde_json::from_str(&text)?;
         ensure!(
             answer.get("content") == Some(conversation.answer(turn)),
-            "the agent got another answer than the provider has given"
+            "the agent got a different answer from the one that the provider gave"
         );
         let after = served.last().context("the provider has got no request")?;
         turns.push(Turn { before: sent.exchange(&body, conversation.answer(turn))?, after });

@@ -337,7 +337,7 @@ mod tests {
         for text in [
             "75.0 %",
             "$12.50",
-            "what had been written had lived its time",
+            "what had been written had expired",
             "no price",
             "one hour lifetime",
             "-$1.00",

@@ -79,7 +79,7 @@ pub fn service(args: &ServiceArgs) -> anyhow::Result<()> {
         }
         ServiceCommand::Uninstall => {
             if !file.exists() {
-                writeln!(out, "{} is not there: nothing is to be done", file.display())?;
+                writeln!(out, "{} does not exist: nothing to do", file.display())?;
                 return Ok(());
             }
             let stopped = systemctl(&["disable", "--now", UNIT]);

@@ -79,7 +79,7 @@ pub(super) const KEYS: &[Key] = &[
         [UP, "backend", "HEADROOM_BACKEND"],
         Some("--backend"),
         Kind::Text,
-        "who speaks the request's format",
+        "the provider of the request's format",
     ),
     key([UP, "anyllm_provider", "HEADROOM_ANYLLM_PROVIDER"], Some("--anyllm-provider"), Kind::Text, "openai"),
     key(
@@ -144,7 +144,7 @@ pub(super) const KEYS: &[Key] = &[
         [UP, "bodies_in_work", "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY"],
         Some("--anthropic-pre-upstream-concurrency"),
         Kind::Count(0),
-        "as many as processors, from 2 to 8",
+        "the number of processors, from 2 to 8",
     ),
     key([UP, "workspace_dir", "HEADROOM_WORKSPACE_DIR"], Some("--workspace-dir"), Kind::Path, "~/.headroom"),
     key([UP, "module", "HEADROOM_MODULE"], Some("--module"), Kind::Path, "where make and the image put it"),
@@ -154,7 +154,7 @@ pub(super) const KEYS: &[Key] = &[
         [UP, "certificates", "SSL_CERT_FILE"],
         None,
         Kind::Path,
-        "where the system keeps those that it trusts",
+        "the system's trusted certificates",
     ),
     key(
         [UPSTREAMS, "anthropic", "ANTHROPIC_TARGET_API_URL"],

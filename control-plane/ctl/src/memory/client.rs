@@ -48,6 +48,6 @@ impl Client {
             }
         }
         serde_json::from_str(&body)
-            .with_context(|| format!("{url} answered something else than was asked for"))
+            .with_context(|| format!("{url} gave an answer of another kind"))
     }
 }

@@ -38,7 +38,7 @@ pub fn providers(args: &ProvidersArgs) -> anyhow::Result<()> {
         let names = args.names.iter();
         let served = names.map(|name| Served::asked(name, &table, env)).collect::<anyhow::Result<Vec<_>>>();
         let served = served.map_err(Misuse::of)?;
-        ensure!(!served.is_empty(), Misuse::of(anyhow::anyhow!("which? `headroomctl providers` lists them")));
+        ensure!(!served.is_empty(), Misuse::of(anyhow::anyhow!("name a provider: `headroomctl providers` lists them")));
         if args.kubernetes { kubernetes(&served)? } else { production(&served)? }
     } else {
         list(&args.names, &table)?
@@ -51,7 +51,7 @@ fn list(names: &[String], table: &Table) -> anyhow::Result<String> {
         table.rows().collect()
     } else {
         let found = |name: &String| {
-            table.find(name).with_context(|| format!("{name:?} is no provider that is known"))
+            table.find(name).with_context(|| format!("{name:?} is not a known provider"))
         };
         names.iter().map(found).collect::<anyhow::Result<_>>().map_err(Misuse::of)?
     };
@@ -116,7 +116,7 @@ fn render(name: &str, template: &str, served: &[Served]) -> anyhow::Result<Strin
 fn kubernetes(served: &[Served]) -> anyhow::Result<String> {
     if let Some(plain) = served.iter().find(|it| !it.upstream.tls || it.upstream.is_literal_address()) {
         return Err(Misuse::of(anyhow::anyhow!(
-            "{} is a server of this machine, which no mesh reaches",
+            "{} is a server on this machine, which a mesh cannot reach",
             plain.name
         )));
     }

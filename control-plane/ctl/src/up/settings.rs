@@ -24,9 +24,9 @@ const DEFAULT_WORKERS: u32 = 2;
 /// What becomes of old tool outputs.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum HistoryName {
-    /// They stay as they were sent.
+    /// Old tool outputs stay as they were sent.
     Append,
-    /// They are rewritten at boundaries of a conversation.
+    /// Old tool outputs are rewritten at boundaries of a conversation.
     Epochs,
 }
 
@@ -46,7 +46,7 @@ pub enum ModeName {
     Optimize,
     /// Measure what that would save, and forward everything as it was
     Audit,
-    /// The same, and say what would have become of each request
+    /// The same, and record for each request what would have been done
     Simulate,
     /// Forward everything as it was
     Off,
@@ -70,9 +70,9 @@ pub enum BreakpointsName {
 pub enum CacheName {
     /// Ask the provider each time
     Off,
-    /// Give the answer to an equal request again, for ten minutes
+    /// Answer an identical request from the cache, for ten minutes
     Exact,
-    /// The same, and to questions without history that are nearly the same; experimental
+    /// The same, and answer nearly identical questions without history; experimental
     Semantic,
 }
 
@@ -97,7 +97,7 @@ pub struct UpArgs {
     /// Port that clients connect to; 0 takes free ports for everything [env: HEADROOM_PORT] [default: 8787]
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
-    /// Name beside localhost and addresses under which clients may call; repeat it, or separate names by commas [env: HEADROOM_ALLOWED_HOSTS]
+    /// A host name that clients may use, in addition to localhost and IP addresses; repeat it, or separate names by commas [env: HEADROOM_ALLOWED_HOSTS]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow_host: Vec<String>,
     /// Anthropic's base URL [env: ANTHROPIC_TARGET_API_URL] [default: https://api.anthropic.com]
@@ -121,10 +121,10 @@ pub struct UpArgs {
     /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
     #[arg(long, value_name = "URL")]
     pub copilot_api_url: Option<String>,
-    /// A provider that is served under /NAME/, such as groq; with =KEY_ENV, the key in that variable is put on its requests. `local`: those found on this machine. Repeat it, or separate them by commas [env: HEADROOM_PROVIDERS]
+    /// Serve a provider under /NAME/, such as groq; with =KEY_ENV, the key in that variable is added to its requests; `local` means the servers found on this machine. Repeat it, or separate names by commas [env: HEADROOM_PROVIDERS]
     #[arg(long, value_name = "NAME[=KEY_ENV]", value_delimiter = ',')]
     pub provider: Vec<String>,
-    /// Who gets requests whose path names nobody: a provider; `anyllm`: that of --anyllm-provider; `litellm`: LiteLLM's proxy, which `up` starts [env: HEADROOM_BACKEND] [default: who speaks the request's format]
+    /// The provider for requests whose path names none: its name; `anyllm`: that of --anyllm-provider; `litellm`: LiteLLM's proxy, which `up` starts [env: HEADROOM_BACKEND] [default: the provider of the request's format]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
     /// The provider that --backend anyllm means [env: HEADROOM_ANYLLM_PROVIDER] [default: openai]
@@ -136,7 +136,7 @@ pub struct UpArgs {
     /// LiteLLM's configuration, with its model_list [env: HEADROOM_LITELLM_CONFIG] [default: litellm.yaml in the configuration folder, else every model under its provider's name]
     #[arg(long, value_name = "FILE")]
     pub litellm_config: Option<PathBuf>,
-    /// How far the engine may go [env: HEADROOM_PROFILE] [default: balanced]
+    /// How strongly tool outputs may be shortened [env: HEADROOM_PROFILE] [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
@@ -145,7 +145,7 @@ pub struct UpArgs {
     /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
-    /// What becomes of old tool outputs: `epochs` rewrites them at boundaries of a conversation where that pays [env: HEADROOM_HISTORY] [default: append]
+    /// Whether old tool outputs change: `epochs` rewrites them at boundaries of a conversation where that pays [env: HEADROOM_HISTORY] [default: append]
     #[arg(long, value_enum)]
     pub history: Option<HistoryName>,
     /// With --history epochs, tokens that a conversation is to stay below [env: HEADROOM_HISTORY_WINDOW] [default: 100000]
@@ -163,22 +163,22 @@ pub struct UpArgs {
     /// Rules that move lines of system prompts to their ends, as `headroomctl cache suggest` writes them [env: HEADROOM_ALIGN]
     #[arg(long, value_name = "FILE")]
     pub align: Option<PathBuf>,
-    /// Which requests without tools get an answer that was given before [env: HEADROOM_CACHE] [default: off]
+    /// Answer cache: which requests without tools are answered from it [env: HEADROOM_CACHE] [default: off]
     #[arg(long, value_enum)]
     pub cache: Option<CacheName>,
     /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
-    /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE]
+    /// Write each request to FILE as a line of JSON; with --log-messages including its text [env: HEADROOM_LOG_FILE]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
+    /// Show the text of requests and answers in /transformations/feed; kept in memory only [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
-    /// Begin conversations in which no reasoning is asked for with what memory knows about the user's first words [env: HEADROOM_MEMORY_CONTEXT]
+    /// Begin conversations that ask for no reasoning with what memory knows about the user's first words [env: HEADROOM_MEMORY_CONTEXT]
     #[arg(long)]
     pub memory_context: bool,
-    /// Learn from what agents' tools fail at, as requests pass; sees what --log-messages shows, and switches it on [env: HEADROOM_LEARN]
+    /// Learn from failing tool calls as requests pass; reads what --log-messages shows, and switches that on [env: HEADROOM_LEARN]
     #[arg(long)]
     pub learn: bool,
     /// Shorten prose with a text model, LLMLingua-2, for callers of /v1/compress who ask for it; needs a headroomd with the feature llmlingua [env: HEADROOM_LLMLINGUA]
@@ -190,10 +190,10 @@ pub struct UpArgs {
     /// Where the text model runs: auto or cpu [env: HEADROOM_LLMLINGUA_DEVICE] [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub llmlingua_device: Option<String>,
-    /// The part that stays of prose: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
+    /// The share of prose that is kept: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
     #[arg(long, value_name = "RATE")]
     pub llmlingua_rate: Option<String>,
-    /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
+    /// Bodies that a worker processes at a time; others wait in order; 0 or less: no limit [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: the number of processors, from 2 to 8]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub anthropic_pre_upstream_concurrency: Option<String>,
     /// JSON file with more of the filter's configuration; its keys win over the options above
@@ -422,14 +422,14 @@ impl Settings {
         let litellm = litellm(args, env);
         if litellm.is_some() && !host.is_loopback() {
             bail!(
-                "--backend litellm: it sends with keys of this machine, for this machine alone, and {host} is reached by \
-                 others: run LiteLLM with keys for its users, and name it with --openai-api-url and --anthropic-api-url"
+                "--backend litellm: it uses keys of this machine, and other machines can reach {host}: run \
+                 LiteLLM with keys for its users, and name it with --openai-api-url and --anthropic-api-url"
             );
         }
         if let Some(it) = served.iter().find(|it| it.key.is_some() && !host.is_loopback()) {
             bail!(
-                "--provider {}=…: keys of this machine are put on requests of this machine alone, and {host} is reached by \
-                 others: let clients bring their own",
+                "--provider {}=…: keys of this machine are added only to requests of this machine, and other \
+                 machines can reach {host}: let clients bring their own keys",
                 it.name
             );
         }
@@ -683,7 +683,7 @@ fn align(file: &Path) -> anyhow::Result<Value> {
     match (rules.remove("align"), rules.is_empty()) {
         (Some(Value::Array(rules)), true) => Ok(rules.into()),
         _ => bail!(
-            "--align: {} has not what `headroomctl cache suggest` writes: one key, align, with a list",
+            "--align: {} does not hold what `headroomctl cache suggest` writes: one key, align, with a list",
             file.display()
         ),
     }
@@ -932,7 +932,7 @@ mod tests {
             assert!(error.contains(word), "{error}");
         }
         let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..args(&["groq=K"]) };
-        assert!(resolve(&open, &[("K", "k")]).unwrap_err().to_string().contains("of this machine alone"));
+        assert!(resolve(&open, &[("K", "k")]).unwrap_err().to_string().contains("of this machine"));
     }
 
     #[test]
