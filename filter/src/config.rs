@@ -495,8 +495,7 @@ const UNTOUCHED: &str = "outputs of its tools stay untouched";
 fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     let every_tool = || "*".to_owned();
     let mut rules = Vec::new();
-    for section in
-        reader.guarded_sections("tools", "outputs of tools without an earlier rule stay untouched")
+    for section in reader.guarded_sections("tools", "outputs of tools without an earlier rule stay untouched")
     {
         let Some(mut section) = section else {
             rules.push(ToolRule { pattern: every_tool(), policy: Policy::Off });

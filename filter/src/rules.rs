@@ -93,7 +93,9 @@ const PASS: &str = "its requests pass untouched";
 pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
     let hands_off = Treatment { mode: Mode::Off, ..default };
     let mut rules = Vec::new();
-    for section in reader.guarded_sections("rules", "requests without an earlier matching rule pass untouched") {
+    for section in
+        reader.guarded_sections("rules", "requests without an earlier matching rule pass untouched")
+    {
         let Some(mut section) = section else {
             let everything = Rule {
                 host: None,

@@ -71,7 +71,8 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let running = args.at.running()?;
     if let Some(address) = args.http.filter(|address| !address.ip().is_loopback()) {
-        let error = anyhow!("--http {address}: expected a loopback address, because MCP clients send no token");
+        let error =
+            anyhow!("--http {address}: expected a loopback address, because MCP clients send no token");
         return Err(Misuse::of(error));
     }
     let address = grpc(args, env).map_err(Misuse::of)?;
@@ -83,7 +84,10 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let server = Server::new(Arc::new(originals), compressor, running, memory);
     match args.http {
         None => {
-            let service = server.serve(rmcp::transport::stdio()).await.context("the client did not begin with an MCP handshake")?;
+            let service = server
+                .serve(rmcp::transport::stdio())
+                .await
+                .context("the client did not begin with an MCP handshake")?;
             service.waiting().await?;
             Ok(())
         }

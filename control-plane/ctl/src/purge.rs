@@ -96,7 +96,9 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
 /// Asks the user for confirmation. Without a terminal this is an error.
 fn confirmed() -> anyhow::Result<bool> {
     if !stdin().is_terminal() {
-        return Err(Misuse::of(anyhow!("no question can be asked, because standard input is not a terminal: give --yes, or --dry-run to see what would be deleted")));
+        return Err(Misuse::of(anyhow!(
+            "no question can be asked, because standard input is not a terminal: give --yes, or --dry-run to see what would be deleted"
+        )));
     }
     write!(stderr(), "Delete it? [y/N] ")?;
     stderr().flush()?;

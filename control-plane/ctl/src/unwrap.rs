@@ -63,9 +63,7 @@ fn report(undone: &Undone) -> anyhow::Result<()> {
         say(&format!("{path} is restored"))?;
     }
     for path in &undone.cleaned {
-        say(&format!(
-            "{path} has been edited since: only Headroom's entries were removed"
-        ))?;
+        say(&format!("{path} has been edited since: only Headroom's entries were removed"))?;
     }
     undone.left.iter().try_for_each(|line| say(line))
 }

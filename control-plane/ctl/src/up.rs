@@ -73,9 +73,7 @@ impl Settings {
         let mut found = find_local(&table).await?;
         found.retain(|new| !self.served.iter().any(|it| it.name == new.name));
         if found.is_empty() {
-            supervision::say(
-                "No model server was found on this machine: none answers at its usual port.",
-            );
+            supervision::say("No model server was found on this machine: none answers at its usual port.");
         }
         self.served.extend(found);
         Ok(())

@@ -185,10 +185,7 @@ pub(crate) fn agent_called(name: &str) -> anyhow::Result<&'static dyn Agent> {
         return Err(Misuse::of(anyhow::anyhow!("{reason}. `headroomctl wrap --list` shows what can be")));
     }
     let names: Vec<&str> = agents::ALL.iter().map(|agent| agent.name()).collect();
-    Err(Misuse::of(anyhow::anyhow!(
-        "{name:?} is not a known agent; expected one of {}",
-        names.join(", ")
-    )))
+    Err(Misuse::of(anyhow::anyhow!("{name:?} is not a known agent; expected one of {}", names.join(", "))))
 }
 
 /// The setting in which an agent would run now.

@@ -39,11 +39,7 @@ impl AnswerMetrics {
                 "headroom_answers_refused_total",
                 "Answers that were not stored, because one alone was larger than the answer cache.",
             ),
-            evicted: counter(
-                r,
-                "headroom_answers_evicted_total",
-                "Answers removed early, to make room.",
-            ),
+            evicted: counter(r, "headroom_answers_evicted_total", "Answers removed early, to make room."),
             expired: counter(
                 r,
                 "headroom_answers_expired_total",

@@ -52,8 +52,11 @@ impl Refusal {
     );
     pub(crate) const RATE: Self =
         Self::fixed(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: try again in a second");
-    pub(crate) const LISTENERS: Self =
-        Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "listeners", "too many clients listen already: try again later");
+    pub(crate) const LISTENERS: Self = Self::fixed(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "listeners",
+        "too many clients listen already: try again later",
+    );
 
     pub(crate) fn kind(&self) -> &'static str {
         self.kind

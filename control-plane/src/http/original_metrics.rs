@@ -34,16 +34,8 @@ impl OriginalMetrics {
                 &["reason"],
             ),
             retrieved: counters(r, "headroom_ccr_retrievals_total", "Originals asked for.", &["outcome"]),
-            evicted: counter(
-                r,
-                "headroom_ccr_evicted_total",
-                "Originals removed early, to make room.",
-            ),
-            expired: counter(
-                r,
-                "headroom_ccr_expired_total",
-                "Originals removed because they had expired.",
-            ),
+            evicted: counter(r, "headroom_ccr_evicted_total", "Originals removed early, to make room."),
+            expired: counter(r, "headroom_ccr_expired_total", "Originals removed because they had expired."),
             failures: counter(
                 r,
                 "headroom_ccr_failures_total",

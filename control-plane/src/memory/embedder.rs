@@ -234,7 +234,8 @@ impl LocalModel {
             Model::Transformer(model) => model.embed(tokens.get_ids()).map_err(EmbedError::Run)?,
             Model::Lookup(model) => model.embed(tokens.get_ids()),
         };
-        of_length_one(vector).ok_or_else(|| EmbedError::Run("it gives values that are not numbers".to_owned()))
+        of_length_one(vector)
+            .ok_or_else(|| EmbedError::Run("it gives values that are not numbers".to_owned()))
     }
 }
 

@@ -162,7 +162,10 @@ fn add(rules: &mut Rules, page: &Cache, min_requests: i64) -> String {
         let class = CLASSES.into_iter().find(|class| has(class)).filter(|_| !has("listing"));
         let what = describe(line);
         let Some(class) = class else {
-            let _ = writeln!(said, "{what}: it stays in its place, because only dates, times, ids and numbers are moved.");
+            let _ = writeln!(
+                said,
+                "{what}: it stays in its place, because only dates, times, ids and numbers are moved."
+            );
             continue;
         };
         match place(rules, line, class) {

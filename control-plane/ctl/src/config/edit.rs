@@ -41,7 +41,11 @@ pub(super) fn edit(path: &Path, env: Environment<'_>) -> anyhow::Result<()> {
         return Ok(());
     }
     fs::rename(&copy, path).with_context(|| format!("{} cannot be replaced", path.display()))?;
-    writeln!(stdout(), "{} is written; `headroomctl restart` applies it to a running Headroom", path.display())?;
+    writeln!(
+        stdout(),
+        "{} is written; `headroomctl restart` applies it to a running Headroom",
+        path.display()
+    )?;
     Ok(())
 }
 

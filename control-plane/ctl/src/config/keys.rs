@@ -150,12 +150,7 @@ pub(super) const KEYS: &[Key] = &[
     key([UP, "module", "HEADROOM_MODULE"], Some("--module"), Kind::Path, "where make and the image put it"),
     key([UP, "headroomd", "HEADROOMD"], Some("--headroomd"), Kind::Path, "beside headroomctl, or on PATH"),
     key([UP, "envoy", "ENVOY"], Some("--envoy"), Kind::Path, "what make installed, or on PATH"),
-    key(
-        [UP, "certificates", "SSL_CERT_FILE"],
-        None,
-        Kind::Path,
-        "the system's trusted certificates",
-    ),
+    key([UP, "certificates", "SSL_CERT_FILE"], None, Kind::Path, "the system's trusted certificates"),
     key(
         [UPSTREAMS, "anthropic", "ANTHROPIC_TARGET_API_URL"],
         Some("--anthropic-api-url"),

@@ -130,7 +130,9 @@ pub(super) fn bill(conversation: &Conversation, turns: &[Turn], stats: Option<&S
         );
         out.push_str(&wrapped(&counted, "", WIDTH));
     }
-    out.push_str("\nEverything has been stopped and removed. Next: `headroomctl up`, or `headroomctl wrap claude`.\n");
+    out.push_str(
+        "\nEverything has been stopped and removed. Next: `headroomctl up`, or `headroomctl wrap claude`.\n",
+    );
     out
 }
 

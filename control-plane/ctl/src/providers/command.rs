@@ -38,7 +38,10 @@ pub fn providers(args: &ProvidersArgs) -> anyhow::Result<()> {
         let names = args.names.iter();
         let served = names.map(|name| Served::asked(name, &table, env)).collect::<anyhow::Result<Vec<_>>>();
         let served = served.map_err(Misuse::of)?;
-        ensure!(!served.is_empty(), Misuse::of(anyhow::anyhow!("name a provider: `headroomctl providers` lists them")));
+        ensure!(
+            !served.is_empty(),
+            Misuse::of(anyhow::anyhow!("name a provider: `headroomctl providers` lists them"))
+        );
         if args.kubernetes { kubernetes(&served)? } else { production(&served)? }
     } else {
         list(&args.names, &table)?
@@ -50,9 +53,8 @@ fn list(names: &[String], table: &Table) -> anyhow::Result<String> {
     let rows: Vec<(&str, &Row)> = if names.is_empty() {
         table.rows().collect()
     } else {
-        let found = |name: &String| {
-            table.find(name).with_context(|| format!("{name:?} is not a known provider"))
-        };
+        let found =
+            |name: &String| table.find(name).with_context(|| format!("{name:?} is not a known provider"));
         names.iter().map(found).collect::<anyhow::Result<_>>().map_err(Misuse::of)?
     };
     let mut shown = figures::table(&["name", "formats", "key", "base URL"], 4);

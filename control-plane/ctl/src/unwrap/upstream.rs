@@ -68,9 +68,7 @@ pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Res
         (Some(bytes), Some(text)) if words(text) == words(&stripped) => {
             disk.put(config, bytes, mode)?;
             disk.take(&backup)?;
-            format!(
-                "{shown} is restored to what it was before the Python Headroom's wrap, from its backup"
-            )
+            format!("{shown} is restored to what it was before the Python Headroom's wrap, from its backup")
         }
         (Some(_), _) => {
             put_or_remove(config, &stripped, mode, disk)?;

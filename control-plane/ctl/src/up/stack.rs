@@ -91,7 +91,9 @@ impl Stack {
             Ok(ready) => ready,
             Err(error) => self.without_headroomd(settings, error).await?,
         };
-        say("Starting Envoy, which compiles the filter; this takes seconds, or half a minute on a busy machine …");
+        say(
+            "Starting Envoy, which compiles the filter; this takes seconds, or half a minute on a busy machine …",
+        );
         let listener_port = self.start_envoy(settings, programs, &ready).await?;
         if let Some(backend) = &self.backend {
             say("Waiting for LiteLLM, which takes about twenty seconds …");

@@ -37,10 +37,7 @@ impl Address {
             Some(url) => (url.trim_end_matches('/').to_owned(), None),
             None => {
                 let port = env.port(args.port.as_ref())?;
-                anyhow::ensure!(
-                    port != 0,
-                    "a wrapped agent needs a fixed port: give one with --port"
-                );
+                anyhow::ensure!(port != 0, "a wrapped agent needs a fixed port: give one with --port");
                 (format!("http://127.0.0.1:{port}"), Some(port))
             }
         };
