@@ -409,7 +409,7 @@ mod tests {
             &"é\n".repeat(3000),
             &"12→\n".repeat(900),
         ] {
-            kind(text);
+            assert_eq!(kind(text), Kind::Text, "{text:.20}");
         }
     }
 }
