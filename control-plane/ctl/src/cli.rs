@@ -362,7 +362,7 @@ stops everything and removes the folder. A Headroom that already runs here is no
 
 Examples:
   headroomctl demo
-  headroomctl demo --no-envoy                     # the engine alone, where there is no Envoy
+  headroomctl demo --no-envoy                     # only the engine, if there is no Envoy
 
 Exit codes: 0 played, or stopped by a signal; 1 something failed; 2 bad options.";
 
@@ -385,7 +385,7 @@ some seconds; no command line shows the token.
 
 Examples:
   headroomctl open
-  headroomctl open --print                        # the address alone
+  headroomctl open --print                        # only the address
   headroomctl open --url http://127.0.0.1:9000
 
 Exit codes: 0 printed, and opened where there is a browser; 1 nothing answers there; 2 bad options.";

@@ -41,7 +41,7 @@ pub enum RetrieveToolName {
     /// In a way that the request does not show
     #[default]
     Assume,
-    /// Through headroom_retrieve, where the request lists it
+    /// Through headroom_retrieve, if the request lists it
     Require,
     /// Through headroom_retrieve, which is added to the request's tools
     Add,
@@ -87,7 +87,7 @@ pub struct CompressArgs {
     /// How the model gets back what a lossy replacement leaves out
     #[arg(long, value_enum, default_value_t)]
     pub retrieve_tool: RetrieveToolName,
-    /// The model, where the path names it and the body does not (Gemini)
+    /// The model, if only the path names it (Gemini)
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Write what happened to each block to FILE, one JSON object per request

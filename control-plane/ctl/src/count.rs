@@ -31,7 +31,7 @@ pub enum CounterName {
     Cohere,
     /// Mistral's Tekken, here and offline, by the tokenizer's file
     Mistral,
-    /// A LiteLLM proxy's /utils/token_counter; the key, where it asks for one, is LITELLM_API_KEY
+    /// A LiteLLM proxy's /utils/token_counter; the key, if it asks for one, is LITELLM_API_KEY
     Litellm,
 }
 
@@ -44,7 +44,7 @@ pub struct CountArgs {
     /// Whose counter to use
     #[arg(long, value_enum)]
     pub provider: CounterName,
-    /// The model, where a file does not name it
+    /// The model, if a file does not name it
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Where the counter is [default: the provider's; LiteLLM: http://127.0.0.1:4000]

@@ -192,7 +192,7 @@ fn wanted(args: &LearnArgs) -> anyhow::Result<Option<String>> {
     let folder =
         folder.canonicalize().with_context(|| format!("--project: {} cannot be found", folder.display()))?;
     if !folder.is_dir() {
-        bail!("--project: {} is no folder", folder.display());
+        bail!("--project: {} is not a folder", folder.display());
     }
     Ok(Some(Roots::default().checkout(&folder.to_string_lossy()).project.to_string()))
 }

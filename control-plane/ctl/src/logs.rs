@@ -28,7 +28,7 @@ pub enum LogName {
     Headroomd,
     /// Envoy's, with the filter's
     Envoy,
-    /// LiteLLM's, where it is the backend
+    /// LiteLLM's, if it is the backend
     Litellm,
     /// One line for each request
     Access,

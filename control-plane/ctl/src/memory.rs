@@ -328,7 +328,7 @@ async fn doctor(client: &Client) -> anyhow::Result<()> {
     }
     ensure!(
         status.embedder_status != "error",
-        "the embedding model is not used: facts are found by words alone until it is repaired"
+        "the embedding model is not used: facts are found only by words until it is repaired"
     );
     Ok(())
 }

@@ -47,7 +47,7 @@ pub struct PurgeArgs {
     /// The folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
-    /// headroomd, which is started if none answers [env: HEADROOMD] [default: beside this program, or on PATH]
+    /// headroomd, which is started if none answers [env: HEADROOMD] [default: next to this program, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
     /// Where Headroom listens.

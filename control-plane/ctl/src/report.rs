@@ -106,7 +106,7 @@ pub fn page(
             "Tool outputs",
             percent(outputs.map(|it| it.savings_percent)),
             format!(
-                "less; JSON minification alone would be {}",
+                "less; only JSON minification would be {}",
                 percent(outputs.map(|it| it.json_minification_alone_percent))
             ),
         ),

@@ -112,7 +112,7 @@ async fn detach(args: &UpArgs) -> anyhow::Result<()> {
     let workspace = &settings.workspace_dir;
     if let Some(state) = State::read(workspace) {
         bail!(
-            "Headroom runs already with this workspace, as process {}, at {}: `headroomctl restart` starts it anew, \
+            "Headroom runs already with this workspace, as process {}, at {}: `headroomctl restart` starts it again, \
              `headroomctl down` stops it",
             state.pid,
             state.url.as_deref().unwrap_or("an address that is not known yet")
@@ -449,7 +449,7 @@ fn is_on_path(program: &Path) -> bool {
 }
 
 fn own_folder() -> anyhow::Result<PathBuf> {
-    Ok(own_path()?.parent().context("the running program lies in no folder")?.to_owned())
+    Ok(own_path()?.parent().context("the running program has no folder")?.to_owned())
 }
 
 /// What keeps the started Headroom running.

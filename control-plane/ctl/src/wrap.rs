@@ -64,7 +64,7 @@ pub struct WrapArgs {
     /// Show what would be set and edited, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// A Headroom that runs elsewhere [default: http://127.0.0.1 and --port, started for the run where none answers]
+    /// A Headroom that runs elsewhere [default: http://127.0.0.1 and --port, started for the run if none answers]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Headroom's port [env: HEADROOM_PORT] [default: 8787]

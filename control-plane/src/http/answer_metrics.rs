@@ -37,7 +37,7 @@ impl AnswerMetrics {
             refused: counter(
                 r,
                 "headroom_answers_refused_total",
-                "Answers that were not stored, because one alone was larger than the answer cache.",
+                "Answers that were not stored, because a single one was larger than the answer cache.",
             ),
             evicted: counter(r, "headroom_answers_evicted_total", "Answers removed early, to make room."),
             expired: counter(

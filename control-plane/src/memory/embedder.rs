@@ -27,7 +27,7 @@ const MAX_TOKENS: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The folder lacks a file.
-    #[error("{}: expected tokenizer.json beside model.onnx or a .safetensors file", .0.display())]
+    #[error("{}: expected tokenizer.json next to model.onnx or a .safetensors file", .0.display())]
     Files(PathBuf),
     /// A file cannot be read.
     #[error("{}: {error}", path.display())]

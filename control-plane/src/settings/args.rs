@@ -14,7 +14,7 @@ pub struct Args {
     /// Address for gRPC: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1:8789]
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<String>,
-    /// Address for /metrics alone, which asks for no token there: ip:port or unix:/path [env: HEADROOM_METRICS_ADDR] [default: none]
+    /// A separate address for /metrics, without a token: ip:port or unix:/path [env: HEADROOM_METRICS_ADDR] [default: none]
     #[arg(long, value_name = "ADDR")]
     pub metrics_addr: Option<String>,
     /// Folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
@@ -23,7 +23,7 @@ pub struct Args {
     /// Folder for read-mostly files such as models.json [env: HEADROOM_CONFIG_DIR] [default: ~/.headroom/config]
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
-    /// PostgreSQL instead of SQLite: postgres://…, or a file of JSON Lines, with originals in memory alone: jsonl:PATH [env: HEADROOM_DATABASE_URL]
+    /// PostgreSQL instead of SQLite: postgres://…, or a file of JSON Lines, with originals only in memory: jsonl:PATH [env: HEADROOM_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
     /// A proxy_savings.json of upstream Headroom, read at every start [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
@@ -56,7 +56,7 @@ pub struct Args {
     /// Show in /debug/warmup that the filter leaves bodies of functions out of source files; the filter's own configuration decides whether it does [env: HEADROOM_CODE_AWARE_ENABLED]
     #[arg(long)]
     pub code_aware: bool,
-    /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json beside model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
+    /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json next to model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
     #[arg(long, value_name = "DIR")]
     pub memory_model_dir: Option<PathBuf>,
     /// Shorten prose with a text model, LLMLingua-2, for callers of /v1/compress who ask for it; needs a build with the feature llmlingua [env: HEADROOM_LLMLINGUA]

@@ -13,7 +13,7 @@ use crate::environment::Environment;
 
 /// Edits the file.
 pub(super) fn edit(path: &Path, env: Environment<'_>) -> anyhow::Result<()> {
-    let folder = path.parent().context("the configuration file lies in no folder")?;
+    let folder = path.parent().context("the configuration file has no folder")?;
     headroom_private::folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let before = if path.exists() {
         fs::read_to_string(path).with_context(|| path.display().to_string())?

@@ -253,7 +253,7 @@ mod tests {
             ("port = \"http\"", 1, "a number from 0 to 65535"),
             ("port = 70000", 1, "65535"),
             ("\n\nport = ", 3, ""),
-            ("[upstreams]\nopenai = \"openai\"", 2, "no provider base URL"),
+            ("[upstreams]\nopenai = \"openai\"", 2, "not a provider's base URL"),
             ("[upstreams]\ngroq = \"https://a\"", 2, "no key of [upstreams]"),
             ("[sidecar]\nhttp = \"8788\"", 2, "an IP address and a port"),
             ("[filter]\nmax_body = 1", 2, "not a key of the filter"),

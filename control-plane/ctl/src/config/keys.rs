@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
         [UP, "litellm_config", "HEADROOM_LITELLM_CONFIG"],
         Some("--litellm-config"),
         Kind::Path,
-        "litellm.yaml beside this file",
+        "litellm.yaml next to this file",
     ),
     key(
         [UP, "mode", "HEADROOM_MODE"],
@@ -148,7 +148,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key([UP, "workspace_dir", "HEADROOM_WORKSPACE_DIR"], Some("--workspace-dir"), Kind::Path, "~/.headroom"),
     key([UP, "module", "HEADROOM_MODULE"], Some("--module"), Kind::Path, "where make and the image put it"),
-    key([UP, "headroomd", "HEADROOMD"], Some("--headroomd"), Kind::Path, "beside headroomctl, or on PATH"),
+    key([UP, "headroomd", "HEADROOMD"], Some("--headroomd"), Kind::Path, "next to headroomctl, or on PATH"),
     key([UP, "envoy", "ENVOY"], Some("--envoy"), Kind::Path, "what make installed, or on PATH"),
     key([UP, "certificates", "SSL_CERT_FILE"], None, Kind::Path, "the system's trusted certificates"),
     key(
@@ -207,14 +207,19 @@ pub(super) const KEYS: &[Key] = &[
         "10",
     ),
     key([SIDECAR, "answers_bytes", "HEADROOM_ANSWERS_MAX_BYTES"], None, Kind::Count(1), "67108864"),
-    key([SIDECAR, "budgets", "HEADROOM_BUDGETS"], None, Kind::Path, "budgets.json beside this file"),
-    key([SIDECAR, "model_limits", "HEADROOM_MODEL_LIMITS"], None, Kind::Path, "models.json beside this file"),
+    key([SIDECAR, "budgets", "HEADROOM_BUDGETS"], None, Kind::Path, "budgets.json next to this file"),
+    key(
+        [SIDECAR, "model_limits", "HEADROOM_MODEL_LIMITS"],
+        None,
+        Kind::Path,
+        "models.json next to this file",
+    ),
     key([SIDECAR, "llmlingua", "HEADROOM_LLMLINGUA"], Some("--llmlingua"), Kind::Bool, "false"),
     key(
         [SIDECAR, "llmlingua_model", "HEADROOM_LLMLINGUA_MODEL"],
         Some("--llmlingua-model"),
         Kind::Text,
-        "llmlingua beside this file",
+        "llmlingua next to this file",
     ),
     key(
         [SIDECAR, "llmlingua_device", "HEADROOM_LLMLINGUA_DEVICE"],

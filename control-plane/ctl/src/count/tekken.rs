@@ -68,7 +68,7 @@ impl Tekken {
             ensure!(ranks.insert(bytes, rank).is_none(), "token {place} is there twice");
         }
         for byte in 0..=u8::MAX {
-            ensure!(ranks.contains_key(&[byte][..]), "the byte {byte} is no token");
+            ensure!(ranks.contains_key(&[byte][..]), "the byte {byte} is not a token");
         }
         Ok(Self(CoreBPE::new(ranks.into_iter().collect(), [].into_iter().collect(), PATTERN)?))
     }

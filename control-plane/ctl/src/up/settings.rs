@@ -44,11 +44,11 @@ pub enum BodyModeName {
 pub enum ModeName {
     /// Compress
     Optimize,
-    /// Measure what that would save, and forward everything as it was
+    /// Measure what that would save, and forward everything unchanged
     Audit,
     /// The same, and record for each request what would have been done
     Simulate,
-    /// Forward everything as it was
+    /// Forward everything unchanged
     Off,
 }
 
@@ -214,7 +214,7 @@ pub struct UpArgs {
     /// The filter module [env: HEADROOM_MODULE] [default: where make and the image put it]
     #[arg(long, value_name = "FILE")]
     pub module: Option<PathBuf>,
-    /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
+    /// The sidecar's program [env: HEADROOMD] [default: next to this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
     /// Start it in the background, and return once it is ready
@@ -396,8 +396,9 @@ impl Settings {
         }
         let concurrency =
             env.or(args.anthropic_pre_upstream_concurrency.as_ref(), names::PRE_UPSTREAM_VARIABLE);
-        let bodies = names::pre_upstream(concurrency.as_deref())
-            .with_context(|| format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is no number"))?;
+        let bodies = names::pre_upstream(concurrency.as_deref()).with_context(|| {
+            format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is not a number")
+        })?;
         plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
         if args.memory_context || env.flag("HEADROOM_MEMORY_CONTEXT")? {
             plugin_config.insert("memory_context".to_owned(), true.into());
@@ -712,7 +713,7 @@ fn address(
     match env.or(explicit, variable) {
         None => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
         Some(text) => text.parse().with_context(|| {
-            format!("{option} or {variable}: {text:?} is no ip:port, such as 127.0.0.1:8788")
+            format!("{option} or {variable}: {text:?} is not ip:port, such as 127.0.0.1:8788")
         }),
     }
 }
