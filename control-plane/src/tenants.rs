@@ -132,7 +132,7 @@ mod tests {
             ("red", "line 1: expected"),
             ("red one two", "line 1: expected"),
             ("r\u{e9}d token", "line 1: expected"),
-            ("red a\nblue a", "line 2: the token stands for another"),
+            ("red a\nblue a", "line 2: another tenant has the same token"),
             ("red replace-me", "choose a secret"),
             ("red t\u{e9}", "visible ASCII"),
         ] {

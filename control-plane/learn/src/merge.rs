@@ -410,7 +410,7 @@ mod tests {
         let path = folder.path().join("CLAUDE.local.md");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let refused = merge(&path, &[section("C", &["x"])], &all_hold, "2026-01-02", None).unwrap_err();
-        assert!(refused.to_string().contains("no file"), "{refused}");
+        assert!(refused.to_string().contains("not a file"), "{refused}");
     }
 
     #[test]

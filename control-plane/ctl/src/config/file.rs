@@ -254,7 +254,7 @@ mod tests {
             ("port = 70000", 1, "65535"),
             ("\n\nport = ", 3, ""),
             ("[upstreams]\nopenai = \"openai\"", 2, "not a provider's base URL"),
-            ("[upstreams]\ngroq = \"https://a\"", 2, "no key of [upstreams]"),
+            ("[upstreams]\ngroq = \"https://a\"", 2, "not a key of [upstreams]"),
             ("[sidecar]\nhttp = \"8788\"", 2, "an IP address and a port"),
             ("[filter]\nmax_body = 1", 2, "not a key of the filter"),
             ("[filter]\nprofile = \"lossless\"", 2, "top of the file"),
@@ -279,7 +279,7 @@ mod tests {
         let file = ConfigFile::read(&folder.path().join("config.toml")).unwrap();
         assert!(file.values.is_empty() && file.filter.is_empty());
         let error = ConfigFile::read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("no file"), "{error}");
+        assert!(error.contains("not a file"), "{error}");
         let path = folder.path().join("bytes");
         fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(ConfigFile::read(&path).unwrap_err().to_string().contains("bytes"));

@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(project.take_off(), [""; 0]);
         project.write("work/.claude/.headroom_wrap_marker.json", &marker(&Value::Null));
         let refused = project.take_off_with(&Disk::default()).unwrap_err().to_string();
-        assert!(refused.contains("no JSON"), "{refused}");
+        assert!(refused.contains("not JSON"), "{refused}");
         assert_eq!(project.read(LOCAL).as_deref(), Some("{ broken"));
     }
 
