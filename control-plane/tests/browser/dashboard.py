@@ -222,7 +222,7 @@ def sessions(page):
     """Conversations, a row each, and one with its requests in order."""
     view(page, "sessions")
     expect(page.locator("#session-list")).to_contain_text("7 conversations")
-    expect(page.locator("#session-list")).to_contain_text("headroomd keeps 10,000 one by one")
+    expect(page.locator("#session-list")).to_contain_text("headroomd keeps 10,000 requests")
     look(page, "sessions")
     form(page).get_by_label("Stack").select_option("claude_code")
     page.locator("#session-list tbody button").first.click()
