@@ -35,7 +35,7 @@ pub struct Args {
     /// Seconds for which originals are kept after they were last stored or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
     #[arg(long, value_name = "SECONDS")]
     pub ccr_ttl_seconds: Option<String>,
-    /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
+    /// Bytes that originals may take, compressed; above that the oldest are removed [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
     #[arg(long, value_name = "BYTES")]
     pub ccr_max_bytes: Option<String>,
     /// Bytes of memory for the answer cache; the answer that was not used for the longest time is removed first [env: HEADROOM_ANSWERS_MAX_BYTES] [default: 67108864]
@@ -83,7 +83,7 @@ pub struct Args {
     /// Host names, separated by commas, that requests without a token may use; localhost and IP addresses are always allowed [env: HEADROOM_ALLOWED_HOSTS]
     #[arg(long, value_name = "NAMES")]
     pub allowed_hosts: Option<String>,
-    /// Written once the addresses are bound: one JSON object {"pid","http","grpc"}
+    /// A file that is written when the addresses are bound: one JSON object {"pid","http","grpc"}
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
     /// What to log, as in tracing's EnvFilter [env: HEADROOM_LOG] [default: info]
@@ -112,16 +112,16 @@ pub enum Command {
     Healthcheck,
     /// Delete what is stored while no headroomd runs, and print how much as JSON; `headroomctl purge` asks a running headroomd
     Purge {
-        /// Everything
+        /// Delete everything
         #[arg(long, conflicts_with_all = ["tenant", "older_than_seconds"])]
         all: bool,
-        /// Only this tenant's data
+        /// Delete only this tenant's data
         #[arg(long, value_name = "NAME", conflicts_with = "older_than_seconds")]
         tenant: Option<String>,
-        /// Only what is older
+        /// Delete only what is older
         #[arg(long, value_name = "SECONDS")]
         older_than_seconds: Option<u32>,
-        /// Only count
+        /// Count only, and delete nothing
         #[arg(long)]
         dry_run: bool,
     },

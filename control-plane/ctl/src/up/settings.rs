@@ -57,10 +57,10 @@ pub enum ModeName {
 pub enum BreakpointsName {
     /// Set none
     Off,
-    /// That live for five minutes
+    /// Set breakpoints that live for five minutes
     #[value(name = "5m")]
     FiveMinutes,
-    /// That live for an hour on Anthropic's own API, where writing them costs more, and five minutes elsewhere
+    /// Set breakpoints that live for an hour on Anthropic's own API, where writing costs more, and for five minutes elsewhere
     #[value(name = "1h")]
     OneHour,
 }
@@ -148,13 +148,13 @@ pub struct UpArgs {
     /// Whether old tool outputs change: `epochs` rewrites them at boundaries of a conversation where that pays [env: HEADROOM_HISTORY] [default: append]
     #[arg(long, value_enum)]
     pub history: Option<HistoryName>,
-    /// With --history epochs, tokens that a conversation is to stay below [env: HEADROOM_HISTORY_WINDOW] [default: 100000]
+    /// With --history epochs, the number of tokens that a conversation should stay below [env: HEADROOM_HISTORY_WINDOW] [default: 100000]
     #[arg(long, value_name = "TOKENS")]
     pub history_window: Option<u32>,
     /// With --history epochs, keep reads of files that were edited or read again later [env: HEADROOM_NO_READ_LIFECYCLE]
     #[arg(long)]
     pub no_read_lifecycle: bool,
-    /// With --history epochs, drop nothing where the window is full [env: HEADROOM_NO_INTELLIGENT_CONTEXT]
+    /// With --history epochs, drop nothing when the window is full [env: HEADROOM_NO_INTELLIGENT_CONTEXT]
     #[arg(long)]
     pub no_intelligent_context: bool,
     /// Set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime [env: HEADROOM_BREAKPOINTS] [default: off]
@@ -166,7 +166,7 @@ pub struct UpArgs {
     /// Answer cache: which requests without tools are answered from it [env: HEADROOM_CACHE] [default: off]
     #[arg(long, value_enum)]
     pub cache: Option<CacheName>,
-    /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
+    /// How the filter forwards a body whose length has changed [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
     /// Write each request to FILE as a line of JSON; with --log-messages including its text [env: HEADROOM_LOG_FILE]
@@ -220,10 +220,10 @@ pub struct UpArgs {
     /// Start it in the background, and return once it is ready
     #[arg(long, short = 'd')]
     pub detach: bool,
-    /// In the background, with a session of its own: how `--detach` and `restart` start it
+    /// Run in the background in a new session, as `--detach` and `restart` start it
     #[arg(long, hide = true)]
     pub detached: bool,
-    /// The same, until no wrapped agent runs: how `wrap` starts it
+    /// The same, until no wrapped agent runs, as `wrap` starts it
     #[arg(long, hide = true)]
     pub while_wrapped: bool,
     /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]
