@@ -197,7 +197,7 @@ proptest! {
     fn bytes_of_any_kind_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..80)) {
         for api in Api::ALL {
             let framed = [br#"{"messages":["#, &body[..], b"]}"].concat();
-            for bytes in [&body[..], &framed] {
+            for bytes in [body.as_slice(), framed.as_slice()] {
                 let read = digests(api, bytes);
                 prop_assert!(read.is_none_or(|it| it.prefixes.len() <= bytes.len() && it.prefixes.len() <= 64));
             }
