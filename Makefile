@@ -8,8 +8,8 @@ module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 .DEFAULT_GOAL := help
 .PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
 
-help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 # The programs as the tests build them, so that `make test` compiles little of it again; `install` makes optimized ones.
 up: announce module ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
@@ -21,7 +21,7 @@ PREFIX ?= $(HOME)/.local
 # What `build` has made.
 built = $(target)/release
 
-install: build ## headroomctl, headroomd, the filter and Envoy under PREFIX (~/.local), so that headroomctl is found
+install: build ## build, and install headroomctl, headroomd, the filter and Envoy under PREFIX (~/.local)
 	@$(MAKE) --no-print-directory place
 
 # The copying alone. A program that runs may be replaced: `install` makes a new file.
@@ -35,32 +35,32 @@ place:
 	case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) \
 	echo "$(PREFIX)/bin is not on your PATH; put it there:  export PATH=\"$(PREFIX)/bin:\$$PATH\"" ;; esac
 
-uninstall: ## take away what `install` has put under PREFIX
+uninstall: ## remove what `make install` has put under PREFIX
 	rm -f "$(DESTDIR)$(PREFIX)/bin/headroomctl" "$(DESTDIR)$(PREFIX)/bin/headroomd"
 	rm -rf "$(DESTDIR)$(PREFIX)/lib/headroom"
 
-dist: build ## a release archive of this machine's kind: target/dist/headroom-VERSION-HOST.tar.gz and its checksum
+dist: build ## make a release archive for this kind of machine: target/dist/headroom-VERSION-HOST.tar.gz and its checksum
 	@.ci/dist "$(built)" "$(module)"
 
-build: announce module ## the filter module and the two programs, optimized
+build: announce module ## build the filter module and the two programs, optimized
 	$(CARGO) build --release -p headroomd -p headroomctl
 
 # What a newcomer waits for.
 announce:
 	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 10 to 25 minutes on two cores and fills 1.6 GB in $(target)/; later ones take seconds."
 
-module: toolchain ## the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
+module: toolchain ## build the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
 	$(CARGO) build -p headroom-filter --target wasm32-wasip1 --profile wasm
 
-image: toolchain ## the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
+image: toolchain ## make the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
 	@envoy/image/build.sh
 
-check: toolchain ## format, lints and unit tests of every crate, with cargo alone
+check: toolchain ## check format, lints and unit tests of every crate, only with cargo
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib --bins
 
-test: module ## all tests; with cargo-nextest where it is installed
+test: module ## run all tests; with cargo-nextest if it is installed
 	@.ci/wasm-tests
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" HEADROOM_BUILT=1 && \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -72,38 +72,38 @@ test: module ## all tests; with cargo-nextest where it is installed
 		$(CARGO) test --workspace; \
 	fi
 
-slowest: ## the slowest tests of the last `make test` with cargo-nextest
+slowest: ## list the slowest tests of the last `make test` with cargo-nextest
 	@.ci/slowest
 
-forms: ## after a change of the forms: write what the fixtures become, see filter/compress/tests/forms.rs
+forms: ## after a change of the forms, write the new digest of all fixtures (filter/compress/tests/forms.rs)
 	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
 
 # The oldest and the newest that is supported, and two between.
-test-matrix: module ## the end-to-end tests with each supported version of Envoy; VERSIONS="1.37.0" for others
+test-matrix: module ## run the end-to-end tests with each supported version of Envoy; VERSIONS="1.37.0" for others
 	@envoy/matrix.sh $(or $(VERSIONS),1.36.4 1.37.0 1.39.3 1.40.0)
 
-demo: module ## recorded conversations through Envoy and what they cost; CORPUS=DIR for others than the fixtures
+demo: module ## replay recorded conversations through Envoy and show what they cost; CORPUS=DIR for your own
 	$(CARGO) run --release -p headroom-e2e --bin headroom-demo
 
-clients: module ## the tests that drive the providers' SDKs; `make test` runs them as well
+clients: module ## run the tests with the providers' SDKs; `make test` runs them as well
 	$(CARGO) test -p headroom-e2e --test clients
 
-test-clients: module ## the same, and coding agents from npm (1.2 GB to install): Claude Code, Codex, Gemini CLI, OpenCode and others
+test-clients: module ## run these, and tests with coding agents from npm (1.2 GB): Claude Code, Codex, Gemini CLI and others
 	$(CARGO) test -p headroom-e2e --no-fail-fast --test clients --test gateways --test agents --test wrap -- --include-ignored --nocapture
 
-chaos: module ## many requests while everything around them fails, and what came of them; options: make chaos ARGS="--requests 2000"
+chaos: module ## send many requests while headroomd and Envoy fail, and count losses; options: make chaos ARGS="--requests 2000"
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && $(CARGO) run --release -p headroom-e2e --bin headroom-chaos -- $(ARGS)
 
 # libFuzzer needs a nightly compiler and cargo-fuzz; `make test` runs the same targets over fixed mutations without.
-fuzz: ## the engine's fuzz targets, each for SECONDS (60), with cargo-fuzz and a nightly Rust
+fuzz: ## run the engine's fuzz targets, each for SECONDS (60), with cargo-fuzz and a nightly Rust
 	@cd filter/compress && for name in body output conversation; do \
 		$(CARGO) +nightly fuzz run "$$name" -- -max_total_time=$(or $(SECONDS),60) -timeout=30 || exit 1; done
 
-bench: module ## the engine, the module in V8, requests through Envoy, memory; options: make bench ARGS="--seconds 2"
+bench: module ## measure the engine, the module in V8, requests through Envoy and memory; options: make bench ARGS="--seconds 2"
 	$(CARGO) bench -p headroom-benches
 	$(CARGO) run --release -p headroom-benches --bin headroom-bench -- $(ARGS)
 
-lint: toolchain ## clippy, native and for the module; no crate twice in the module; no circle of files
+lint: toolchain ## run clippy, native and for the module; find crates that the module has twice, and circles of imports
 	@.ci/circles
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p headroom-filter -p headroom-compress -p headroom-providers --target wasm32-wasip1 -- -D warnings
@@ -114,26 +114,26 @@ lint: toolchain ## clippy, native and for the module; no crate twice in the modu
 fmt: toolchain ## format the code
 	$(CARGO) fmt --all
 
-deny: toolchain ## licences, sources and advisories of the dependencies, and which of them nothing uses
+deny: toolchain ## check licences, sources and advisories of the dependencies, and find unused ones
 	.ci/deny
 	.ci/unused
 
-papers: ## copied tables written anew; links, paths and commands of the documentation, and the workflows
+papers: ## rewrite copied tables; check links, paths and commands of the documentation, and the workflows
 	@.ci/papers --write
 
 # The version that control-plane/prices/prices.py pins; nothing of the package runs.
-prices: ## the table of prices, made anew from LiteLLM's and from overrides.toml, and tested against it
+prices: ## make the table of prices again from LiteLLM's and from overrides.toml, and test it
 	@version=$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' control-plane/prices/prices.py) && set -e && \
 	$(PYTHON) -m pip download --quiet --no-deps --only-binary :all: --dest "$(target)/litellm-$$version" "litellm==$$version" && \
 	wheel=$$(ls "$$PWD/$(target)/litellm-$$version"/*.whl 2>/dev/null || ls "$(target)/litellm-$$version"/*.whl) && \
 	$(PYTHON) control-plane/prices/prices.py "$$wheel" && \
 	HEADROOM_LITELLM_WHEEL="$$wheel" $(CARGO) test -p headroom-prices
 
-validate: module ## papers, workflows, and every Envoy configuration, by the real Envoy
+validate: module ## check papers, workflows, and every Envoy configuration with the real Envoy
 	@.ci/papers
 	@envoy=$$(envoy/install.sh) && envoy/validate.sh "$$envoy" "$(module)"
 
-manifests: module ## every Kubernetes manifest against its schema, every Envoy fragment by the real Envoy, containers' files
+manifests: module ## check Kubernetes manifests against their schemas, Envoy fragments with the real Envoy, containers' files
 	@envoy=$$(envoy/install.sh) && k8s/check/run.sh "$$envoy" "$(module)"
 
 toolchain:

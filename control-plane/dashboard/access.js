@@ -48,7 +48,7 @@ function spent({ budgets, configured, left_out: left }) {
     el("div", { class: "named" }, el("span", { class: "name" }, who(it), it.used_up ? el("span", { class: "chip bad small-chip" }, "used up") : null), el("span", { class: "why" }, `per ${it.window}, ${amount(it)}, anew ${when(it.until)}`), bar(Math.min(1, it.used_percent / 100), 1, it.used_percent >= 80 ? "warn" : "")),
     percent(it.used_percent),
   ]);
-  fill(byId("budgets"), el("h2", {}, "Budgets"), rows.length ? table("What was used of each budget", [{ title: "Whose" }, { title: "Used", number: true }], rows) : el("p", { class: "none" }, configured ? "Nobody has used any yet." : "None are set."), button,
+  fill(byId("budgets"), el("h2", {}, "Budgets"), rows.length ? table("What was used of each budget", [{ title: "Whose" }, { title: "Used", number: true }], rows) : el("p", { class: "none" }, configured ? "No budget was used yet." : "No budget is set."), button,
     left > 0 ? el("p", { class: "small" }, `${count(left)} more are not listed.`) : null);
 }
 
@@ -70,6 +70,6 @@ function missed({ missed: all, reach }) {
     const { label, why } = blockOutcome(`skipped:${it.reason}`);
     return [el("div", { class: "named" }, el("span", { class: "name" }, it.tool || "unknown tool"), el("span", { class: "why", title: why }, label), bar(it.tokens / most, 0)), count(it.blocks), compact(it.tokens)];
   });
-  fill(byId("missed"), el("h2", {}, "Left as they were"), rows.length ? table("Tool outputs that were left as they were, by tool and reason", [{ title: "Tool and reason" }, { title: "Outputs", number: true }, { title: "Tokens", number: true }], rows) : el("p", { class: "none" }, "Nothing yet."), button,
-    rows.length ? el("p", { class: "small" }, `Savings that were missed: each output once, in the newest ${count(reach.requests)} requests.`) : null);
+  fill(byId("missed"), el("h2", {}, "Not changed"), rows.length ? table("Tool outputs that were not changed, by tool and reason", [{ title: "Tool and reason" }, { title: "Outputs", number: true }, { title: "Tokens", number: true }], rows) : el("p", { class: "none" }, "Nothing yet."), button,
+    rows.length ? el("p", { class: "small" }, `Missed savings: each output counted once, in the newest ${count(reach.requests)} requests.`) : null);
 }

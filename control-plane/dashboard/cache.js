@@ -80,7 +80,7 @@ async function load() {
     place.hidden = missing || page === null;
     note.className = missing ? "card" : "notice";
     fill(note, missing
-      ? [el("h2", {}, "This headroomd has no page about the cache"), el("p", {}, "It is another version than this dashboard. A newer one keeps account of what could have been read from the provider's cache, and of what was.")]
+      ? [el("h2", {}, "This headroomd has no page about the cache"), el("p", {}, "It has a different version from this dashboard. A newer one counts what could have been read from the provider's cache, and what was.")]
       : el("p", {}, `The page could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
     note.hidden = false;
   } finally {
@@ -118,12 +118,12 @@ function tiles() {
   const words = parts.map(([name, usd, words]) => el("span", {}, el("i", { class: `swatch ${name}` }), `${words} `, el("b", {}, dollars(usd))));
   const lost = bill.total_usd - bill.perfect_cache_usd;
   const left = [bill.unpriced_requests > 0 ? `${count(bill.unpriced_requests)} without a known price` : "", bill.subscription_requests > 0 ? `${count(bill.subscription_requests)} paid by subscriptions` : ""].filter(Boolean).join(", ");
-  const whole = tile("Bill", money(bill.total_usd), stacked(parts.map(([name, usd, words]) => [name, usd * 100, `cents ${words}`])), el("p", { class: "legend" }, words), versus(), left ? `requests not in it: ${left}` : null);
+  const whole = tile("Bill", money(bill.total_usd), stacked(parts.map(([name, usd, words]) => [name, usd * 100, `cents ${words}`])), el("p", { class: "legend" }, words), versus(), left ? `not included: ${left}` : null);
   whole.classList.add("wide");
   const share = totals.readable_tokens > 0 ? totals.read_tokens / totals.readable_tokens * 100 : NaN;
   fill(byId("cache-tiles"), whole,
     tile("Lost to misses", money(lost), `${percent(bill.total_usd > 0 ? lost / bill.total_usd * 100 : 0)} of the bill`, `${count(totals.missed_requests)} of ${count(totals.requests)} requests read less than they could have`, totals.rewritten_tokens > 0 ? `${compact(totals.rewritten_tokens)} of ${compact(totals.written_tokens)} tokens written had been written before` : null),
-    tile("Read of what could be", percent(share), bar(1, totals.readable_tokens > 0 ? totals.read_tokens / totals.readable_tokens : 0), `${compact(totals.read_tokens)} of ${compact(totals.readable_tokens)} tokens`, "what an earlier request had written within its lifetime could have been read"));
+    tile("Read of what could be", percent(share), bar(1, totals.readable_tokens > 0 ? totals.read_tokens / totals.readable_tokens : 0), `${compact(totals.read_tokens)} of ${compact(totals.readable_tokens)} tokens`, "readable is what an earlier request had written within its lifetime"));
 }
 
 /** The bill, and what it could have been. */
@@ -201,12 +201,12 @@ function lines() {
   fill(byId("cache-lines"), el("h2", {}, "Lines of system prompts that change"),
     rows.length ? table("Lines that were not the same in every request", [{ title: "Line" }, { title: "What changes" }, { title: "Prompt", minor: true }, { title: "Changed in", number: true, minor: true }, { title: "Lost", number: true }], rows) : el("p", { class: "none" }, "None."),
     button,
-    el("p", { class: "small" }, "Headroom keeps digests of lines and the kind of what changes in them, never their text. The prompt is told apart by the digest of its first line."));
+    el("p", { class: "small" }, "Headroom keeps digests of lines and the kind of what changes in them, never their text. A prompt is named by the digest of its first line."));
 }
 
 function whatIfs() {
   const rows = page.what_if.map((it) => [el("span", {}, whatIf(it.name), el("span", { class: "why block" }, it.about)), count(it.requests), el("span", { class: it.saved_usd < 0 ? "loss" : "" }, money(it.saved_usd))]);
   fill(byId("cache-what-if"), el("h2", {}, "What else would have saved"),
     rows.length ? table("Simulated from the same requests", [{ title: "With" }, { title: "Requests", number: true }, { title: "Saved", number: true }], rows) : el("p", { class: "none" }, "Nothing was simulated."),
-    el("p", { class: "small" }, "Simulated from these requests. Nothing of it is switched on by itself; below zero it would have cost more."));
+    el("p", { class: "small" }, "Simulated from these requests. Nothing is switched on by itself. A number below zero would have cost more."));
 }

@@ -121,7 +121,7 @@ export class Bars {
     const filled = this.times.map((_, i) => i).filter((i) => this.values.some((line) => line[i]));
     const last = filled.at(-1);
     const summary = last === undefined ? "nothing yet" : `${filled.length} with figures, the last ${bucket(this.times[last], this.series)}: ${this.lines.map((line, n) => `${line.label} ${this.format(this.values[n][last])}`).join(", ")}`;
-    this.canvas.setAttribute("aria-label", `${this.title}: ${summary}. The same as a table follows.`);
+    this.canvas.setAttribute("aria-label", `${this.title}: ${summary}. A table with the same figures follows.`);
     if (!this.details.open) return;
     const columns = [{ title: "Time" }, ...this.lines.map((line) => ({ title: line.label, number: true }))];
     const rows = filled.reverse().map((i) => [bucket(this.times[i], this.series), ...this.values.map((line) => this.format(line[i]))]);

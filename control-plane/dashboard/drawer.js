@@ -39,7 +39,7 @@ export async function show() {
     const page = await json(`/transformations/feed?${new URLSearchParams({ request: id, limit: "1" })}`);
     if (id !== shown) return;
     const [request] = page.transformations;
-    fill(byId("drawer-body"), request ? body(request, page.log_full_messages) : el("p", { class: "notice" }, `This request is not kept: headroomd keeps the newest ${count(page.reach?.most ?? 10_000)} one by one.`));
+    fill(byId("drawer-body"), request ? body(request, page.log_full_messages) : el("p", { class: "notice" }, `This request is not kept: headroomd keeps only the newest ${count(page.reach?.most ?? 10_000)} requests.`));
     if (request) byId("drawer-title").textContent = `Request at ${when(request.timestamp)}`;
   } catch (error) {
     if (id === shown) fill(byId("drawer-body"), el("p", { class: "notice", role: "alert" }, `The request could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
@@ -102,8 +102,8 @@ function blocks(request, logged) {
   const notes = [];
   if (texts.size === 0) {
     notes.push(el("p", { class: "small" }, logged
-      ? "What they say is not here: nothing of this request was logged, or it has made room for newer ones."
-      : ["What they say is not shown, because message logging is off. ", el("code", {}, "headroomctl up --log-messages"), " switches it on for requests from then on; texts stay in memory alone."]));
+      ? "The text is not here: this request was not logged, or its text was removed to make room for newer ones."
+      : ["The text is not shown, because message logging is off. ", el("code", {}, "headroomctl up --log-messages"), " switches it on for new requests; texts are kept in memory only."]));
   }
   if (request.blocks_left_out > 0) notes.push(el("p", { class: "small" }, `The ${count(request.blocks_left_out)} oldest are not listed.`));
   if (request.history?.epochs > 0) notes.push(el("p", { class: "small" }, rewritten(request.history)));

@@ -100,7 +100,7 @@ function saved(tokens, session, once, audit) {
     `${compact(before)} sent by clients, ${compact(tokens.input)} forwarded`,
     `once per tool output: ${compact(once?.tokens_not_sent)}, ${percent(once?.tool_outputs?.savings_percent)} of them`,
     `of tool outputs alone: ${percent(outputs.savings_percent)}; JSON minification would be ${percent(outputs.json_minification_alone_percent)}`,
-    ...(audit?.requests > 0 ? [`measured or planned requests: ${compact(audit.would_have_saved)} would have been saved, ${percent(audit.would_have_saved_percent)} of theirs`] : []));
+    ...(audit?.requests > 0 ? [`measured or planned requests: ${compact(audit.would_have_saved)} would have been saved, ${percent(audit.would_have_saved_percent)} of their tokens`] : []));
   saved.classList.add("wide");
   return saved;
 }
@@ -117,7 +117,7 @@ function reasoningTile(reasoning) {
 function answersTile(answers, cost) {
   const { found = 0, missed = 0 } = answers ?? {};
   if (found + missed === 0) return null;
-  return tile("Answers again", percent(answers.hit_rate), `${count(found)} of ${count(found + missed)} requests that could be`, `${dollars(cost?.breakdown?.answers_savings_usd)} saved by it, in no other figure`);
+  return tile("Answers again", percent(answers.hit_rate), `${count(found)} of ${count(found + missed)} requests that could be`, `${dollars(cost?.breakdown?.answers_savings_usd)} saved by it, included in no other figure`);
 }
 
 /** How much of a subscription's allowance is used; null where there is none. */
@@ -152,7 +152,7 @@ function dollarsSaved(cost, requests, once) {
   const all = (usd) => total(usd, left);
   const definition = el("details", { class: "definition", open: explained, on: { toggle: (event) => { explained = event.target.open; } } },
     el("summary", {}, "What this counts"),
-    el("p", {}, "Each token that was not sent, at the price that it would have had: that of reading from the provider's cache where it would have been read, that of writing or of input where not. What Headroom's own tool adds is taken off. Requests that failed save nothing."),
+    el("p", {}, "Each token that was not sent, at the price that it would have had: the price of reading from the provider's cache if it would have been read, else the price of writing or of input. What Headroom's own tool adds is subtracted. Requests that failed save nothing."),
     el("ul", {},
       el("li", {}, `${all(cost?.breakdown?.compression_savings_list_usd)} with every token at the list price of input`),
       el("li", {}, `${all(once?.cache_adjusted_usd)} with each tool output counted once, not in every later request that repeats it`)),

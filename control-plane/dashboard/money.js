@@ -33,5 +33,5 @@ export function total(usd, { requests = 0, unpriced = 0, subscription = 0 }) {
 /** The requests that are missing in a sum; null if none are. */
 export function without({ unpriced = 0, subscription = 0 }, count) {
   const parts = [unpriced > 0 ? `${count(unpriced)} without a known price` : "", subscription > 0 ? `${count(subscription)} paid by subscriptions` : ""].filter(Boolean);
-  return parts.length ? `not in it: ${parts.join(", ")}` : null;
+  return parts.length ? `not included: ${parts.join(", ")}` : null;
 }

@@ -58,9 +58,9 @@ async function load(before = null) {
 function draw(reach) {
   const more = next === null ? null : el("button", { type: "button", class: "more", on: { click: () => load(next) } }, `and ${PAGE} more`);
   const most = count(reach?.most ?? 10_000);
-  const looked = `${Object.keys(chosen()).length && reach ? `Looked through the newest ${count(reach.requests)} requests; headroomd` : "headroomd"} keeps ${most} one by one. Sums over everything are in Live and History.`;
+  const looked = `${Object.keys(chosen()).length && reach ? `Searched the newest ${count(reach.requests)} requests. ` : ""}headroomd keeps the newest ${most} requests. Sums over everything are in Live and History.`;
   fill(byId("request-list"),
-    requests.length ? requestTable(requests, "Requests, newest first. A request's button shows what was done to it.", { dated: true }) : el("p", { class: "none" }, Object.keys(chosen()).length ? "No request that is kept is like that." : "No request yet."),
+    requests.length ? requestTable(requests, "Requests, newest first. A request's button shows what was done to it.", { dated: true }) : el("p", { class: "none" }, Object.keys(chosen()).length ? "No kept request matches." : "No request yet."),
     more,
     el("p", { class: "small" }, looked));
 }

@@ -62,7 +62,7 @@ function join(newer, older) {
   return [...newer, ...older.filter((request) => !known.has(request.request_id))];
 }
 
-const reached = (reach) => (reach?.requests ? `From the newest ${count(reach.requests)} requests, back to ${when(reach.oldest)}: headroomd keeps ${count(reach.most)} one by one. What a conversation had before that is not in its row.` : "");
+const reached = (reach) => (reach?.requests ? `From the newest ${count(reach.requests)} requests, back to ${when(reach.oldest)}: headroomd keeps ${count(reach.most)} requests. Earlier requests of a conversation are not in its row.` : "");
 
 /** The share of the input that was read from the provider's cache; NaN if no answer reported it. */
 function cached(sums) {
@@ -88,9 +88,9 @@ function all({ conversations, total, requests_of_none: none, reach }) {
   const more = left > 0 ? el("button", { type: "button", class: "more", on: { click: () => { limit = Math.min(1_000, limit + Math.max(PAGE, left)); load(); } } }, `and ${count(left)} more`) : null;
   fill(byId("session-list"), el("section", { class: "card" },
     el("h2", {}, `${count(total)} ${total === 1 ? "conversation" : "conversations"}`),
-    rows.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Conversations" }, table("Conversations, the one with the newest request first. A conversation's button shows its requests.", COLUMNS, rows, { class: "conversations" })) : el("p", { class: "none" }, "None that is kept is like that."),
+    rows.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Conversations" }, table("Conversations, the one with the newest request first. A conversation's button shows its requests.", COLUMNS, rows, { class: "conversations" })) : el("p", { class: "none" }, "No kept conversation matches."),
     more,
-    el("p", { class: "small" }, reached(reach), none > 0 ? ` ${count(none)} requests belong to no conversation that can be told.` : "")));
+    el("p", { class: "small" }, reached(reach), none > 0 ? ` ${count(none)} requests belong to no known conversation.` : "")));
 }
 
 function one(id, it, reach) {

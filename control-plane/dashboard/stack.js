@@ -20,6 +20,6 @@ export function stacked(sizes, share = 1) {
 }
 
 export const parts = {
-  bar: (usage, share) => stacked(usage ? PARTS.map(([name, field, words]) => [name, usage[field] ?? 0, words]) : [["unknown", 1, "tokens of which nobody told more"]], share),
+  bar: (usage, share) => stacked(usage ? PARTS.map(([name, field, words]) => [name, usage[field] ?? 0, words]) : [["unknown", 1, "tokens without further details"]], share),
   legend: () => el("p", { class: "legend", "aria-hidden": "true" }, PARTS.map(([name, , words]) => el("span", {}, el("i", { class: `swatch ${name}` }), words))),
 };

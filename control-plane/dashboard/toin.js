@@ -19,7 +19,7 @@ export async function news() {
     latest = await json("/v1/toin/stats");
     draw();
   } catch {
-    // the banner says that nobody answers; what was shown stays
+    // the banner says that nothing answers; what was shown stays
   }
 }
 
@@ -32,5 +32,5 @@ function draw() {
     typeof it.retrieval_rate === "number" ? el("span", { class: it.recommendation === "lossless" ? "chip bad" : "" }, percent(it.retrieval_rate * 100)) : "",
   ]);
   const columns = [{ title: "Tool" }, { title: "Outputs", number: true }, { title: "Tokens", number: true }, { title: "Asked back", number: true }, { title: "Rate", number: true }];
-  fill(byId("asked-back"), el("h2", {}, "Asked back"), rows.length ? table("What models asked back of what was left out", columns, rows) : el("p", { class: "none" }, "Nothing was left out of any output so far."), button);
+  fill(byId("asked-back"), el("h2", {}, "Asked back"), rows.length ? table("What models fetched of what was left out", columns, rows) : el("p", { class: "none" }, "Nothing was left out of any output so far."), button);
 }

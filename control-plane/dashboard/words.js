@@ -40,7 +40,7 @@ const REQUESTS = {
   compressed: "Compressed",
   unchanged: "Nothing to gain",
   extended: "Nothing to gain; our tool was added",
-  cached: "Answered again",
+  cached: "Answered from the cache",
   bypassed: "Bypassed",
   audited: "Measured only",
   simulated: "Planned only",
@@ -56,18 +56,18 @@ const REQUESTS = {
 
 const MISSES = {
   first_request: ["First request", "nothing had been written before"],
-  lifetime_lapsed: ["Lifetime lapsed", "what had been written had lived its time"],
+  lifetime_lapsed: ["Lifetime lapsed", "what had been written had expired"],
   model_changed: ["Model changed", "another model, or another route to it"],
-  tools_changed: ["Tools changed", "the tool list was another"],
-  system_changed: ["System prompt changed", "the system prompt was another"],
+  tools_changed: ["Tools changed", "the tool list was different"],
+  system_changed: ["System prompt changed", "the system prompt was different"],
   history_edited_by_client: ["History edited by the client", "the client had changed an earlier message"],
   history_edited_by_headroom: ["History edited by Headroom", "Headroom had changed an earlier message"],
   below_minimum: ["Too short", "shorter than the provider caches"],
   no_breakpoint: ["No breakpoint", "none was set where the provider wants one"],
   look_back_missed: ["Look-back missed", "the last breakpoint that was written lay further back than the provider looks"],
-  provider_missed: ["Provider missed", "nothing had changed, and the provider did not find it"],
+  provider_missed: ["Provider missed", "nothing had changed, but the provider did not find it"],
   unknown: ["Unknown", "no record of what was written is kept"],
-  parameters_changed: ["Parameters changed", "thinking, the choice of a tool, or the format of the answer was another"],
+  parameters_changed: ["Parameters changed", "thinking, the choice of a tool, or the format of the answer was different"],
 };
 
 const WHAT_IF = { one_hour_lifetime: "A lifetime of an hour", breakpoints: "Breakpoints set for clients that set none", keep_alive: "Keeping the cache alive" };

@@ -282,7 +282,7 @@ impl Budget {
             BudgetSubject::Team => format!("team {}", account.owner),
         };
         let message = format!(
-            "Budget exceeded for {} period: {who} used {used}. It begins anew at {}.",
+            "Budget exceeded for {} period: {who} used {used}. The next period begins at {}.",
             account.unit.name(),
             iso(until_unix_ms)
         );

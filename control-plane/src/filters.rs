@@ -39,8 +39,8 @@ impl Filters {
         let errors = filters.values().map(|(errors, _)| *errors).max()?;
         let values = if errors == 1 { "a value".to_owned() } else { format!("{errors} values") };
         Some(format!(
-            "the filter cannot read {values} of its configuration: what a mode or a rule that cannot be read is \
-             for passes untouched; Envoy's log names them"
+            "the filter cannot read {values} of its configuration: requests that an unreadable mode or rule is \
+             for pass untouched; Envoy's log names them"
         ))
     }
 }

@@ -95,7 +95,7 @@ impl Keys {
                 Ok(())
             }
             Some(_) => {
-                Err(Status::permission_denied("this token opens what is its own tenant's, and nothing else"))
+                Err(Status::permission_denied("this token opens its own tenant's data, and nothing else"))
             }
         }
     }

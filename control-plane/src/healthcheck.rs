@@ -24,7 +24,7 @@ pub async fn healthcheck(http: &Bind) -> anyhow::Result<()> {
         .send(request)
         .await
         .map_err(reqwest::Error::without_url)
-        .with_context(|| format!("nobody answers at {http}"))?;
+        .with_context(|| format!("nothing answers at {http}"))?;
     let status = answer.status();
     if !status.is_success() {
         bail!("{http} is not ready: {status}: {}", answer.text().await.unwrap_or_default());

@@ -47,7 +47,7 @@ impl Limits {
                 Some(answer)
             }
             Err(error) => {
-                tracing::warn!(message = "What was used cannot be read; nobody is refused.", %error);
+                tracing::warn!(message = "What was used of the budgets cannot be read; no request is refused.", %error);
                 None
             }
         }

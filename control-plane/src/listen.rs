@@ -43,7 +43,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "a file that is no socket is in the way",
+                "a file that is not a socket is in the way",
             ));
         }
         Ok(_) => {}

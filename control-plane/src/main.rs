@@ -90,7 +90,7 @@ fn log(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> 
     let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let filter = args.log.clone().or_else(|| set("HEADROOM_LOG")).unwrap_or_else(|| "info".to_owned());
     let filter =
-        EnvFilter::try_new(&filter).with_context(|| format!("HEADROOM_LOG: {filter:?} is no filter"))?;
+        EnvFilter::try_new(&filter).with_context(|| format!("HEADROOM_LOG: {filter:?} is not a filter"))?;
     let format = match (args.log_format, set("HEADROOM_LOG_FORMAT").as_deref()) {
         (Some(format), _) => format,
         (None, None | Some("text")) => LogFormat::Text,

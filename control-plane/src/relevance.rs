@@ -102,7 +102,7 @@ pub async fn rank(
     let ranked = by_meaning(scorer, embedder, text, query).await;
     match ranked {
         Err(error) if scorer == Scorer::Hybrid => {
-            Ok(Ranked::by_words(Some(format!("hybrid: words alone decide ({error})"))))
+            Ok(Ranked::by_words(Some(format!("hybrid: only words decide ({error})"))))
         }
         ranked => ranked,
     }

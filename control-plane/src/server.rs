@@ -136,7 +136,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         .map_err(|error| StoreError::Folder { path: settings.workspace_dir.display().to_string(), error })?;
     if let Database::Lines(path) = &settings.database {
         tracing::info!(
-            message = "Savings are kept as JSON Lines. Originals are in memory alone and gone when this process ends, and no other headroomd can share them.",
+            message = "Savings are kept as JSON Lines. Originals are only in memory and are lost when this process ends, and no other headroomd can share them.",
             path = %path.display(),
         );
     }

@@ -44,7 +44,7 @@ pub enum TenantsError {
         error: TokenError,
     },
     /// The same token for two tenants.
-    #[error("{path}: line {line}: the token stands for another tenant as well")]
+    #[error("{path}: line {line}: another tenant has the same token")]
     Twice {
         /// The file.
         path: String,
@@ -133,7 +133,7 @@ mod tests {
             ("red", "line 1: expected"),
             ("red one two", "line 1: expected"),
             ("r\u{e9}d token", "line 1: expected"),
-            ("red a\nblue a", "line 2: the token stands for another"),
+            ("red a\nblue a", "line 2: another tenant has the same token"),
             ("red replace-me", "choose a secret"),
             ("red t\u{e9}", "visible ASCII"),
         ] {

@@ -20,7 +20,7 @@ use crate::trouble::StoreError;
 
 /// As often as upstream.
 const EXPORTED: Duration = Duration::from_secs(600);
-/// Fewer outputs say nothing.
+/// With fewer outputs than this, nothing is concluded.
 pub(crate) const LEAST_SAMPLES: i64 = 10;
 
 /// The page, from the sums of blocks.

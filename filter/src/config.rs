@@ -8,36 +8,36 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and report the form that each output would have got; `off`: pass everything |
 //! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "history": "…", "provider": "…", "project": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner, cache and history (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports, and the project of requests that name none |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
-//! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
+//! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how strongly tool outputs may be shortened |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
 //! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
 //! | `history` | `"append"` | `append`: what a provider was sent is only ever extended; `epochs`: with `reversible`, old tool outputs are rewritten at boundaries of a conversation where that pays, in requests without thinking or reasoning (docs/epochs.md) |
-//! | `epochs.window_tokens` | 100000 | what a conversation is to stay below |
+//! | `epochs.window_tokens` | 100000 | the number of tokens that a conversation should stay below |
 //! | `epochs.step_tokens` | a quarter of the window | from one boundary to the next |
-//! | `epochs.keep_turns` | 4 | outputs of the model's last so many turns stay |
+//! | `epochs.keep_turns` | 4 | outputs of this many newest turns of the model stay |
 //! | `epochs.read_lifecycle` | `true` | reads of files that were edited or read again later are replaced |
 //! | `epochs.intelligent_context` | `true` | where the window is full, the least important outputs are shortened or dropped |
 //! | `epochs.weights` | 20, 20, 25, 15, 15, 5 | what makes an output important: `recency`, `semantic_similarity`, `retrieval_rate`, `error_indicators`, `forward_references`, `token_density` |
-//! | `epochs.prices` | `[]` | `{"model": "…", "read_percent": 10, "write_percent": 125}`: what a model's prompt cache costs, in percent of the price of input; the first whose glob matches the model's name counts, and 10 and 125 where none does; 100 and 100 where there is no cache |
-//! | `epochs.asked_back` | `[]` | `{"tool": "…", "percent": 30}`: how often outputs of a tool are asked back, as `headroomctl tune` writes it |
-//! | `breakpoints` | `"off"` | `5m` or `1h`: set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime; `1h` on Anthropic's own API alone, elsewhere it is `5m` (docs/prompt-cache.md) |
+//! | `epochs.prices` | `[]` | `{"model": "…", "read_percent": 10, "write_percent": 125}`: what a model's prompt cache costs, in percent of the price of input; the first glob that matches the model's name counts; 10 and 125 if none does; 100 and 100 where there is no cache |
+//! | `epochs.asked_back` | `[]` | `{"tool": "…", "percent": 30}`: how often models fetch outputs of a tool, as `headroomctl tune` writes it |
+//! | `breakpoints` | `"off"` | `5m` or `1h`: set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime; `1h` only on Anthropic's own API, elsewhere it is `5m` (docs/prompt-cache.md) |
 //! | `align` | `[]` | rules of the aligner, as `headroomctl cache suggest` writes them: `{"prompt": "…", "lines": [{"line": 5, "class": "date"}], "trim": false}`: in the system prompt that has the digest `prompt`, these lines move to the end (docs/prompt-cache.md) |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
 //! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
-//! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
+//! | `reversible` | `false` | leave parts of large outputs out of requests whose model can fetch them; the request itself carries them |
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
-//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
+//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in a way that requests do not show |
 //! | `own_tools` | `[]` | tools of memory that the filter adds to requests that have tools, and whose calls headroomd answers: `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
 //! | `memory_context` | `false` | facts of memory are put to the end of the first message of the user, in requests that neither ask for reasoning nor bring some back; decided and recorded by headroomd before the first request of a conversation is forwarded. Needs `control_plane` (docs/memory.md) |
-//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of the filter's own tools are answered with requests that go to the cluster directly |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` is put before the path, or replaces `path_from` if that is given; of several entries for a cluster, the first counts whose `path_from` the path begins with. Calls of the filter's own tools are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
 //! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
-//! | `bodies_in_work` | 8 | at most this many bodies are in work at a time in a worker; others wait in order; 0: no limit |
+//! | `bodies_in_work` | 8 | a worker processes at most this many bodies at a time; others wait in order; 0: no limit |
 //! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match; the path of an OpenAI client's base URL is one too: `/api/paas/v4` makes `/api/paas/v4/chat/completions` match |
 //! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
 //! | `read_usage` | `true` | read token usage from the provider's answer |
@@ -46,20 +46,20 @@
 //! | `tenant`, `project` | `""` | written into every record; originals also belong to the tenant |
 //! | `tenant_from` | `"configured"` | where the tenant's name comes from: `configured`: `tenant`; `header:NAME`: a request header that a filter before this one sets; `peer`: the client's certificate, by its first URI or DNS name, else its subject; `key`: a hash of the credential; `token`: headroomd decides, by the token that the client sends; `client`: the client, in `x-headroom-user-id`, only where clients can be trusted. If this gives no name, `tenant` counts |
 //! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
-//! | `cache.mode` | `"off"` | answers are given again (docs/answers.md): `exact`: to requests that equal an earlier one; `semantic`: the same, and also to questions without history that are nearly the same, which is experimental |
-//! | `cache.secret` | `$HEADROOM_CACHE_SECRET` | the secret from which the cache keys of requests are made, 16 characters or more; without it no answer is given again. Replicas that share a sidecar need the same one |
-//! | `cache.ttl_seconds` | 600 | an answer is given again for this long |
-//! | `cache.timeout_ms` | 50 | how long a request waits for the sidecar to say whether there is an answer |
-//! | `cache.wait_ms` | 10000 | how long a request waits for the answer to an equal request that is under way; 0: it goes to the provider at once |
+//! | `cache.mode` | `"off"` | the answer cache (docs/answers.md): `exact`: answers requests that are identical to an earlier one; `semantic`: also questions without history that are nearly identical, which is experimental |
+//! | `cache.secret` | `$HEADROOM_CACHE_SECRET` | the secret from which the cache keys of requests are made, 16 characters or more; without it the answer cache is off. Replicas that share a sidecar need the same one |
+//! | `cache.ttl_seconds` | 600 | an answer is kept for this long |
+//! | `cache.timeout_ms` | 50 | how long a request waits for the sidecar's answer |
+//! | `cache.wait_ms` | 10000 | how long a request waits for the answer to an identical request that is under way; 0: it goes to the provider at once |
 //! | `cache.max_body_bytes` | 1048576 | longer requests and longer answers are not cached |
 //! | `cache.nondeterministic` | `false` | also requests that ask for a temperature above 0, or for several choices |
-//! | `cache.similarity` | 95 | with `semantic`, the cosine in percent from which on two questions are nearly the same |
+//! | `cache.similarity` | 95 | with `semantic`, two questions are nearly identical from this cosine on, in percent |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; without it there are no reports |
 //! | `control_plane.http_cluster` | none | the cluster of the sidecar's HTTP server, if requests to it go through the filter: the filter writes the tenant into their `x-headroom-user-id` and leaves their other `x-headroom-*` headers |
 //! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original or one fact that the model asks for |
 //! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
 //! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
-//! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
+//! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest are dropped first |
 //! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |
 //! | `control_plane.blocks_per_record` | 128 | blocks listed in one record; the newest are kept |
 //! | `control_plane.log_messages` | `false` | send the texts of requests and answers to the sidecar, for `/transformations/feed`; `headroomd` shows them with `--log-messages` only |
@@ -426,8 +426,7 @@ const UNTOUCHED: &str = "outputs of its tools stay untouched";
 fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     let every_tool = || "*".to_owned();
     let mut rules = Vec::new();
-    for section in
-        reader.guarded_sections("tools", "outputs of tools that no rule before it is for stay untouched")
+    for section in reader.guarded_sections("tools", "outputs of tools without an earlier rule stay untouched")
     {
         let Some(mut section) = section else {
             rules.push(ToolRule { pattern: every_tool(), policy: Policy::Off });
@@ -468,7 +467,7 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
 fn withhold_cache(reader: &mut Reader, cache: &mut CacheSettings, rules: &mut [Rule], has_sidecar: bool) {
     let wanted = cache.mode != CacheMode::Off || rules.iter().any(|it| it.treatment.cache != CacheMode::Off);
     if let Some(lack) = cache.lacks(has_sidecar).filter(|_| wanted) {
-        reader.refuse("cache", lack, "no answer is given again");
+        reader.refuse("cache", lack, "the answer cache stays off");
         cache.mode = CacheMode::Off;
         for rule in rules {
             rule.treatment.cache = CacheMode::Off;

@@ -27,7 +27,7 @@ pub(crate) enum DecodeError {
     #[error("the body ends before its {0} is complete; it passes as it came")]
     Truncated(&'static str),
     /// It does not follow the format that its header names.
-    #[error("the body is no valid {0}; it passes as it came")]
+    #[error("the body is not valid {0}; it passes as it came")]
     Malformed(&'static str),
     /// It may be valid, but uses a feature that is not supported here.
     #[error("the body uses {0}, which is not read here; it passes as it came")]

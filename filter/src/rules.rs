@@ -19,7 +19,7 @@ use crate::prompt_cache::{ALIGN, BREAKPOINTS, NO_BREAKPOINTS};
 pub struct Treatment {
     /// Whether it is compressed, measured or passed.
     pub mode: Mode,
-    /// How far the engine may go.
+    /// How strongly tool outputs may be shortened.
     pub profile: Profile,
     /// The lifetime of the breakpoints that are set; `None`: none are set.
     pub breakpoints: Option<Lifetime>,
@@ -93,7 +93,9 @@ const PASS: &str = "its requests pass untouched";
 pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
     let hands_off = Treatment { mode: Mode::Off, ..default };
     let mut rules = Vec::new();
-    for section in reader.guarded_sections("rules", "requests that no rule before it is for pass untouched") {
+    for section in
+        reader.guarded_sections("rules", "requests without an earlier matching rule pass untouched")
+    {
         let Some(mut section) = section else {
             let everything = Rule {
                 host: None,

@@ -62,7 +62,7 @@ impl TenantSource {
                     reader.refuse(
                         "tenant_from",
                         "expected configured, client, key, peer, token or header:NAME",
-                        "everybody is the configured tenant",
+                        "every request has the configured tenant",
                     );
                 }
                 Self::Configured

@@ -893,9 +893,9 @@ async fn bad_options_are_refused_before_anything_starts() -> Result<()> {
     let timeout = std::process::Command::new("sh").args(["-c", "command -v timeout"]).output()?;
     std::os::unix::fs::symlink(String::from_utf8(timeout.stdout)?.trim(), bin.join("timeout"))?;
     for (arguments, code, said_so) in [
-        (&["wrap"][..], 2, "which agent"),
+        (&["wrap"][..], 2, "name an agent"),
         (&["wrap", "cursor"], 2, "Cursor's own servers"),
-        (&["wrap", "vim"], 2, "no agent that is known"),
+        (&["wrap", "vim"], 2, "not a known agent"),
         (&["wrap", "goose", "--port", "0"], 2, "port"),
         (&["wrap", "claude"], 1, "not installed"),
         (&["wrap", "goose", "--url", "http://127.0.0.1:9"], 0, "runs without Headroom"),

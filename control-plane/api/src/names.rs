@@ -18,18 +18,18 @@ pub const DOCTOR_STACK: &str = "headroom_doctor";
 /// Why a request read less from the provider's cache than it could have: the name, and what it means.
 pub const MISS_REASONS: [(&str, &str); 13] = [
     ("first_request", "nothing had been written before"),
-    ("lifetime_lapsed", "what had been written had lived its time"),
+    ("lifetime_lapsed", "what had been written had expired"),
     ("model_changed", "another model, or another route to it"),
-    ("tools_changed", "the tool list was another"),
-    ("system_changed", "the system prompt was another"),
+    ("tools_changed", "the tool list was different"),
+    ("system_changed", "the system prompt was different"),
     ("history_edited_by_client", "the client had changed an earlier message"),
     ("history_edited_by_headroom", "Headroom had changed an earlier message"),
     ("below_minimum", "shorter than the provider caches"),
     ("no_breakpoint", "no breakpoint was set where the provider wants one"),
     ("look_back_missed", "the last breakpoint that was written lay further back than the provider looks"),
-    ("provider_missed", "nothing had changed, and the provider did not find it"),
+    ("provider_missed", "nothing had changed, but the provider did not find it"),
     ("unknown", "no record of what was written is kept"),
-    ("parameters_changed", "thinking, the choice of a tool or the format of the answer was another"),
+    ("parameters_changed", "thinking, the choice of a tool or the format of the answer was different"),
 ];
 
 /// The name of a reason, as [`MISS_REASONS`] has it; `None` if nothing was missed.

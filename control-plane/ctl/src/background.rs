@@ -45,7 +45,7 @@ impl Holder {
         match self {
             Self::Terminal => "in a terminal",
             Self::Background => "in the background",
-            Self::WrappedAgents => "for wrapped agents, with the last of which it ends",
+            Self::WrappedAgents => "for wrapped agents; it ends with the last of them",
             Self::Systemd => "as a service of systemd",
         }
     }
@@ -189,7 +189,7 @@ pub(crate) fn has_not_ended(child: &mut Child, workspace: &Path, deadline: Insta
 pub(crate) async fn stop(state: &State, workspace: &Path) -> anyhow::Result<()> {
     let process = state.process().context("a process has an id above 0")?;
     kill_process(process, Signal::TERM)
-        .with_context(|| format!("process {} cannot be told to stop", state.pid))?;
+        .with_context(|| format!("no stop signal can be sent to process {}", state.pid))?;
     let deadline = Instant::now() + ENDING;
     while State::read(workspace).is_some_and(|now| now.pid == state.pid) {
         if Instant::now() >= deadline {

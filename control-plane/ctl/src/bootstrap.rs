@@ -43,7 +43,7 @@ const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","me
 const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom does not answer to the name in the Host header, because a web page could have made that name point here: use localhost or an address, or start headroomctl up with --allow-host and the name"}}"#;
 
 /// The response for a web page that tries to use a key of this machine.
-const FOREIGN_PAGE: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom puts a key of this machine on requests for this provider, and does so for no web page: this request has an Origin header"}}"#;
+const FOREIGN_PAGE: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom adds a key of this machine to requests for this provider, but never to those of a web page: this request has an Origin header"}}"#;
 
 /// The filter's cluster for the sidecar's gRPC service. It also has to work as a bare gRPC target: the name
 /// is deliberately a valid protobuf message.

@@ -26,19 +26,19 @@ const NAME: usize = 36;
 #[derive(Args, Clone, Debug, Default)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct CacheArgs {
-    /// What to do about it, where not only figures are asked for.
+    /// What to do instead of printing figures.
     #[command(subcommand)]
     pub command: Option<CacheCommand>,
-    /// Only the last so many hours, days or weeks: 24h, 30d, 12w [default: 7d]
+    /// Only the newest hours, days or weeks: 24h, 30d, 12w [default: 7d]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub since: Option<Duration>,
     /// A table by model, project, stack (the client), tenant, hour, or by the lines of system prompts that change
     #[arg(long, value_enum, value_name = "WHAT")]
     pub by: Option<CacheBreakdown>,
-    /// Rows of a table at most
+    /// Maximum number of rows in a table
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub top: u16,
-    /// Print the answer of /stats-cache as it is, in JSON
+    /// Print the JSON of /stats-cache unchanged
     #[arg(long)]
     pub json: bool,
     /// Where Headroom listens.
@@ -111,7 +111,7 @@ pub(crate) async fn page_if_there(
 /// The page in an answer.
 pub(crate) fn read(running: &Running, body: &str) -> anyhow::Result<Cache> {
     serde_json::from_str(body)
-        .with_context(|| format!("{} answered something else than its page", running.url("/stats-cache")))
+        .with_context(|| format!("{} answered something other than its page", running.url("/stats-cache")))
 }
 
 /// The figures for people.
@@ -225,7 +225,7 @@ fn bill(cache: &Cache) -> String {
         (bill.subscription_requests, "that a subscription pays for"),
     ] {
         if count > 0 {
-            let _ = write!(out, "\nNot in it: {} requests {what}.", number(Some(count)));
+            let _ = write!(out, "\nNot included: {} requests {what}.", number(Some(count)));
         }
     }
     out

@@ -34,8 +34,8 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, or stopped by a signal; 1 something failed, and standard error says what; 2 the
 command line cannot be understood.
 
-A variable that is set to nothing but blanks counts as unset; an argument wins over its variable, a variable over
-config.toml in HEADROOM_CONFIG_DIR (~/.headroom/config), and that over the default.";
+A variable that holds only blanks counts as unset. An argument wins over its variable, a variable over config.toml in
+HEADROOM_CONFIG_DIR (~/.headroom/config), and config.toml over the default.";
 
 /// Fewer input tokens for AI agents: runs Headroom, shows what it saved, and compresses offline.
 #[derive(Debug, Parser)]
@@ -60,21 +60,21 @@ pub enum Command {
     Status(StatusArgs),
     /// Stop the Headroom that runs with this workspace
     Down(DownArgs),
-    /// Stop it and start it in the background, with the arguments that it had
+    /// Stop the Headroom that runs with this workspace, and start it again in the background with the same arguments
     Restart(DownArgs),
-    /// Print the newest lines of its logs, and those that come
+    /// Print the newest lines of the logs, and new lines as they arrive with --follow
     #[command(after_help = LOGS_EXAMPLES)]
     Logs(LogsArgs),
     /// Show, check or edit the configuration file
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArgs),
-    /// Have systemd run Headroom for this user, from login on, or no longer
+    /// Install or remove a systemd service that runs Headroom for this user from login on
     #[command(after_help = SERVICE_EXAMPLES)]
     Service(ServiceArgs),
     /// Run a coding agent behind Headroom, or edit its settings so that it uses Headroom from now on
     #[command(after_help = WRAP_EXAMPLES)]
     Wrap(Box<WrapArgs>),
-    /// Take back what `wrap` has edited, byte for byte where nobody has edited since
+    /// Undo the edits of `wrap`; a file that nobody has changed since is restored byte for byte
     #[command(after_help = UNWRAP_EXAMPLES)]
     Unwrap(UnwrapArgs),
     /// Print the exports that send clients through Headroom
@@ -88,7 +88,7 @@ pub enum Command {
     /// Show what a running Headroom has saved
     #[command(after_help = STATS_EXAMPLES)]
     Stats(StatsArgs),
-    /// Show what the providers' prompt caches cost, what they lost, to which cause, and what to do
+    /// Show what the providers' prompt caches cost, what was lost and why, and what to do about it
     #[command(after_help = CACHE_EXAMPLES)]
     Cache(CacheArgs),
     /// Open the dashboard in the browser
@@ -102,14 +102,14 @@ pub enum Command {
     /// Write a report of what was saved and what is wasted, as one HTML page
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
-    /// Check everything on a request's way, and say what to do where it is blocked
+    /// Check every part on a request's way, and say how to repair what does not work
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
-    /// Show what the beacon would send, which is off unless switched on
+    /// Show what the telemetry beacon would send; it is off by default
     Telemetry(TelemetryArgs),
-    /// Show what models asked back of what was left out, by tool, kind and form
+    /// Show how often models fetched what was left out, by tool, kind and form
     Toin(ToinArgs),
-    /// Write configuration that leaves nothing out where models ask too much of it back
+    /// Write configuration that keeps tool outputs whole where models often fetch what was left out
     Tune(TuneArgs),
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
@@ -117,10 +117,10 @@ pub enum Command {
     /// Delete what Headroom has stored: everything, one tenant's, or what is older than a time
     #[command(after_help = PURGE_EXAMPLES)]
     Purge(PurgeArgs),
-    /// Learn from agents' session logs what fails in a project and what works instead
+    /// Find in agents' session logs what fails in a project and what works instead
     #[command(after_help = LEARN_EXAMPLES)]
     Learn(LearnArgs),
-    /// Read, correct, hand on and forget what agents remember
+    /// Read, correct, export and delete what agents remember
     #[command(after_help = MEMORY_EXAMPLES)]
     Memory(Box<MemoryArgs>),
     /// Serve headroom_compress, headroom_retrieve and headroom_stats, and with --memory the memory tools, to an MCP client
@@ -129,7 +129,7 @@ pub enum Command {
     /// Compress request bodies, or texts, offline
     #[command(after_help = COMPRESS_EXAMPLES)]
     Compress(CompressArgs),
-    /// Ask a provider's own counter for the tokens of a request or a text, and count the same here
+    /// Count the tokens of a request or a text, with the provider's own counter and with Headroom's
     #[command(after_help = COUNT_EXAMPLES)]
     Count(CountArgs),
     /// Print a script that completes this command line
@@ -153,11 +153,11 @@ Examples:
   headroomctl up --mode audit                     # measure only
   headroomctl up --host 0.0.0.0 --allow-host headroom.internal
 
-Files under the workspace folder, for its owner alone: logs/{headroomd,envoy,access}.log (a new one after 16 MB, a day,
-or a start; the three before it are .1 to .3, for a week),
-run/envoy.yaml, run/envoy.sock (Envoy's admin interface), token (with --host beyond loopback).
+Files in the workspace folder, which only their owner can read: logs/{headroomd,envoy,access}.log (a new file begins
+after 16 MB, a day, or a start; three earlier ones, .1 to .3, are kept for a week), run/envoy.yaml, run/envoy.sock
+(Envoy's admin interface), token (with --host beyond loopback).
 
-When headroomd dies it is started again, and Envoy serves on meanwhile.
+If headroomd dies, it is started again, and Envoy keeps serving meanwhile.
 
 Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP, or ready in the background; 1 could not start, or Envoy died; 2 bad
 options.";
@@ -187,8 +187,8 @@ Examples:
 Exit codes: 0 printed; 1 there is no such log; 2 bad options.";
 
 const CONFIG_EXAMPLES: &str = "\
-The file is config.toml in HEADROOM_CONFIG_DIR, by default ~/.headroom/config. An argument wins over a variable, that over
-the file, and that over the default.
+The file is config.toml in HEADROOM_CONFIG_DIR, by default ~/.headroom/config. An argument wins over a variable, a
+variable over the file, and the file over the default.
 
 Examples:
   headroomctl config show
@@ -196,7 +196,7 @@ Examples:
   headroomctl config check
   EDITOR=nano headroomctl config edit
 
-Exit codes: 0 done, or sound; 1 not sound; 2 bad options.";
+Exit codes: 0 done, or no error in the file; 1 the file has an error; 2 bad options.";
 
 const SERVICE_EXAMPLES: &str = "\
 Writes ~/.config/systemd/user/headroom.service, which runs `headroomctl up` with the options that are given here, and has
@@ -211,9 +211,9 @@ Examples:
 Exit codes: 0 done; 1 systemd refuses, or a file cannot be written; 2 bad options.";
 
 const WRAP_EXAMPLES: &str = "\
-A run sets what the agent needs for itself alone and edits nothing that stays. Headroom is started where none runs, and
-ends with the last wrapped run; its log is logs/up.log in the workspace folder. Where it cannot be started, the agent
-runs without it, and a line says so. At the end one line says what was saved.
+A run changes settings for this run only; nothing stays edited. If no Headroom runs, it is started, and it ends with
+the last wrapped run; its log is logs/up.log in the workspace folder. If it cannot be started, the agent runs without
+it, and one line says so. At the end one line says what was saved.
 
 Examples:
   headroomctl wrap claude
@@ -222,17 +222,18 @@ Examples:
   headroomctl wrap opencode --install --dry-run     # the edits, as a diff
   headroomctl wrap --list
 
-Exit codes: that of the agent; 128 and the signal where one ended it; 1 something failed before; 2 bad options.";
+Exit codes: that of the agent; 128 plus the signal's number if a signal ended it; 1 something failed before; 2 bad
+options.";
 
 const UNWRAP_EXAMPLES: &str = "\
-A file that nobody has edited since becomes what it was, byte for byte. From one that was edited, only what is
-Headroom's is taken out, and what stands in its place is named. What the Python Headroom's `wrap codex` has left is
-taken back as well. Without a wrap nothing is done.
+A file that nobody has edited since is restored byte for byte. From a file that was edited, only Headroom's entries are
+removed, and each place that was changed is named. What the Python Headroom's `wrap` has left for Codex, Claude Code and
+OpenCode is removed as well. If the agent is not wrapped, nothing is done.
 
 Example:
   headroomctl unwrap claude
 
-Exit codes: 0 nothing of it is left; 1 a file cannot be read or written; 2 bad options.";
+Exit codes: 0 nothing of the wrap is left; 1 a file cannot be read or written; 2 bad options.";
 
 const ENV_EXAMPLES: &str = "\
 Examples:
@@ -243,8 +244,8 @@ Examples:
 Exit codes: 0 printed; 1 something failed; 2 bad options.";
 
 const COMPRESS_EXAMPLES: &str = "\
-Each line is answered by one line, in order and at once. A line that is no request body comes back as it was.
-The bytes are those that the filter would send under the same configuration. Files are never written.
+Each line of input gives one line of output, in order and at once. A line that is not a request body comes back
+unchanged. The bytes are those that the filter would send with the same configuration. Input files are never changed.
 
 Examples:
   headroomctl compress < bodies.jsonl > compressed.jsonl
@@ -255,12 +256,12 @@ Examples:
   headroomctl compress --explain --profile lossless < bodies.jsonl > /dev/null
   headroomctl compress --envelope --report blocks.jsonl < requests.jsonl > compressed.jsonl
 
-Exit codes: 0 all was read to its end, or nobody reads the answers any more; 1 a file is not there, is no text, or
+Exit codes: 0 all input was read, or the reader of the output has ended; 1 a file does not exist, is not text, or
 cannot be read or written; 2 bad options.";
 
 const COUNT_EXAMPLES: &str = "\
-A file that holds a JSON object with messages, contents or input is a request; any other is a text, and for Cohere and
-Mistral all are. The key goes to the counter and nowhere else.
+A file that holds a JSON object with messages, contents or input is a request; any other file is a text. For Cohere and
+Mistral every file is a text. The key is sent to the counter and to nobody else.
 
 Examples:
   headroomctl count --provider anthropic request.json
@@ -277,12 +278,12 @@ Examples:
   headroomctl retrieve 9f86d081884c7d659a2feaa0 --lines 40-80
   headroomctl retrieve 9f86d081884c7d659a2feaa0 --query 'connection refused'
 
-Exit codes: 0 printed; 1 it is not there, nothing matches, or nothing answers; 2 bad options.";
+Exit codes: 0 printed; 1 it was not found, nothing matches, or nothing answers; 2 bad options.";
 
 const PURGE_EXAMPLES: &str = "\
-Deletes originals, records, messages, and what is known of sessions, in SQLite or PostgreSQL, and beside it damaged
-files that were set aside and logs. The settings of agents, and the token, stay. Nothing is deleted unanswered: it asks,
-or takes --yes.
+Deletes originals, records, messages, memory, and what is known of sessions, in SQLite or PostgreSQL, and also logs and
+damaged files that were set aside. The settings of agents and the token stay. It asks before it deletes, unless --yes is
+given.
 
 Examples:
   headroomctl purge --all --dry-run
@@ -299,32 +300,33 @@ Examples:
 Exit codes: 0 the client has gone, or a signal came; 1 something failed; 2 bad options.";
 
 const MEMORY_EXAMPLES: &str = "\
-Facts belong to a project (the repository of this folder), to the user, or to the team. headroomd keeps them, and has to
-run. What is edited or forgotten stays in the history until `headroomctl purge`, or `forget --purge`.
+Facts belong to a project (the repository of this folder), to the user, or to the team. headroomd keeps them, so it has
+to run. Earlier texts and forgotten facts stay in the history until `headroomctl purge`, or `forget --purge`.
 
 Examples:
   headroomctl memory add 'Staging deploys happen every Tuesday at 10:00 UTC'
   headroomctl memory search 'when do we deploy?'
-  headroomctl memory forget 3f9a1c0d5e7b2468 --reason 'no longer so'
+  headroomctl memory forget 3f9a1c0d5e7b2468 --reason 'no longer true'
   headroomctl memory export > memory.md
   headroomctl memory import .headroom/memory.db        # of the Python Headroom
 
-Exit codes: 0 done; 1 nothing answers, or it says no; 2 bad options.";
+Exit codes: 0 done; 1 headroomd does not answer, or refuses; 2 bad options.";
 
 const LEARN_EXAMPLES: &str = "\
-Reads what agents keep of their conversations, here and offline, and shows what failed, what worked instead, and the
-lines of the logs that say so. With --apply it goes into a marked block of the agents' own files; all else in them stays.
+Reads the session logs that agents keep on this machine, offline, and shows what failed, what worked instead, and the
+lines of the logs that prove it. With --apply the lessons go into a marked block of the agents' own files; everything
+else in these files stays.
 
 Examples:
   headroomctl learn                                  # the project of this folder; nothing is written
   headroomctl learn --apply
   headroomctl learn --all --agent codex -j 4
   headroomctl learn --logs ~/old-logs --min-evidence 1 --json
-  headroomctl learn inbox                            # what was learned unasked, for files that git shares
+  headroomctl learn inbox                            # lessons of `up --learn`, for files that git shares
   headroomctl learn inbox accept 3f9a1c0d
 
-Exit codes: 0 printed, and written where asked; 1 no logs, or a file cannot be merged, and then none is written;
-2 bad options.";
+Exit codes: 0 printed, and written with --apply; 1 there are no logs, or a file cannot be merged, and then none is
+written; 2 bad options.";
 
 const HISTORY_EXAMPLES: &str = "\
 Examples:
@@ -332,7 +334,7 @@ Examples:
   headroomctl history --series monthly --project billing
   headroomctl history --series hourly --last 24h --csv > savings.csv
 
-Exit codes: 0 printed; 1 nothing answers there, or not with figures; 2 bad options.";
+Exit codes: 0 printed; 1 nothing answers there, or the answer has no figures; 2 bad options.";
 
 const REPORT_EXAMPLES: &str = "\
 Example:
@@ -342,9 +344,9 @@ Exit codes: 0 written, and the file's name printed; 1 nothing answers there, or 
 options.";
 
 const DOCTOR_EXAMPLES: &str = "\
-Checks that headroomd answers and is ready; that Envoy runs, with V8, the filter, room for its bodies and routes to
-providers; that all are of one version; and that a request gets through and is reported. The test request carries no
-key, so the provider refuses it and charges nothing; it is in none of the figures.
+Checks that headroomd answers and is ready; that Envoy runs, with V8, the filter, large enough buffers and routes to
+providers; that all parts have one version; and that a request gets through and is reported. The test request carries no
+key, so the provider refuses it and charges nothing; no figure counts it.
 
 Examples:
   headroomctl doctor
@@ -354,19 +356,19 @@ Examples:
 Exit codes: 0 nothing failed; 1 a check failed; 2 bad options.";
 
 const DEMO_EXAMPLES: &str = "\
-Starts headroomd and Envoy on free ports with a folder of their own, and a provider in this program that plays the
-recorded answers back; shows each turn's tokens and bill, with and without Headroom, and one tool output before and after;
-stops everything and removes the folder. A Headroom that runs here already is not touched.
+Starts headroomd and Envoy on free ports with a temporary folder, and a provider in this program that plays the recorded
+answers back. Shows each turn's tokens and bill, with and without Headroom, and one tool output before and after. Then
+stops everything and removes the folder. A Headroom that already runs here is not touched.
 
 Examples:
   headroomctl demo
-  headroomctl demo --no-envoy                     # the engine alone, where there is no Envoy
+  headroomctl demo --no-envoy                     # only the engine, if there is no Envoy
 
 Exit codes: 0 played, or stopped by a signal; 1 something failed; 2 bad options.";
 
 const CACHE_EXAMPLES: &str = "\
-Providers read the beginning of a prompt from a cache, at a part of the price, where an earlier request has begun with
-the same. What could have been read and was not is lost; headroomd keeps why, from every request and its usage.
+If an earlier request began in the same way, the provider reads that beginning from its cache, at a fraction of the
+price. Tokens that it could have read and did not are lost. headroomd records the reason, from each request's usage.
 
 Examples:
   headroomctl cache
@@ -375,22 +377,22 @@ Examples:
   headroomctl cache --by line                     # lines of system prompts that change, by number; never their text
   headroomctl cache --json | jq .causes
 
-Exit codes: 0 printed; 1 nothing answers there, or not with figures; 2 bad options.";
+Exit codes: 0 printed; 1 nothing answers there, or the answer has no figures; 2 bad options.";
 
 const OPEN_EXAMPLES: &str = "\
-Where headroomd asks for a token, the browser gets it through a file that nobody else can read and that is removed after
-some seconds; no command line shows it.
+If headroomd asks for a token, the browser gets it through a file that only its owner can read and that is removed after
+some seconds; no command line shows the token.
 
 Examples:
   headroomctl open
-  headroomctl open --print                        # the address alone
+  headroomctl open --print                        # only the address
   headroomctl open --url http://127.0.0.1:9000
 
 Exit codes: 0 printed, and opened where there is a browser; 1 nothing answers there; 2 bad options.";
 
 const STATS_EXAMPLES: &str = "\
-One screen by default. Dollars are what Headroom saved at the price that the tokens would have had, the provider's cache
-included.
+One screen by default. Dollars are what Headroom saved, at the price that the tokens would have had with the provider's
+cache.
 
 Examples:
   headroomctl stats
@@ -402,4 +404,4 @@ Examples:
   headroomctl stats --url http://127.0.0.1:41587
   headroomctl stats --json | jq .tokens
 
-Exit codes: 0 printed; 1 nothing answers there, or not with figures; 2 bad options.";
+Exit codes: 0 printed; 1 nothing answers there, or the answer has no figures; 2 bad options.";

@@ -38,10 +38,10 @@ const DEFAULT_MEMO_MIB: usize = 128;
 /// How the model gets back what a lossy replacement leaves out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum RetrieveToolName {
-    /// In some way that the request does not show
+    /// In a way that the request does not show
     #[default]
     Assume,
-    /// Through headroom_retrieve, where the request lists it
+    /// Through headroom_retrieve, if the request lists it
     Require,
     /// Through headroom_retrieve, which is added to the request's tools
     Add,
@@ -60,19 +60,19 @@ pub struct CompressArgs {
         conflicts_with_all = ["files", "envelope", "format", "retrieve_tool", "model"]
     )]
     pub text: Vec<PathBuf>,
-    /// Print what would become of each request instead: tokens before and after, and each tool output's form and diff
+    /// Print a plan for each request instead: tokens before and after, and each tool output's form and diff
     #[arg(long, conflicts_with = "diff")]
     pub simulate: bool,
     /// Print the tool outputs that change instead, as a unified diff
     #[arg(long)]
     pub diff: bool,
-    /// Lines are {"id", "turn", "format", "body"}; all but the body comes back as it was
+    /// Lines are {"id", "turn", "format", "body"}; everything but the body comes back unchanged
     #[arg(long)]
     pub envelope: bool,
-    /// The wire format of all lines; an envelope's own wins [default: told from each body]
+    /// The wire format of all lines; an envelope's own wins [default: recognized from each body]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// How far the engine may go
+    /// How strongly tool outputs may be shortened
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
     /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
@@ -81,22 +81,22 @@ pub struct CompressArgs {
     /// Press new outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens
     #[arg(long)]
     pub pressure: bool,
-    /// Nothing can be stored: only lossless forms
+    /// Use lossless forms only, as if no original could be stored
     #[arg(long)]
     pub without_store: bool,
     /// How the model gets back what a lossy replacement leaves out
     #[arg(long, value_enum, default_value_t)]
     pub retrieve_tool: RetrieveToolName,
-    /// The model, where the path names it and the body does not (Gemini)
+    /// The model, if only the path names it (Gemini)
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Write what happened to each block to FILE, one JSON object per request
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Say what happened to each block, for people, on standard error
+    /// Print what happened to each block, in readable form, on standard error
     #[arg(long)]
     pub explain: bool,
-    /// Memory for remembered blocks; decides how long an answer takes, never which
+    /// Memory for remembered blocks; it changes the speed, never the result
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMO_MIB)]
     pub memo: usize,
     /// The text model

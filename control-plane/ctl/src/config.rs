@@ -35,7 +35,7 @@ pub enum ConfigCommand {
     Show(Box<UpArgs>),
     /// Read the file as `up` would, and say what is wrong with it
     Check,
-    /// Open the file in VISUAL or EDITOR, and take it over only when it is sound
+    /// Edit a copy in VISUAL or EDITOR, and save it only if it has no error
     Edit,
 }
 
@@ -76,13 +76,13 @@ pub fn config(args: &ConfigArgs) -> anyhow::Result<()> {
 /// The report on a valid file.
 fn check(path: &std::path::Path, env: Environment<'_>) -> anyhow::Result<String> {
     if !path.exists() {
-        return Ok(format!("{} is not there: everything has its default", path.display()));
+        return Ok(format!("{} does not exist: every setting has its default", path.display()));
     }
     let file = ConfigFile::read(path)?;
     // Checks that need more than one value: names of hosts, and files that are named but do not exist.
     Settings::resolve(&UpArgs::default(), env.with_file(&file))
         .with_context(|| format!("{}, or a variable", path.display()))?;
-    Ok(format!("{} is sound", path.display()))
+    Ok(format!("{} has no error", path.display()))
 }
 
 #[cfg(test)]
@@ -138,11 +138,11 @@ mod tests {
         let home = folder.path().display().to_string();
         let lookup = |name: &str| (name == "HOME").then(|| home.clone());
         let env = Environment::new(&lookup);
-        assert!(check(&path, env).unwrap().contains("not there"));
+        assert!(check(&path, env).unwrap().contains("does not exist"));
         std::fs::write(&path, "allow_hosts = [\"a:80\"]\n").unwrap();
         assert!(format!("{:#}", check(&path, env).unwrap_err()).contains("a:80"));
         std::fs::write(&path, "port = 1\n").unwrap();
-        assert!(check(&path, env).unwrap().contains("sound"));
+        assert!(check(&path, env).unwrap().contains("no error"));
         std::fs::write(&path, "port = \n").unwrap();
         assert!(check(&path, env).unwrap_err().to_string().contains("line 1"));
     }

@@ -20,7 +20,7 @@ use crate::figures::table;
 use crate::misuse::Misuse;
 use crate::number::grouped;
 
-/// Whose counter is asked.
+/// Whose counter to use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum CounterName {
     /// Anthropic's /v1/messages/count_tokens; the key is ANTHROPIC_API_KEY
@@ -31,7 +31,7 @@ pub enum CounterName {
     Cohere,
     /// Mistral's Tekken, here and offline, by the tokenizer's file
     Mistral,
-    /// A LiteLLM proxy's /utils/token_counter; the key, where it asks for one, is LITELLM_API_KEY
+    /// A LiteLLM proxy's /utils/token_counter; the key, if it asks for one, is LITELLM_API_KEY
     Litellm,
 }
 
@@ -41,10 +41,10 @@ pub struct CountArgs {
     /// Request bodies in the provider's format, or texts; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Whose counter is asked
+    /// Whose counter to use
     #[arg(long, value_enum)]
     pub provider: CounterName,
-    /// The model, where a file does not name it
+    /// The model, if a file does not name it
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Where the counter is [default: the provider's; LiteLLM: http://127.0.0.1:4000]
@@ -159,7 +159,7 @@ impl Counter {
                 (tekken.count(text) as u64, None)
             }
             Self::Remote(provider, https) => {
-                let model = model.context("--model: the file names none").map_err(Misuse::of)?;
+                let model = model.context("--model: the file names no model").map_err(Misuse::of)?;
                 provider::ask(*provider, https, content, model).await?
             }
         };

@@ -32,7 +32,7 @@ pub struct DemoArgs {
     /// The filter module [env: HEADROOM_MODULE] [default: where make and the image put it]
     #[arg(long, value_name = "FILE")]
     pub module: Option<PathBuf>,
-    /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
+    /// The sidecar's program [env: HEADROOMD] [default: next to this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
 }
@@ -119,7 +119,7 @@ fn in_this_program(conversation: &Conversation) -> anyhow::Result<Vec<Turn>> {
     let turn = |turn: usize| {
         let body = conversation.request(turn)?;
         let after = compress(body.as_bytes(), &request, &Config::default(), &mut memo).body.into_owned();
-        let after = String::from_utf8(after).context("the engine wrote what is no text")?;
+        let after = String::from_utf8(after).context("the engine wrote something that is not text")?;
         let answer = conversation.answer(turn);
         Ok(Turn { before: sent.exchange(&body, answer)?, after: got.exchange(&after, answer)? })
     };
@@ -186,7 +186,7 @@ async fn play(
         let answer: serde_json::Value = serde_json::from_str(&text)?;
         ensure!(
             answer.get("content") == Some(conversation.answer(turn)),
-            "the agent got another answer than the provider has given"
+            "the agent got a different answer from the one that the provider gave"
         );
         let after = served.last().context("the provider has got no request")?;
         turns.push(Turn { before: sent.exchange(&body, conversation.answer(turn))?, after });

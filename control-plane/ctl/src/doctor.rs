@@ -200,7 +200,7 @@ async fn ready(running: &Running) -> Check {
             .collect()
     };
     if page.ready.is_none() {
-        const SHOWN: &str = "what it consists of is shown for the token";
+        const SHOWN: &str = "its details are shown only with the token";
         match page.status.as_str() {
             "healthy" => return Check::ok(NAME, format!("ready; {SHOWN}")),
             "degraded" => {
@@ -260,16 +260,16 @@ fn records_of(reports: &Reports) -> Check {
     const NAME: &str = "records";
     let (dropped, lost) = (reports.dropped_records, reports.lost_records);
     if dropped == 0 && lost == 0 {
-        return Check::ok(NAME, "no filter has announced a record that has not come");
+        return Check::ok(NAME, "every record that a filter has announced has arrived");
     }
     Check::warning(
         NAME,
         format!(
-            "{lost} records of Envoys that were killed or not drained have never come, and filters have dropped {dropped}: the \
-             figures lack these requests, and of each killed Envoy those of its last {} ms",
+            "{lost} records of Envoys that were killed or not drained never arrived, and filters dropped \
+             {dropped}: the figures lack these requests, and the last {} ms of each killed Envoy",
             reports.report_interval_ms
         ),
-        "drain an Envoy before it is stopped: docs/load.md says how; filters drop records where headroomd is away for long",
+        "drain an Envoy before it is stopped: docs/load.md says how; filters drop records if headroomd is away for a long time",
     )
 }
 

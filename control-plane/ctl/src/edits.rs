@@ -83,7 +83,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Error)]
 pub(crate) enum EditError {
     /// The file does not have the format that its name implies.
-    #[error("{path} is not edited, because it is no {format}: {reason}. Mend it, then try again")]
+    #[error("{path} is not edited, because it is not a valid {format}: {reason}. Correct it, then try again")]
     Unreadable {
         /// The file.
         path: String,

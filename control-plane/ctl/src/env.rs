@@ -12,7 +12,7 @@ use crate::wrap::{agent_called, say, setting};
 /// Which shell reads the lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum ShellKind {
-    /// bash, zsh and whatever else knows `export`
+    /// bash, zsh and other shells that know `export`
     #[default]
     Posix,
     /// fish

@@ -92,7 +92,7 @@ impl<'a> Environment<'a> {
     pub fn port(&self, explicit: Option<&String>) -> anyhow::Result<u16> {
         let Some(text) = self.or(explicit, PORT) else { return Ok(DEFAULT_PORT) };
         text.parse()
-            .with_context(|| format!("--port or {PORT}: {text:?} is no port, a number from 0 to 65535"))
+            .with_context(|| format!("--port or {PORT}: {text:?} is not a port, a number from 0 to 65535"))
     }
 
     /// The folder for state: explicit, else `HEADROOM_WORKSPACE_DIR`, else `~/.headroom`. `None` if there

@@ -15,7 +15,7 @@ pub struct HistoryArgs {
     /// One line per hour, day, week (from Monday) or month, in UTC
     #[arg(long, value_enum, default_value_t)]
     pub series: Series,
-    /// Only the last so many hours, days or weeks: 24h, 30d, 12w
+    /// Only the newest hours, days or weeks: 24h, 30d, 12w
     #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "from")]
     pub last: Option<Duration>,
     /// From this time on: ISO 8601, as 2026-03-01T00:00:00Z
@@ -24,19 +24,19 @@ pub struct HistoryArgs {
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Of one project alone
+    /// Only of this project
     #[arg(long, value_name = "NAME", group = "scope")]
     pub project: Option<String>,
-    /// Of one model alone
+    /// Only of this model
     #[arg(long, value_name = "NAME", group = "scope")]
     pub model: Option<String>,
-    /// Of one provider alone
+    /// Only of this provider
     #[arg(long, value_name = "NAME", group = "scope")]
     pub provider: Option<String>,
-    /// Of one client stack alone
+    /// Only of this client stack
     #[arg(long, value_name = "NAME", group = "scope")]
     pub stack: Option<String>,
-    /// Print the answer of /stats-history as it is, in JSON
+    /// Print the JSON of /stats-history unchanged
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
     /// Print CSV, with the columns of the dashboard's export

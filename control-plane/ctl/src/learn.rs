@@ -41,31 +41,31 @@ const LEARN_CLI: &str = "HEADROOM_LEARN_CLI";
 #[derive(Args, Clone, Debug, Default)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct LearnArgs {
-    /// What else is to be done
+    /// What to do instead
     #[command(subcommand)]
     pub command: Option<LearnCommand>,
     /// The project [default: that of the working folder]
     #[arg(long, value_name = "DIR", conflicts_with = "all")]
     pub project: Option<PathBuf>,
-    /// All projects that the logs are of
+    /// All projects in the logs
     #[arg(long)]
     pub all: bool,
-    /// Whose logs: auto for all that are found, else one agent's
+    /// Whose logs to read: auto for every agent's, or the name of one agent
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub agent: String,
-    /// Logs to read instead of the agents' own: files, or folders with all that is in them
+    /// Log files, or folders of log files, to read instead of the agents' own
     #[arg(long, value_name = "PATH")]
     pub logs: Vec<PathBuf>,
     /// Write into the agents' files; without it nothing is written
     #[arg(long)]
     pub apply: bool,
-    /// Let a provider's model look for more lessons; asked through the Headroom that runs here
+    /// Let a provider's model look for more lessons; the request goes through the Headroom that runs here
     #[arg(long, value_name = "NAME", conflicts_with = "cli")]
     pub model: Option<String>,
     /// Let an agent's own command line look for more: claude, codex, gemini or qwen [env: HEADROOM_LEARN_CLI]
     #[arg(long, value_name = "NAME")]
     pub cli: Option<String>,
-    /// Failures that a lesson needs
+    /// Number of failures that a lesson needs
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub min_evidence: u32,
     /// Threads that read logs [default: one per core, at most 8]
@@ -79,7 +79,7 @@ pub struct LearnArgs {
 /// What `learn` does besides.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LearnCommand {
-    /// Entries that were learned unasked, for files that others get through git: list, accept, reject
+    /// Lessons of `up --learn` for files that git shares: list, accept, reject
     Inbox(InboxArgs),
 }
 
@@ -176,7 +176,7 @@ fn asked(
     drop(doing);
     let (mut lessons, refused) = digest.check(&answer)?;
     for why in refused {
-        writeln!(stderr(), "headroomctl: a rule of the model is not taken, {why}")?;
+        writeln!(stderr(), "headroomctl: a rule of the model is rejected: {why}")?;
     }
     let subjects: Vec<&str> = known.iter().map(|lesson| merge::subject(&lesson.text)).collect();
     lessons.retain(|lesson| !subjects.contains(&merge::subject(&lesson.text)));
@@ -192,7 +192,7 @@ fn wanted(args: &LearnArgs) -> anyhow::Result<Option<String>> {
     let folder =
         folder.canonicalize().with_context(|| format!("--project: {} cannot be found", folder.display()))?;
     if !folder.is_dir() {
-        bail!("--project: {} is no folder", folder.display());
+        bail!("--project: {} is not a folder", folder.display());
     }
     Ok(Some(Roots::default().checkout(&folder.to_string_lossy()).project.to_string()))
 }

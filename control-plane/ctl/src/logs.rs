@@ -28,7 +28,7 @@ pub enum LogName {
     Headroomd,
     /// Envoy's, with the filter's
     Envoy,
-    /// LiteLLM's, where it is the backend
+    /// LiteLLM's, if it is the backend
     Litellm,
     /// One line for each request
     Access,
@@ -49,13 +49,13 @@ impl LogName {
 /// Prints the newest lines of the logs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LogsArgs {
-    /// Whose [default: all but access]
+    /// Which log [default: all but access]
     #[arg(value_enum)]
     pub names: Vec<LogName>,
-    /// So many lines of each
+    /// Number of lines from each log
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     pub lines: usize,
-    /// Go on with what comes, until Ctrl-C
+    /// Print new lines as they arrive, until Ctrl-C
     #[arg(long, short = 'f')]
     pub follow: bool,
     /// Which workspace.

@@ -49,7 +49,7 @@ pub struct McpArgs {
     /// Where it answers HTTP, for the figures.
     #[command(flatten)]
     pub at: SidecarArgs,
-    /// Whose originals, as x-headroom-user-id or the filter's `tenant` says
+    /// The tenant whose originals are served, as x-headroom-user-id or the filter's `tenant` says
     #[arg(long, value_name = "NAME", default_value = "")]
     pub tenant: String,
     /// Serve memory_save, memory_search, memory_update, memory_delete and memory_list as well
@@ -58,10 +58,10 @@ pub struct McpArgs {
     /// The project of the facts: a folder, or a name [env: HEADROOM_PROJECT] [default: the repository of this folder; over HTTP what x-headroom-project says]
     #[arg(long, value_name = "PROJECT", requires = "memory")]
     pub project: Option<String>,
-    /// The user of the facts, within the tenant [default: the tenant's name, or who has started headroomd]
+    /// The user of the facts, within the tenant [default: the tenant's name, or the user who started headroomd]
     #[arg(long, value_name = "NAME", requires = "memory")]
     pub user: Option<String>,
-    /// How far headroom_compress may go
+    /// How strongly headroom_compress may shorten
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
 }
@@ -71,7 +71,8 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let running = args.at.running()?;
     if let Some(address) = args.http.filter(|address| !address.ip().is_loopback()) {
-        let error = anyhow!("--http {address}: expected a loopback address: MCP clients show no token");
+        let error =
+            anyhow!("--http {address}: expected a loopback address, because MCP clients send no token");
         return Err(Misuse::of(error));
     }
     let address = grpc(args, env).map_err(Misuse::of)?;
@@ -83,7 +84,10 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let server = Server::new(Arc::new(originals), compressor, running, memory);
     match args.http {
         None => {
-            let service = server.serve(rmcp::transport::stdio()).await.context("the client said no hello")?;
+            let service = server
+                .serve(rmcp::transport::stdio())
+                .await
+                .context("the client did not begin with an MCP handshake")?;
             service.waiting().await?;
             Ok(())
         }

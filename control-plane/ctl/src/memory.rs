@@ -42,7 +42,7 @@ pub struct OwnerArgs {
     /// The project: a folder, or a name [env: HEADROOM_PROJECT] [default: the repository of this folder]
     #[arg(long, value_name = "PROJECT", global = true)]
     pub project: Option<String>,
-    /// The user, within the tenant [default: the tenant's name, or who has started headroomd]
+    /// The user, within the tenant [default: the tenant's name, or the user who started headroomd]
     #[arg(long, value_name = "NAME", global = true)]
     pub user: Option<String>,
     /// The tenant, as the filter's `tenant` or `tenant_from` says
@@ -61,7 +61,7 @@ pub enum MemoryCommand {
         /// Of one scope only
         #[arg(long)]
         scope: Option<ScopeName>,
-        /// How many at most
+        /// Maximum number of facts
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
         /// As JSON
@@ -72,17 +72,17 @@ pub enum MemoryCommand {
     Search {
         /// What to look for
         query: String,
-        /// How many at most
+        /// Maximum number of facts
         #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
         top_k: u32,
-        /// Facts about the same things as well
+        /// Also find facts about the same things
         #[arg(long)]
         related: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show all that was ever done to a fact
+    /// Show the history of a fact
     Show {
         /// Its id
         id: String,
@@ -92,7 +92,7 @@ pub enum MemoryCommand {
     },
     /// Keep a fact
     Add {
-        /// What is so
+        /// The fact
         text: String,
         /// Who may find it [default: project]
         #[arg(long)]
@@ -101,33 +101,33 @@ pub enum MemoryCommand {
         #[arg(long, value_name = "0..1")]
         importance: Option<f64>,
     },
-    /// Say what is so now; what was stays in the history
+    /// Replace a fact; its earlier text stays in the history
     Edit {
         /// Its id
         id: String,
-        /// What is so now, whole
+        /// The complete new text
         text: String,
         /// Why
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
-    /// Forget a fact: it is found no more, and can be had back until it is purged
+    /// Forget a fact: it is not found any more, and can be restored until it is purged
     Forget {
         /// Its id
         id: String,
         /// Why
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
-        /// For good, with its history
+        /// Delete it for good, with its history
         #[arg(long)]
         purge: bool,
     },
-    /// Take back that a fact was forgotten or merged
+    /// Restore a fact that was forgotten or merged
     Restore {
         /// Its id
         id: String,
     },
-    /// Write the facts that can be found here
+    /// Export the facts that can be found here
     Export {
         /// How
         #[arg(long, value_enum, default_value_t)]
@@ -139,34 +139,34 @@ pub enum MemoryCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Keep the facts of an export, or of a memory.db of the Python Headroom
+    /// Import the facts of an export, or of a memory.db of the Python Headroom
     Import {
-        /// Markdown, JSON Lines, or an SQLite file: it is found out
+        /// Markdown, JSON Lines or an SQLite file; the format is recognized
         file: PathBuf,
         /// Into this scope [default: what the file says, else project]
         #[arg(long)]
         scope: Option<ScopeName>,
-        /// Say what would be kept, and keep nothing
+        /// Say what would be imported, and import nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Print what matters most as a block for an agent's context, for a hook at the start of a session
+    /// Print the most important facts as a block for an agent's context, for a hook at the start of a session
     Context {
-        /// Bytes of the block at most
+        /// Maximum size of the block in bytes
         #[arg(long, value_name = "N", default_value_t = context::DEFAULT_BYTES)]
         max_bytes: usize,
         /// As the JSON that Claude Code and Gemini CLI read from a SessionStart hook
         #[arg(long)]
         hook: bool,
     },
-    /// Check that memory works, and say what it consists of
+    /// Check that memory works, and show its parts and how many facts it holds
     Doctor,
 }
 
 /// Who may find a fact.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ScopeName {
-    /// Whoever works in the project
+    /// Everyone who works in the project
     Project,
     /// The user, in every project
     User,
@@ -328,7 +328,7 @@ async fn doctor(client: &Client) -> anyhow::Result<()> {
     }
     ensure!(
         status.embedder_status != "error",
-        "the embedding model was left out: words alone find facts until it is mended"
+        "the embedding model is not used: facts are found only by words until it is repaired"
     );
     Ok(())
 }

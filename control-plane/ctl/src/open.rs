@@ -16,7 +16,7 @@ use crate::running::{Running, SidecarArgs};
 /// Opens the dashboard in the browser.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OpenArgs {
-    /// Print the address alone, and open nothing
+    /// Print only the address, and open nothing
     #[arg(long)]
     pub print: bool,
     /// Where Headroom listens.

@@ -47,7 +47,7 @@ const STAGES: [(&str, &str); 7] = [
     ("parse", "the engine finds the tool outputs"),
     ("compress", "the engine walks, compresses and splices"),
     ("admit", "the sidecar stores originals"),
-    ("overhead", "all that the filter held the request"),
+    ("overhead", "the whole time that the filter held the request"),
     ("ttfb", "the provider begins to answer"),
     ("latency", "from the request's headers to the end of its answer"),
 ];

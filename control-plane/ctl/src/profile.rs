@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use headroom_compress::Profile;
 
-/// How far the engine may go.
+/// How strongly tool outputs may be shortened.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum ProfileName {
     /// Only forms from which the original can be derived

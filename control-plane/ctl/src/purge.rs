@@ -32,10 +32,10 @@ pub struct PurgeArgs {
     /// The originals, the records and the memory of this tenant; sums name no tenant
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// What is older than this: 24h, 30d, 12w; of memory only what was changed or forgotten before
+    /// Everything older than this: 24h, 30d, 12w; of memory only the versions that were replaced or forgotten before then
     #[arg(long, value_name = "AGE", value_parser = span)]
     pub older_than: Option<Duration>,
-    /// Answers that would be given again, and nothing else
+    /// The answers in the answer cache, and nothing else
     #[arg(long)]
     pub answers: bool,
     /// Say what would be deleted, and delete nothing
@@ -47,7 +47,7 @@ pub struct PurgeArgs {
     /// The folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
-    /// headroomd, to be run where none answers [env: HEADROOMD] [default: beside this program, or on PATH]
+    /// headroomd, which is started if none answers [env: HEADROOMD] [default: next to this program, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
     /// Where Headroom listens.
@@ -86,7 +86,7 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
     if args.all && savings.exists() {
         writeln!(
             stderr(),
-            "{} belongs to the original Headroom and stays: headroomd reads it at its next start",
+            "{} belongs to the Python Headroom and stays: headroomd reads it at its next start",
             savings.display()
         )?;
     }
@@ -96,7 +96,9 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
 /// Asks the user for confirmation. Without a terminal this is an error.
 fn confirmed() -> anyhow::Result<bool> {
     if !stdin().is_terminal() {
-        return Err(Misuse::of(anyhow!("nobody can be asked: say --yes, or --dry-run to see what would go")));
+        return Err(Misuse::of(anyhow!(
+            "no question can be asked, because standard input is not a terminal: give --yes, or --dry-run to see what would be deleted"
+        )));
     }
     write!(stderr(), "Delete it? [y/N] ")?;
     stderr().flush()?;
@@ -123,7 +125,7 @@ async fn stored(
     let running = args.at.sidecar_in(Some(workspace))?;
     match running.post("/v1/purge", &wanted).await {
         Ok((StatusCode::OK, body)) => {
-            serde_json::from_str(&body).context("headroomd answered something else than JSON")
+            serde_json::from_str(&body).context("headroomd answered something other than JSON")
         }
         Ok((StatusCode::UNAUTHORIZED, _)) => {
             bail!("headroomd asks for its token: put it into HEADROOM_TOKEN")
@@ -166,7 +168,7 @@ fn offline(
         done.status,
         String::from_utf8_lossy(&done.stderr).trim()
     );
-    serde_json::from_slice(&done.stdout).context("headroomd printed something else than JSON")
+    serde_json::from_slice(&done.stdout).context("headroomd printed something other than JSON")
 }
 
 /// Files next to the store. A damaged file may contain anything that the store contained, and cannot be deleted in

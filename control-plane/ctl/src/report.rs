@@ -106,7 +106,7 @@ pub fn page(
             "Tool outputs",
             percent(outputs.map(|it| it.savings_percent)),
             format!(
-                "less; JSON minification alone would be {}",
+                "less; only JSON minification would be {}",
                 percent(outputs.map(|it| it.json_minification_alone_percent))
             ),
         ),
@@ -337,7 +337,7 @@ mod tests {
         for text in [
             "75.0 %",
             "$12.50",
-            "what had been written had lived its time",
+            "what had been written had expired",
             "no price",
             "one hour lifetime",
             "-$1.00",

@@ -15,13 +15,13 @@ use crate::running::SidecarArgs;
 pub struct RetrieveArgs {
     /// The hash in the marker, or the marker itself
     pub hash: String,
-    /// Only the stretch that matches best, in rows of a JSON list or lines
+    /// Only the part that matches best, as rows of a JSON list or as lines
     #[arg(long, value_name = "TEXT", conflicts_with = "lines")]
     pub query: Option<String>,
     /// Only this range: 40-80, 40-, -20, "rows 3-7", "characters 1-900"
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub lines: Option<String>,
-    /// Whose it is, as the filter's `tenant` or `tenant_from` says. headroomd itself is asked, unless --url says otherwise
+    /// The tenant, as the filter's `tenant` or `tenant_from` says. headroomd is then asked directly, unless --url is given
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
     /// Where Headroom listens.
@@ -62,11 +62,11 @@ pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
     match status {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND if body.contains("expired") => {
-            bail!("{hash} is not there: it was never stored for this tenant, or its time is over")
+            bail!("{hash} was not found: it was never stored for this tenant, or it has expired")
         }
         status => bail!("{url} answered {status} instead of an original: {body}"),
     }
-    let strange = || format!("{url} answered something else than an original");
+    let strange = || format!("{url} answered something other than an original");
     let text = if args.query.is_some() || args.lines.is_some() {
         let part: Part = serde_json::from_str(&body).with_context(strange)?;
         if part.content.is_empty() {

@@ -147,7 +147,7 @@ impl Running {
     pub async fn page<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<T> {
         let body = self.text(path, query).await?;
         serde_json::from_str(&body)
-            .with_context(|| format!("{} answered something else than its page", self.url(path)))
+            .with_context(|| format!("{} answered something other than its page", self.url(path)))
     }
 
     /// Sends a request. Returns the status and the body of the answer.
@@ -180,7 +180,7 @@ fn sidecar_url(env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Res
 /// Parses a URL; `http://` is optional.
 fn address(text: &str) -> anyhow::Result<String> {
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = Url::parse(&whole).with_context(|| format!("--url: {text:?} is no URL"))?;
+    let url = Url::parse(&whole).with_context(|| format!("--url: {text:?} is not a URL"))?;
     ensure!(
         matches!(url.scheme(), "http" | "https") && url.has_host(),
         "--url: expected one like http://127.0.0.1:8787, found {text:?}"

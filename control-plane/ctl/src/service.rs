@@ -56,7 +56,7 @@ pub fn service(args: &ServiceArgs) -> anyhow::Result<()> {
             if *dry_run {
                 return Ok(out.write_all(unit.as_bytes())?);
             }
-            let folder = file.parent().context("the unit lies in no folder")?;
+            let folder = file.parent().context("the unit's file has no folder")?;
             fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
             fs::write(&file, unit).with_context(|| format!("{} cannot be written", file.display()))?;
             writeln!(out, "{} is written", file.display())?;
@@ -79,7 +79,7 @@ pub fn service(args: &ServiceArgs) -> anyhow::Result<()> {
         }
         ServiceCommand::Uninstall => {
             if !file.exists() {
-                writeln!(out, "{} is not there: nothing is to be done", file.display())?;
+                writeln!(out, "{} does not exist: nothing to do", file.display())?;
                 return Ok(());
             }
             let stopped = systemctl(&["disable", "--now", UNIT]);
@@ -116,7 +116,7 @@ fn unit_file(env: Environment<'_>) -> anyhow::Result<PathBuf> {
 
 /// The unit. It gets the current values of the variables for folders.
 fn unit(program: &Path, options: &[String], env: Environment<'_>) -> anyhow::Result<String> {
-    let program = program.to_str().context("the path of this program is no text that a unit can have")?;
+    let program = program.to_str().context("the path of this program cannot be written into a unit")?;
     let words = [program, "up"].into_iter().chain(options.iter().map(String::as_str));
     let command = words.map(|word| quoted(word, true)).collect::<anyhow::Result<Vec<_>>>()?.join(" ");
     let mut variables = format!("Environment={SUPERVISOR}={SYSTEMD}\n");
@@ -139,7 +139,7 @@ KillMode=mixed
 TimeoutStopSec=40
 Restart=on-failure
 RestartSec=2
-# Everything that it writes is its owner's alone.
+# Only the owner can read what it writes.
 UMask=0077
 NoNewPrivileges=yes
 # Envoy keeps a descriptor for each connection.

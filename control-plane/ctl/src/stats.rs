@@ -29,19 +29,19 @@ pub struct StatsArgs {
     /// Break the figures down: by model, project, stack (the client), provider, tenant; tool outputs by tool, by kind of content or by form
     #[arg(long, value_enum, value_name = "WHAT")]
     pub by: Option<StatsBreakdown>,
-    /// Only the last so many hours, days or weeks: 24h, 30d, 12w [default: since the store began]
+    /// Only the newest hours, days or weeks: 24h, 30d, 12w [default: since the store began]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub since: Option<Duration>,
-    /// Rows of a table at most [default: 3; with --by 20]
+    /// Maximum number of rows in a table [default: 3; with --by 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "all")]
     pub top: Option<u16>,
-    /// Every table there is, instead of one screen
+    /// Show every table instead of one screen
     #[arg(long, conflicts_with_all = ["by", "since"])]
     pub all: bool,
-    /// Print the page that the figures come from as it is, in JSON
+    /// Print the JSON page behind the figures, unchanged
     #[arg(long)]
     pub json: bool,
-    /// Keep the figures on the screen up to date until Ctrl-C, every 2 seconds where no number is given
+    /// Update the figures on the screen until Ctrl-C; every 2 seconds unless a number is given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub watch: Option<u64>,
 }
@@ -63,7 +63,7 @@ pub enum StatsBreakdown {
     Tool,
     /// What a tool output contains
     Kind,
-    /// The form that a tool output was given, or why it has none
+    /// The form that a tool output got, or why it got none
     Form,
 }
 
@@ -203,5 +203,5 @@ async fn figures(running: &Running, args: &StatsArgs) -> anyhow::Result<String> 
         return Ok(body + "\n");
     }
     let text = args.text(&running.url(""), &body);
-    text.with_context(|| format!("{} answered something else than its page", running.url(path)))
+    text.with_context(|| format!("{} answered something other than its page", running.url(path)))
 }

@@ -50,7 +50,7 @@ pub struct DownArgs {
     /// Which one.
     #[command(flatten)]
     pub here: WorkspaceArgs,
-    /// Stop it although wrapped agents use it now
+    /// Stop it even if wrapped agents use it now
     #[arg(long)]
     pub force: bool,
 }
@@ -93,7 +93,8 @@ fn lines(state: &State, parts: &Parts, workspace: &Path) -> String {
         .as_deref()
         .map_or("Headroom is starting".to_owned(), |url| format!("Headroom runs at {url}"));
     let file = config::path(Environment::of_process()).ok().filter(|file| file.exists());
-    let file = file.map_or("none: everything has its default".to_owned(), |file| file.display().to_string());
+    let file =
+        file.map_or("none: every setting has its default".to_owned(), |file| file.display().to_string());
     format!(
         "{url}\n\nprocess      {}, {}, since {}\nversion      {}\nEnvoy        {}\nheadroomd    {}\nsettings     {file}\nlogs         {}\n",
         state.pid,

@@ -27,13 +27,13 @@ pub struct ToinArgs {
 /// The filter's configuration that follows from what models ask back.
 #[derive(Args, Clone, Debug)]
 pub struct TuneArgs {
-    /// Fewer outputs say nothing
+    /// Ignore tools with fewer outputs
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub min_samples: i64,
-    /// From this share of outputs asked back on nothing is left out any more, in percent
+    /// Leave nothing out where models fetched at least this share of the outputs, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 50)]
     pub lossless_above: u32,
-    /// Write it to FILE, for `up --filter-config`, in the place of printing it
+    /// Write to FILE, for `up --filter-config`, instead of printing
     #[arg(long, short = 'o', value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Which Headroom.

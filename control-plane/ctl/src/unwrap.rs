@@ -60,12 +60,10 @@ pub fn unwrap(args: &UnwrapArgs) -> anyhow::Result<()> {
 
 fn report(undone: &UndoReport) -> anyhow::Result<()> {
     for path in &undone.restored {
-        say(&format!("{path} is again what it was"))?;
+        say(&format!("{path} is restored"))?;
     }
     for path in &undone.cleaned {
-        say(&format!(
-            "{path} has been edited since: what is Headroom's was taken out, all else is as it is now"
-        ))?;
+        say(&format!("{path} has been edited since: only Headroom's entries were removed"))?;
     }
     undone.left.iter().try_for_each(|line| say(line))
 }

@@ -75,9 +75,7 @@ impl Settings {
         let mut found = find_local(&table).await?;
         found.retain(|new| !self.served.iter().any(|it| it.name == new.name));
         if found.is_empty() {
-            supervision::say(
-                "No server of models was found on this machine: none answers at its usual port.",
-            );
+            supervision::say("No model server was found on this machine: none answers at its usual port.");
         }
         self.served.extend(found);
         Ok(())
@@ -99,8 +97,8 @@ pub async fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
             Some(module) => module,
             None => {
                 supervision::say(&format!(
-                    "Note: the filter module is not on this machine; the configuration expects it at {INSTALLED_MODULE}. \
-                     --module says another place."
+                    "Note: the filter module is not on this machine; the configuration expects it at \
+                     {INSTALLED_MODULE}. --module names another place."
                 ));
                 INSTALLED_MODULE.into()
             }
@@ -116,7 +114,7 @@ async fn detach(args: &UpArgs) -> anyhow::Result<()> {
     let workspace = &settings.workspace_dir;
     if let Some(state) = State::read(workspace) {
         bail!(
-            "Headroom runs already with this workspace, as process {}, at {}: `headroomctl restart` starts it anew, \
+            "Headroom runs already with this workspace, as process {}, at {}: `headroomctl restart` starts it again, \
              `headroomctl down` stops it",
             state.pid,
             state.url.as_deref().unwrap_or("an address that is not known yet")
@@ -149,11 +147,11 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let programs = Programs::find(args, env, &own_folder()?)?;
     if args.while_wrapped || args.detached {
         // The terminal belongs to the caller and may close while this process runs.
-        rustix::process::setsid().context("a session of its own cannot be had")?;
+        rustix::process::setsid().context("a new session cannot be started")?;
     }
     let run = settings.run_dir();
     let logs = settings.workspace_dir.join("logs");
-    let failed = |folder: &Path| format!("{} cannot be made its owner's alone", folder.display());
+    let failed = |folder: &Path| format!("{} cannot be made private to its owner", folder.display());
     let workspace = &settings.workspace_dir;
     headroom_private::folder(workspace).with_context(|| failed(workspace))?;
     // The workspace may contain the user's own files; these two folders are ours.
@@ -198,7 +196,7 @@ async fn serve(
         last = wrapped_runs_end(args.while_wrapped, &settings.workspace_dir) => last,
     };
     if outcome.is_ok() {
-        writeln!(stderr(), "\nStopping; once more to stop at once.")?;
+        writeln!(stderr(), "\nStopping. A second signal stops at once.")?;
     }
     let stopped = tokio::select! {
         stopped = stack.stop(outcome.is_ok()) => stopped,
@@ -219,7 +217,7 @@ pub(crate) async fn run_during<T>(
     let logs = settings.workspace_dir.join("logs");
     for folder in [&settings.run_dir(), &logs] {
         headroom_private::folder(folder)
-            .with_context(|| format!("{} cannot be made its owner's alone", folder.display()))?;
+            .with_context(|| format!("{} cannot be made private to its owner", folder.display()))?;
     }
     let mut stack = Stack::new(logs, None)?;
     let run = async {
@@ -376,8 +374,8 @@ fn announce(
     out.flush()?;
     if !settings.listen.is_loopback() {
         supervision::say(&format!(
-            "Note: {} is not loopback: whoever reaches the port can send requests to the providers, with keys of their \
-             own. headroomd asks for the token.",
+            "Note: {} is not loopback: anyone who reaches the port can send requests to the providers, with \
+             keys of their own. headroomd asks for the token.",
             settings.listen.host
         ));
     }
@@ -453,7 +451,7 @@ fn is_on_path(program: &Path) -> bool {
 }
 
 fn own_folder() -> anyhow::Result<PathBuf> {
-    Ok(own_path()?.parent().context("the running program lies in no folder")?.to_owned())
+    Ok(own_path()?.parent().context("the running program has no folder")?.to_owned())
 }
 
 /// What keeps the started Headroom running.

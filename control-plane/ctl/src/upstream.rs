@@ -24,7 +24,7 @@ pub struct Upstream {
 /// Why a text is not a provider's base URL.
 #[derive(Debug, Error)]
 #[error(
-    "{url:?} is no provider base URL: {reason}; expected one like https://api.example.com or http://127.0.0.1:9000/prefix"
+    "{url:?} is not a provider's base URL: {reason}; expected one like https://api.example.com or http://127.0.0.1:9000/prefix"
 )]
 pub struct InvalidUpstream {
     url: String,

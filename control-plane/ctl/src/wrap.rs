@@ -34,10 +34,10 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8787";
 pub struct WrapArgs {
     /// The agent: claude, codex, gemini, opencode, qwen, copilot, aider, continue, cline, goose, pi or openhands
     pub agent: Option<String>,
-    /// What the agent is started with
+    /// Arguments for the agent
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub arguments: Vec<OsString>,
-    /// Edit the agent's settings instead, so that it uses Headroom from now on; `headroomctl unwrap` takes it back
+    /// Edit the agent's settings instead, so that it uses Headroom from now on; `headroomctl unwrap` undoes it
     #[arg(long)]
     pub install: bool,
     /// Register `headroomctl mcp` with the agent, for this user, until it is unwrapped
@@ -49,7 +49,7 @@ pub struct WrapArgs {
     /// Index the project with the MCP server for code that is installed, and register it with the agent
     #[arg(long)]
     pub code_graph: bool,
-    /// Learn from what the agent's tools fail at: while Headroom runs, and from its logs at the end of the run
+    /// Learn from the agent's failing tool calls: while Headroom runs, and from its logs at the end of the run
     #[arg(long, conflicts_with = "install")]
     pub learn: bool,
     /// Codex: keep the provider's name, under which old conversations are listed
@@ -64,7 +64,7 @@ pub struct WrapArgs {
     /// Show what would be set and edited, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// A Headroom that runs elsewhere [default: http://127.0.0.1 and --port, started for the run where none answers]
+    /// A Headroom that runs elsewhere [default: http://127.0.0.1 and --port, started for the run if none answers]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Headroom's port [env: HEADROOM_PORT] [default: 8787]
@@ -185,10 +185,7 @@ pub(crate) fn agent_called(name: &str) -> anyhow::Result<&'static dyn Agent> {
         return Err(Misuse::of(anyhow::anyhow!("{reason}. `headroomctl wrap --list` shows what can be")));
     }
     let names: Vec<&str> = agents::ALL.iter().map(|agent| agent.name()).collect();
-    Err(Misuse::of(anyhow::anyhow!(
-        "{name:?} is no agent that is known; expected one of {}",
-        names.join(", ")
-    )))
+    Err(Misuse::of(anyhow::anyhow!("{name:?} is not a known agent; expected one of {}", names.join(", "))))
 }
 
 /// The setting in which an agent would run now.
@@ -211,7 +208,7 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
     }
     let Some(name) = &args.agent else {
         return Err(Misuse::of(anyhow::anyhow!(
-            "which agent? `headroomctl wrap --list` shows those that are known"
+            "name an agent: `headroomctl wrap --list` shows the known ones"
         )));
     };
     let agent = agent_called(name)?;
@@ -287,7 +284,7 @@ fn install(
                 .map(|path| path.display().to_string())
                 .collect();
             format!(
-                "edited for {title}: {}. `headroomctl unwrap {}` takes it back",
+                "edited for {title}: {}. `headroomctl unwrap {}` undoes it",
                 files.join(", "),
                 agent.name()
             )

@@ -170,7 +170,7 @@ async fn what_may_pass_is_asked_again_and_what_will_not_is_told_without_the_key(
     says(
         &count(&["--provider", "anthropic", "--url", &url, &text], &key).await,
         2,
-        "--model: the file names none",
+        "--model: the file names no model",
     );
     says(&count(&["--provider", "mistral", &text], &[]).await, 2, "--tokenizer");
     says(&count(&["--provider", "mistral", "--tokenizer", &text, &text], &[]).await, 1, "tekken.json");

@@ -200,7 +200,7 @@ pub fn read(path: &Path) -> Result<Option<String>, MergeError> {
     let error = |error| MergeError::Io(path.to_owned(), error);
     // to open a pipe would wait for ever
     if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
-        return Err(error(io::Error::other("this is no file")));
+        return Err(error(io::Error::other("this is not a file")));
     }
     let file = match fs::File::open(path) {
         Ok(file) => file,
@@ -410,7 +410,7 @@ mod tests {
         let path = folder.path().join("CLAUDE.local.md");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let refused = merge(&path, &[section("C", &["x"])], &all_hold, "2026-01-02", None).unwrap_err();
-        assert!(refused.to_string().contains("no file"), "{refused}");
+        assert!(refused.to_string().contains("not a file"), "{refused}");
     }
 
     #[test]

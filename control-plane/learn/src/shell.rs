@@ -202,7 +202,9 @@ mod tests {
     #[test]
     fn no_line_is_too_broken() {
         for line in ["", "'", "\"\\", "$(", ")", "<<", "&&&", "|", "a 2>", "\\"] {
-            let _ = parse(line);
+            let words = parse(line).into_iter().flat_map(|simple| simple.words);
+            let bytes: usize = words.map(|word| word.text.len()).sum();
+            assert!(bytes <= line.len(), "{line}");
         }
     }
 }

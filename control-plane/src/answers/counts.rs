@@ -38,9 +38,9 @@ counts! {
     kept,
     /// Answers that were not: too large.
     refused,
-    /// Answers removed before their time, to make room.
+    /// Answers removed early, to make room.
     evicted,
-    /// Answers removed because their time was over.
+    /// Answers removed because they had expired.
     expired,
 }
 

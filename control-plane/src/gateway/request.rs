@@ -384,7 +384,10 @@ mod tests {
 
         #[test]
         fn no_settings_end_badly(config in "[{}\\[\\]\":,a-z0-9._-]{0,60}") {
-            read(&format!(r#"{{"model":"m","messages":[],"config":{config}}}"#)).ok();
+            match read(&format!(r#"{{"model":"m","messages":[],"config":{config}}}"#)) {
+                Ok(asked) => prop_assert_eq!(asked.model, "m"),
+                Err(error) => prop_assert!(!error.is_empty() && error.len() < 500, "{}", error),
+            }
         }
     }
 }

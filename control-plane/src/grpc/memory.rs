@@ -79,7 +79,7 @@ impl memory_server::Memory for MemoryService {
             Err(MemoryError::Invalid(why)) => Err(Status::invalid_argument(why)),
             Err(error) => {
                 // what the database says may name hosts and users: it goes to the log only
-                tracing::error!(message = "It was not decided what a conversation begins with.", %error);
+                tracing::error!(message = "The notes that a conversation begins with were not chosen.", %error);
                 Err(Status::unavailable("memory does not work now: see the log"))
             }
         }

@@ -25,32 +25,28 @@ impl AnswerMetrics {
             lookups: counters(
                 r,
                 "headroom_answer_lookups_total",
-                "Questions of filters for an answer to give again: found, similar, missed.",
+                "Lookups of filters in the answer cache: found, similar, missed.",
                 &["result"],
             ),
             waited: counter(
                 r,
                 "headroom_answer_waits_total",
-                "Questions that waited for an equal request under way.",
+                "Lookups that waited for an identical request that was under way.",
             ),
-            kept: counter(r, "headroom_answers_kept_total", "Answers that were kept, to be given again."),
+            kept: counter(r, "headroom_answers_kept_total", "Answers that were stored in the answer cache."),
             refused: counter(
                 r,
                 "headroom_answers_refused_total",
-                "Answers that were not kept: one was larger than all may be.",
+                "Answers that were not stored, because a single one was larger than the answer cache.",
             ),
-            evicted: counter(
-                r,
-                "headroom_answers_evicted_total",
-                "Answers removed before their time, to make room.",
-            ),
+            evicted: counter(r, "headroom_answers_evicted_total", "Answers removed early, to make room."),
             expired: counter(
                 r,
                 "headroom_answers_expired_total",
-                "Answers removed because their time was over.",
+                "Answers removed because they had expired.",
             ),
-            entries: gauge("headroom_answers_entries", "Answers that are kept."),
-            bytes: gauge("headroom_answers_bytes", "Bytes that these take."),
+            entries: gauge("headroom_answers_entries", "Answers in the answer cache."),
+            bytes: gauge("headroom_answers_bytes", "Bytes that the answers in the answer cache take."),
         }
     }
 

@@ -61,7 +61,7 @@ impl Desk {
             Ok((read(body).await?, room.map_err(|_| Refusal::INTERNAL)?))
         };
         tokio::time::timeout(READ_TIMEOUT, read).await.unwrap_or_else(|_| {
-            let message = "The body did not arrive in time, or there was no room for it: come back later.";
+            let message = "The body did not arrive in time, or there was no room for it: try again later.";
             Err(Refusal::told(StatusCode::SERVICE_UNAVAILABLE, "busy", message.to_owned()))
         })
     }

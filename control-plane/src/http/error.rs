@@ -48,12 +48,15 @@ impl Refusal {
     pub(crate) const REMOTE: Self = Self::fixed(
         StatusCode::FORBIDDEN,
         "remote",
-        "asked from beyond this machine, where headroomd answers for a token only: set HEADROOM_TOKEN for it",
+        "this request came from another machine, so headroomd needs a token: set HEADROOM_TOKEN for headroomd",
     );
     pub(crate) const RATE: Self =
-        Self::fixed(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: come back in a second");
-    pub(crate) const LISTENERS: Self =
-        Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "listeners", "too many listen already: come back later");
+        Self::fixed(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: try again in a second");
+    pub(crate) const LISTENERS: Self = Self::fixed(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "listeners",
+        "too many clients listen already: try again later",
+    );
 
     pub(crate) fn kind(&self) -> &'static str {
         self.kind

@@ -68,7 +68,7 @@ pub(super) fn limit(query: &BTreeMap<String, String>, default: u32, most: u32) -
 fn before(query: &BTreeMap<String, String>) -> Result<Option<i64>, String> {
     let asked = query.get("before").map(|asked| asked.trim()).filter(|asked| !asked.is_empty());
     let number =
-        |asked: &str| asked.parse().map_err(|_| "before: expected what an answer calls next".to_owned());
+        |asked: &str| asked.parse().map_err(|_| "before: expected the value of next in an answer".to_owned());
     asked.map(number).transpose()
 }
 

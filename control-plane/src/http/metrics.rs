@@ -265,14 +265,14 @@ impl Default for Metrics {
             memory_contexts: counters(
                 r,
                 "headroom_memory_contexts_total",
-                "Requests for which filters have asked what their conversation begins with: added, nothing, unanswered.",
+                "Requests for which filters asked for notes of memory to begin the conversation with: added, nothing, unanswered.",
                 &["result"],
             ),
             lost_records: register(
                 r,
                 IntGauge::new(
                     "headroom_records_lost",
-                    "Records that filters have announced which are silent since, of the whole store: an Envoy was killed.",
+                    "Records that filters announced and did not send before they fell silent, in the whole store: an Envoy was killed.",
                 ),
             ),
             originals: OriginalMetrics::register(r),
@@ -280,7 +280,7 @@ impl Default for Metrics {
             answers_saved_usd: money(
                 r,
                 "headroom_answers_saved_usd_total",
-                "What answers that were given again had cost the first time.",
+                "What the answers that came from the answer cache had cost the first time.",
             ),
             sessions: SessionMetrics::register(r),
             registry,
@@ -460,7 +460,7 @@ impl WithExtremes {
 fn lost_money(registry: &Registry) -> CounterVec {
     let opts = Opts::new(
         "headroom_cache_lost_usd_total",
-        "What tokens that were not read cost more than if they had been.",
+        "Extra cost of tokens that could have been read from the provider's cache and were not.",
     );
     let metric = register(registry, CounterVec::new(opts, &["reason"]));
     for (reason, _) in MISS_REASONS {

@@ -30,20 +30,12 @@ impl OriginalMetrics {
             refused: counters(
                 r,
                 "headroom_ccr_refused_total",
-                "Originals that were not kept: not what they said, or no room. busy: whole requests.",
+                "Originals that were not kept, because they did not match their hash or had no room. busy counts whole requests.",
                 &["reason"],
             ),
             retrieved: counters(r, "headroom_ccr_retrievals_total", "Originals asked for.", &["outcome"]),
-            evicted: counter(
-                r,
-                "headroom_ccr_evicted_total",
-                "Originals removed before their time, to make room.",
-            ),
-            expired: counter(
-                r,
-                "headroom_ccr_expired_total",
-                "Originals removed because their time was over.",
-            ),
+            evicted: counter(r, "headroom_ccr_evicted_total", "Originals removed early, to make room."),
+            expired: counter(r, "headroom_ccr_expired_total", "Originals removed because they had expired."),
             failures: counter(
                 r,
                 "headroom_ccr_failures_total",

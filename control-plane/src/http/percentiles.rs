@@ -24,8 +24,8 @@ pub(super) struct Percentiles {
 
 impl Percentiles {
     pub(super) fn register(registry: &Registry) -> Self {
-        let about = "Milliseconds that so large a share of the requests did not exceed, per stage, since this process \
-                     started. Of the stages without a path all formats are taken together.";
+        let about = "Milliseconds that this share of the requests did not exceed, per stage, since this \
+                     process started. Stages without a path cover all formats.";
         let gauges =
             GaugeVec::new(Opts::new("headroom_stage_quantile_ms", about), &["path", "stage", "quantile"]);
         Self { gauges: register(registry, gauges), durations: Mutex::default() }

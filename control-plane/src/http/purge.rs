@@ -26,7 +26,7 @@ pub(super) async fn post(
     let Json(wanted) = wanted.map_err(|error| Refusal::query(error.body_text()))?;
     if wanted.answers {
         if wanted.all || wanted.tenant.is_some() || wanted.older_than_seconds.is_some() {
-            return Err(Refusal::query("\"answers\" stands alone".to_owned()));
+            return Err(Refusal::query("\"answers\" cannot be combined with the others".to_owned()));
         }
         return Ok(Json(answers_alone(&app, wanted.dry_run)));
     }

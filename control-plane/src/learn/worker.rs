@@ -151,7 +151,7 @@ impl Worker {
                 news > 0
             }
             Err(error) => {
-                tracing::warn!(message = "What a request teaches was not kept.", %error);
+                tracing::warn!(message = "Lessons of a request were not stored.", %error);
                 false
             }
         }

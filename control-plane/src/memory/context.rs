@@ -102,11 +102,11 @@ impl Memory {
         let (text, facts) = match found.await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
-                tracing::warn!(message = "A conversation begins with nothing: memory was not searched.", %error);
+                tracing::warn!(message = "A conversation begins without notes: memory was not searched.", %error);
                 Default::default()
             }
             Err(_) => {
-                tracing::warn!("A conversation begins with nothing: memory was not searched in time.");
+                tracing::warn!("A conversation begins without notes: memory was not searched in time.");
                 Default::default()
             }
         };

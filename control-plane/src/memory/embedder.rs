@@ -27,7 +27,7 @@ const MAX_TOKENS: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The folder lacks a file.
-    #[error("{}: expected tokenizer.json beside model.onnx or a .safetensors file", .0.display())]
+    #[error("{}: expected tokenizer.json next to model.onnx or a .safetensors file", .0.display())]
     Files(PathBuf),
     /// A file cannot be read.
     #[error("{}: {error}", path.display())]
@@ -234,7 +234,8 @@ impl LocalModel {
             Model::Transformer(model) => model.embed(tokens.get_ids()).map_err(EmbedError::Run)?,
             Model::Lookup(model) => model.embed(tokens.get_ids()),
         };
-        of_length_one(vector).ok_or_else(|| EmbedError::Run("it gives numbers that are none".to_owned()))
+        of_length_one(vector)
+            .ok_or_else(|| EmbedError::Run("it gives values that are not numbers".to_owned()))
     }
 }
 

@@ -155,7 +155,7 @@ impl Memory {
                 Part::Loaded(embedder)
             }
             Err(error) => {
-                tracing::error!(message = "The embedding model was left out; words find facts.", %error);
+                tracing::error!(message = "The embedding model is not used; facts are found by words.", %error);
                 Part::Failed(error.to_string())
             }
         };

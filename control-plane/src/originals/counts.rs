@@ -45,7 +45,7 @@ counts! {
     failures,
     /// Originals removed before their time.
     evicted,
-    /// Originals removed because their time was over.
+    /// Originals removed because they had expired.
     expired,
     /// Retrievals that found their original.
     found,

@@ -101,7 +101,7 @@ pub enum Fate {
 pub struct AdmitOutcome {
     /// In the order given.
     pub fates: Vec<Fate>,
-    /// Originals removed before their time, to make room.
+    /// Originals removed early, to make room.
     pub evicted: u64,
     /// Expired originals removed to make room.
     pub expired: u64,

@@ -47,14 +47,14 @@ pub(super) async fn sweep(
 ) {
     loop {
         if let Err(error) = originals.sweep().await {
-            tracing::warn!(message = "Originals whose time is over were not removed.", %error);
+            tracing::warn!(message = "Expired originals were not removed.", %error);
         }
         let stopped = tokio::select! {
             () = stop.cancelled() => true,
             () = tokio::time::sleep(SWEEP) => false,
         };
         if let Err(error) = store.keep_retention_time(retention.now()).await {
-            tracing::warn!(message = "Until when originals have aged was not kept.", %error);
+            tracing::warn!(message = "The age of the originals was not stored.", %error);
         }
         if stopped {
             return;

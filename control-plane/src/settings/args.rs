@@ -14,7 +14,7 @@ pub struct Args {
     /// Address for gRPC: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1:8789]
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<String>,
-    /// Address for /metrics alone, which asks for no token there: ip:port or unix:/path [env: HEADROOM_METRICS_ADDR] [default: none]
+    /// A separate address for /metrics, without a token: ip:port or unix:/path [env: HEADROOM_METRICS_ADDR] [default: none]
     #[arg(long, value_name = "ADDR")]
     pub metrics_addr: Option<String>,
     /// Folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
@@ -23,7 +23,7 @@ pub struct Args {
     /// Folder for read-mostly files such as models.json [env: HEADROOM_CONFIG_DIR] [default: ~/.headroom/config]
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
-    /// PostgreSQL instead of SQLite: postgres://…, or a file of JSON Lines, with originals in memory alone: jsonl:PATH [env: HEADROOM_DATABASE_URL]
+    /// PostgreSQL instead of SQLite: postgres://…, or a file of JSON Lines, with originals only in memory: jsonl:PATH [env: HEADROOM_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
     /// A proxy_savings.json of upstream Headroom, read at every start [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
@@ -32,31 +32,31 @@ pub struct Args {
     /// Where allowances of subscriptions are kept [env: HEADROOM_SUBSCRIPTION_STATE_PATH] [default: WORKSPACE/subscription_state.json]
     #[arg(long, value_name = "FILE")]
     pub subscription_state_path: Option<PathBuf>,
-    /// Seconds for which originals are kept after they were last admitted or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
+    /// Seconds for which originals are kept after they were last stored or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
     #[arg(long, value_name = "SECONDS")]
     pub ccr_ttl_seconds: Option<String>,
-    /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
+    /// Bytes that originals may take, compressed; above that the oldest are removed [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
     #[arg(long, value_name = "BYTES")]
     pub ccr_max_bytes: Option<String>,
-    /// Bytes that answers which are given again may take, in memory; the one asked for longest ago goes first [env: HEADROOM_ANSWERS_MAX_BYTES] [default: 67108864]
+    /// Bytes of memory for the answer cache; the answer that was not used for the longest time is removed first [env: HEADROOM_ANSWERS_MAX_BYTES] [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     pub answers_max_bytes: Option<String>,
-    /// Seconds within which /v1/compress answers; then the messages go back as they came [env: HEADROOM_COMPRESSION_TIMEOUT_SECONDS] [default: 10]
+    /// Seconds within which /v1/compress answers; after that it returns the messages unchanged [env: HEADROOM_COMPRESSION_TIMEOUT_SECONDS] [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub compression_timeout_seconds: Option<String>,
-    /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE] [default: none]
+    /// Write each request to FILE as a line of JSON; with --log-messages including its text [env: HEADROOM_LOG_FILE] [default: none]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
+    /// Show the text of requests and answers, from filters that send it; kept in memory only [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
-    /// Learn from what agents' tools fail at, of requests that filters send along (control_plane.log_messages), into the agents' files of projects on this machine [env: HEADROOM_LEARN]
+    /// Learn from failing tool calls in the texts that filters send (control_plane.log_messages), and write lessons into agents' files of projects on this machine [env: HEADROOM_LEARN]
     #[arg(long)]
     pub learn: bool,
-    /// Say in /debug/warmup that the filter leaves bodies of functions out of source files, which its own configuration decides [env: HEADROOM_CODE_AWARE_ENABLED]
+    /// Show in /debug/warmup that the filter leaves bodies of functions out of source files; the filter's own configuration decides whether it does [env: HEADROOM_CODE_AWARE_ENABLED]
     #[arg(long)]
     pub code_aware: bool,
-    /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json beside model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
+    /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json next to model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
     #[arg(long, value_name = "DIR")]
     pub memory_model_dir: Option<PathBuf>,
     /// Shorten prose with a text model, LLMLingua-2, for callers of /v1/compress who ask for it; needs a build with the feature llmlingua [env: HEADROOM_LLMLINGUA]
@@ -68,22 +68,22 @@ pub struct Args {
     /// Where the text model runs: auto or cpu [env: HEADROOM_LLMLINGUA_DEVICE] [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub llmlingua_device: Option<String>,
-    /// The part that stays of prose, where a caller names none: a number, or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
+    /// The share of prose that is kept if a caller names none: a number, or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
     #[arg(long, value_name = "RATE")]
     pub llmlingua_rate: Option<String>,
-    /// Seconds after which a text model that nobody uses is unloaded [env: HEADROOM_LLMLINGUA_IDLE_SECONDS] [default: 600]
+    /// Seconds after which an unused text model is unloaded [env: HEADROOM_LLMLINGUA_IDLE_SECONDS] [default: 600]
     #[arg(long, value_name = "SECONDS")]
     pub llmlingua_idle_seconds: Option<String>,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// File with a tenant's name and token on each line, for who may read that tenant's originals alone [env: HEADROOM_TENANT_TOKENS_FILE]
+    /// File with a tenant's name and token on each line, which opens that tenant's originals and memory only [env: HEADROOM_TENANT_TOKENS_FILE]
     #[arg(long, value_name = "FILE")]
     pub tenant_tokens_file: Option<PathBuf>,
-    /// Host names, separated by commas, under which the sidecar may be asked for without a token; localhost and addresses always may [env: HEADROOM_ALLOWED_HOSTS]
+    /// Host names, separated by commas, that requests without a token may use; localhost and IP addresses are always allowed [env: HEADROOM_ALLOWED_HOSTS]
     #[arg(long, value_name = "NAMES")]
     pub allowed_hosts: Option<String>,
-    /// Written once the addresses are bound: one JSON object {"pid","http","grpc"}
+    /// A file that is written when the addresses are bound: one JSON object {"pid","http","grpc"}
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
     /// What to log, as in tracing's EnvFilter [env: HEADROOM_LOG] [default: info]
@@ -110,18 +110,18 @@ impl Args {
 pub enum Command {
     /// Ask the headroomd of this machine whether it is ready: exit code 0, or 1 and why not
     Healthcheck,
-    /// Delete what is stored, and print how much as JSON; for when no headroomd runs: `headroomctl purge` asks one that does
+    /// Delete what is stored while no headroomd runs, and print how much as JSON; `headroomctl purge` asks a running headroomd
     Purge {
-        /// Everything
+        /// Delete everything
         #[arg(long, conflicts_with_all = ["tenant", "older_than_seconds"])]
         all: bool,
-        /// What is this tenant's
+        /// Delete only this tenant's data
         #[arg(long, value_name = "NAME", conflicts_with = "older_than_seconds")]
         tenant: Option<String>,
-        /// What is older
+        /// Delete only what is older
         #[arg(long, value_name = "SECONDS")]
         older_than_seconds: Option<u32>,
-        /// Only count
+        /// Count only, and delete nothing
         #[arg(long)]
         dry_run: bool,
     },

@@ -252,7 +252,7 @@ fn what_if(sums: &CacheSums) -> Vec<CacheWhatIf> {
         one(
             "keep_alive",
             "A request of one token shortly before five minutes are over, twelve times at most. Each reads what is in \
-             the cache; twelve are charged for the end of each conversation, which nobody knows beforehand.",
+             the cache; twelve are charged at the end of each conversation, because its end is not known beforehand.",
             sums.keep_alive_nanousd,
             sums.keep_alive_requests,
         ),

@@ -145,7 +145,7 @@ impl Pool {
             },
         };
         if let Err(error) = emptied {
-            tracing::warn!(message = "What was deleted is in the store's journal until that is written anew.", %error);
+            tracing::warn!(message = "What was deleted stays in the store's journal until that is rewritten.", %error);
         }
     }
 

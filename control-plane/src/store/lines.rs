@@ -153,7 +153,7 @@ impl Lines {
         if bytes > limit
             && let Err(error) = self.rewrite(conn).await
         {
-            tracing::warn!(message = "The savings file could not be written anew; it goes on as it is.", %error);
+            tracing::warn!(message = "The savings file could not be rewritten; it is used unchanged.", %error);
             self.on_disk(move |file| {
                 file.limit = bytes.saturating_mul(2);
                 Ok((file.bytes, file.limit))

@@ -29,7 +29,7 @@ impl TextModel {
     pub(crate) fn new(settings: &TextModelSettings) -> Arc<Self> {
         if let Some(folder) = settings.unused() {
             tracing::info!(
-                message = "There is a text model, which cannot be used.",
+                message = "There is a text model, but it cannot be used.",
                 folder = %folder.display(),
                 reason = NOT_BUILT,
             );

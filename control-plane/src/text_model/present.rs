@@ -64,7 +64,7 @@ impl TextModel {
     pub(crate) fn new(settings: &TextModelSettings) -> Arc<Self> {
         if let Some(folder) = settings.unused() {
             tracing::info!(
-                message = "There is a text model, which is not used: --llmlingua uses it.",
+                message = "There is a text model, but it is not used: --llmlingua switches it on.",
                 folder = %folder.display(),
             );
         }

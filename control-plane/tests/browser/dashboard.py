@@ -78,12 +78,12 @@ def tile(page, name):
 
 
 def empty(page):
-    expect(page.get_by_role("heading", name="No request has come by yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No request has been seen yet")).to_be_visible()
     expect(page.locator("#state")).to_have_text("Live")
     expect(page.locator("#empty-steps")).to_contain_text("ANTHROPIC_BASE_URL=http://127.0.0.1:8787")
     look(page, "empty-live")
     serve(page, cache.empty())
-    for name, words in [("cache", "Nothing to tell of the cache yet"), ("sessions", "0 conversations"), ("requests", "No request yet.")]:
+    for name, words in [("cache", "No figures of the cache yet"), ("sessions", "0 conversations"), ("requests", "No request yet.")]:
         view(page, name)
         expect(page.locator(f"#{name}")).to_contain_text(words)
         look(page, f"empty-{name}")
@@ -95,7 +95,7 @@ def empty(page):
     expect(page.get_by_role("heading", name="Recent requests")).to_be_visible()
     expect(tile(page, "Requests per minute")).to_contain_text("3 in all")
     expect(tile(page, "Answers again")).to_have_count(0)
-    expect(page.get_by_role("heading", name="No request has come by yet")).to_be_hidden()
+    expect(page.get_by_role("heading", name="No request has been seen yet")).to_be_hidden()
 
 
 def full(page):
@@ -159,7 +159,7 @@ def drawer(page):
     button.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("What they say is not here")
+    expect(dialog).to_contain_text("The text is not here")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     assert "request=" not in page.url
@@ -202,7 +202,7 @@ def requests(page):
     expect(page.locator("#request-list")).to_contain_text("overloaded_error")
     shared = page.url
     form(page).get_by_role("searchbox").fill("nothing is called so")
-    expect(page.locator("#request-list")).to_contain_text("No request that is kept is like that.")
+    expect(page.locator("#request-list")).to_contain_text("No kept request matches.")
     other = page.context.new_page()
     other.goto(shared)
     expect(other.locator("#request-list tbody tr")).to_have_count(few)
@@ -222,7 +222,7 @@ def sessions(page):
     """Conversations, a row each, and one with its requests in order."""
     view(page, "sessions")
     expect(page.locator("#session-list")).to_contain_text("7 conversations")
-    expect(page.locator("#session-list")).to_contain_text("headroomd keeps 10,000 one by one")
+    expect(page.locator("#session-list")).to_contain_text("headroomd keeps 10,000 requests")
     look(page, "sessions")
     form(page).get_by_label("Stack").select_option("claude_code")
     page.locator("#session-list tbody button").first.click()
@@ -271,7 +271,7 @@ def cached(page):
     assert page.url.endswith("#cache?by=project&project=checkout&range=30d"), page.url
     serve(page, {"generated_at": "x"})
     visit(page, "cache?range=nonsense&by=__proto__")
-    expect(place).to_contain_text("Nothing to tell of the cache yet")
+    expect(place).to_contain_text("No figures of the cache yet")
     serve(page, None)
     visit(page, "cache")
     expect(place).to_contain_text("This headroomd has no page about the cache")

@@ -10,7 +10,7 @@ from playwright.sync_api import expect, sync_playwright
 
 URL, CHROMIUM, FOLDER, WANTED = sys.argv[1:]
 NAMES = {"live": "dashboard", "cache": "cache"}
-READY = {"live": "Recent requests", "cache": "Bill, and what of it was lost"}
+READY = {"live": "Recent requests", "cache": "The bill, and the part of it that was lost"}
 
 
 def take(page, view, width, scheme, name):

@@ -149,7 +149,7 @@ async fn readiness_says_what_filters_cannot_read_of_their_configuration() {
     let degraded = check().await;
     assert_eq!((&degraded["status"], &degraded["ready"]), (&"degraded".into(), &true.into()));
     let sentence = degraded["error"].as_str().unwrap();
-    assert!(sentence.contains("2 values") && sentence.contains("passes untouched"), "{sentence}");
+    assert!(sentence.contains("2 values") && sentence.contains("pass untouched"), "{sentence}");
     told.config_errors = 0;
     grpc.report(told).await.unwrap();
     assert_eq!(check().await["status"], "healthy");

@@ -20,7 +20,7 @@ async fn the_health_check_succeeds_while_the_sidecar_is_ready_and_fails_afterwar
     assert_eq!(sidecar.terminate().await, Some(0));
     let bad = healthcheck(&[], &http);
     assert_eq!(bad.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&bad.stderr).contains("nobody answers"));
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("nothing answers"));
 }
 
 #[tokio::test]

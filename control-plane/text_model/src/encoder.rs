@@ -24,7 +24,7 @@ pub(crate) enum RunError {
     #[error("stopped")]
     Stopped,
     /// Its numbers are none.
-    #[error("it gives numbers that are none")]
+    #[error("it gives values that are not numbers")]
     NotANumber,
     /// A token or a place that the tables lack.
     #[error("it has no row for token {0}")]

@@ -35,11 +35,11 @@ impl Tensors {
         let file = File::open(path).map_err(read)?;
         let mut header = [0; LENGTH as usize];
         file.read_exact_at(&mut header, 0)
-            .map_err(|error| wrong(format!("it is no safetensors file: {error}")))?;
+            .map_err(|error| wrong(format!("it is not a safetensors file: {error}")))?;
         let header = u64::from_le_bytes(header);
         if header > MAX_HEADER || header.saturating_add(LENGTH) > length {
             return Err(wrong(format!(
-                "it is no safetensors file: its list of tensors is said to have {header} bytes"
+                "it is not a safetensors file: its list of tensors is said to have {header} bytes"
             )));
         }
         let mut list = vec![0; usize::try_from(header).unwrap_or_default()];
@@ -132,9 +132,9 @@ mod tests {
             header(&format!(r#"{{"t":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#))
         };
         for (bytes, said) in [
-            (vec![], "no safetensors file"),
-            (vec![0xff; 8], "no safetensors file"),
-            (vec![0xff; 4096], "no safetensors file"),
+            (vec![], "not a safetensors file"),
+            (vec![0xff; 8], "not a safetensors file"),
+            (vec![0xff; 4096], "not a safetensors file"),
             (header("[]"), "list of tensors"),
             (header("{\"t\":"), "list of tensors"),
             (one("[0,8]", "[2]"), "expected 8 bytes of values, found 0"),

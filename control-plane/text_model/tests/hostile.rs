@@ -139,7 +139,7 @@ fn weights_that_end_early_or_are_none_are_errors() {
         let _ = TextModel::load(dir.path(), 1).map_err(|error| error.to_string());
         bytes[at] = whole[at];
     }
-    // numbers that are none: the text stays, and why is said
+    // values that are not numbers: the text stays, and why is said
     let mut bytes = whole.clone();
     let end = bytes.len();
     for four in bytes[end - 4000..].chunks_exact_mut(4) {
@@ -148,7 +148,7 @@ fn weights_that_end_early_or_are_none_are_errors() {
     fs::write(&path, &bytes).unwrap();
     let model = TextModel::load(dir.path(), 1).unwrap();
     let error = model.compress("the text of a tool", &Options::of_rate(0.5), &|| true).unwrap_err();
-    assert!(error.to_string().contains("numbers that are none"), "{error}");
+    assert!(error.to_string().contains("values that are not numbers"), "{error}");
 }
 
 #[test]

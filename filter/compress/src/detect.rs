@@ -409,7 +409,11 @@ mod tests {
             &"é\n".repeat(3000),
             &"12→\n".repeat(900),
         ] {
-            kind(text);
+            let found = kind(text);
+            assert!(
+                !matches!(found, Kind::Log | Kind::Diff | Kind::Html | Kind::History),
+                "{text:.20}: {found:?}"
+            );
         }
     }
 }

@@ -208,7 +208,7 @@ async fn the_configuration_file_is_shown_with_sources_and_a_mistake_in_it_stops_
     assert_eq!(row("profile"), "profile lossless --profile", "{shown}");
     assert_eq!(row("workers"), "workers 1 config.toml, line 2", "{shown}");
     assert_eq!(row("mode"), "mode optimize default", "{shown}");
-    assert!(home.says(&["config", "check"]).await?.contains("is sound"));
+    assert!(home.says(&["config", "check"]).await?.contains("has no error"));
 
     let yaml = home.says(&["bootstrap"]).await?;
     assert!(yaml.contains(&provider.address().to_string()), "{yaml}");

@@ -305,7 +305,7 @@ async fn a_mode_that_cannot_be_read_passes_everything_and_is_told_everywhere() -
     until("readiness says it", || async {
         let ready: Value = serde_json::from_slice(&up.get("/readyz", None).await.ok()?.body).ok()?;
         let check = &ready["checks"]["filter_configuration"];
-        (check["status"] == "degraded" && check["error"].as_str()?.contains("passes untouched")).then_some(())
+        (check["status"] == "degraded" && check["error"].as_str()?.contains("pass untouched")).then_some(())
     })
     .await?;
     let checks: Vec<Value> = serde_json::from_str(&up.run(&["doctor", "--json", "--no-request"]).await?)?;
@@ -318,7 +318,7 @@ async fn a_mode_that_cannot_be_read_passes_everything_and_is_told_everywhere() -
     }
     up.signal("-TERM")?;
     let (_, message) = ending(up.process).await?;
-    assert!(message.contains("cannot read a value") && message.contains("passes untouched"), "{message}");
+    assert!(message.contains("cannot read a value") && message.contains("pass untouched"), "{message}");
     assert_eq!(message.matches("mode: expected one of optimize").count(), 1, "{message}");
     Ok(())
 }

@@ -396,7 +396,7 @@ pub struct AnswerSums {
     pub saved_usd: f64,
     /// Answers in the cache now.
     pub entries: usize,
-    /// Bytes that these take.
+    /// Bytes that the answers in the answer cache take.
     pub bytes: usize,
     /// Bytes that they may take.
     pub max_bytes: usize,

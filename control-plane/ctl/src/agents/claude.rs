@@ -52,7 +52,7 @@ impl Claude {
         let clouds = CLOUDS.iter().filter(|(variable, _)| set(variable));
         clouds
             .map(|(variable, cloud)| {
-                format!("{variable} is set: its requests go to {cloud} and do not pass Headroom")
+                format!("{variable} is set: its requests go to {cloud} and do not go through Headroom")
             })
             .collect()
     }
@@ -74,7 +74,7 @@ impl Claude {
             std::fs::read_to_string(given).with_context(|| format!("--settings {given}"))?
         };
         let mut settings: Value =
-            serde_json::from_str(&text).with_context(|| format!("--settings {given} is no JSON"))?;
+            serde_json::from_str(&text).with_context(|| format!("--settings {given} is not JSON"))?;
         for (name, value) in env {
             settings["env"][name] = value;
         }

@@ -51,7 +51,7 @@ impl Cline {
         }
         if plan.changes.is_empty() {
             plan.remarks.push(format!(
-                "{} has no key of Anthropic, OpenAI or Gemini: nothing passes Headroom. `cline auth` adds one; \
+                "{} has no key of Anthropic, OpenAI or Gemini: nothing goes through Headroom. `cline auth` adds one; \
                  requests of a Cline account go to Cline's own servers",
                 file.display()
             ));

@@ -100,8 +100,8 @@ impl Codex {
     }
 
     fn about_history(at: &Setting<'_>) -> Option<String> {
-        let remark = "Codex lists old conversations by provider: `codex resume` shows those of before only without \
-                      the wrap, or with --keep-history";
+        let remark = "Codex lists old conversations by provider: `codex resume` shows earlier ones only \
+                      without the wrap, or with --keep-history";
         (!at.keep_history).then(|| remark.to_owned())
     }
 
@@ -185,7 +185,7 @@ impl Agent for Codex {
         match login {
             Login::None => remarks.push(
                 "Codex has no login of its own yet: `codex login`, or `codex login --with-api-key`, then wrap \
-                 again; a key in OPENAI_API_KEY alone is not read through a provider with a login"
+                 again; Codex reads no key in OPENAI_API_KEY for a provider that needs a login"
                     .to_owned(),
             ),
             Login::ChatGpt => remarks.push("after another `codex login`, with a key, wrap again".to_owned()),

@@ -54,8 +54,8 @@ impl Continue {
         }
         if plan.changes.is_empty() {
             plan.remarks.push(format!(
-                "{} lists no model of OpenAI, Anthropic or Gemini with a name: nothing passes Headroom. Models \
-                 from Continue's hub do not either",
+                "{} lists no model of OpenAI, Anthropic or Gemini with a name: nothing goes through Headroom. \
+                 Models from Continue's hub do not go through it either",
                 file.display()
             ));
         }

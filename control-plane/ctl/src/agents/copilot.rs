@@ -42,7 +42,7 @@ impl Copilot {
 
     /// The message that is shown for a subscription, which is not redirected.
     fn subscription() -> String {
-        "Copilot CLI sends a subscription's requests to GitHub and takes no other address: nothing passes Headroom. \
+        "Copilot CLI sends a subscription's requests to GitHub and takes no other address: nothing goes through Headroom. \
          With a key of your own it does: set COPILOT_PROVIDER_TYPE, COPILOT_PROVIDER_API_KEY and COPILOT_MODEL"
             .to_owned()
     }
@@ -76,7 +76,7 @@ impl Agent for Copilot {
             return Ok(launch);
         }
         if at.env.get("COPILOT_PROVIDER_TYPE").is_some_and(|kind| kind == "azure") {
-            launch.remarks.push("its provider is Azure, whose address Headroom is not told".to_owned());
+            launch.remarks.push("its provider is Azure, and Headroom does not know its address".to_owned());
             return Ok(launch);
         }
         launch.variables = self.variables(at, true);

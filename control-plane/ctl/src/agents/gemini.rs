@@ -38,7 +38,7 @@ impl Gemini {
         let kind = value_at(&file, Format::Json, &["security", "auth", "selectedType"]);
         let vertex = kind.as_ref().and_then(Value::as_str) == Some("vertex-ai")
             || at.env.get("GOOGLE_GENAI_USE_VERTEXAI").is_some_and(|value| value == "true");
-        let remark = "it is set to use Vertex AI, whose requests do not pass Headroom".to_owned();
+        let remark = "it is set to use Vertex AI, whose requests do not go through Headroom".to_owned();
         if vertex { vec![remark] } else { Vec::new() }
     }
 }

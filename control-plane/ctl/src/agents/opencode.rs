@@ -69,13 +69,13 @@ impl OpenCode {
         let mut remarks = Vec::new();
         if !others.is_empty() {
             remarks.push(format!(
-                "these providers have addresses of their own and do not pass Headroom: {}",
+                "these providers have addresses of their own and do not go through Headroom: {}",
                 others.join(", ")
             ));
         }
         if Self::providers(at).next().is_none() {
             remarks.push(
-                "no key of Anthropic, OpenAI or Google was found for it: log in first, or nothing passes Headroom"
+                "no key of Anthropic, OpenAI or Google was found for it: log in first, or nothing goes through Headroom"
                     .to_owned(),
             );
         }
@@ -112,7 +112,7 @@ impl Agent for OpenCode {
         let mut launch = Launch { remarks: Self::remarks(at), ..Launch::default() };
         let mut content = match at.env.get(CONTENT) {
             None => Value::Object(Map::new()),
-            Some(own) => serde_json::from_str(&own).with_context(|| format!("{CONTENT} is no JSON"))?,
+            Some(own) => serde_json::from_str(&own).with_context(|| format!("{CONTENT} is not JSON"))?,
         };
         anyhow::ensure!(content.is_object(), "{CONTENT} was expected to be an object");
         for (name, url) in Self::providers(at) {

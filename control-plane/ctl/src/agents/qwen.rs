@@ -37,7 +37,7 @@ impl Qwen {
             return Vec::new();
         }
         vec![
-            "only requests with OPENAI_API_KEY pass Headroom: a Qwen login goes to Qwen's own service"
+            "only requests with OPENAI_API_KEY go through Headroom: a Qwen login goes to Qwen's own service"
                 .to_owned(),
         ]
     }

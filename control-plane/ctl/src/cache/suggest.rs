@@ -21,7 +21,7 @@ use crate::running::SidecarArgs;
 pub(super) const EXAMPLES: &str = "\
 Reads which lines of system prompts changed between requests, and writes rules for those that hold a date, a time, an id
 or a number. Nothing is changed until the file is deployed: `headroomctl up --align FILE`, or its key `align` in the
-plugin configuration. Rules that the file has already stay.
+plugin configuration. Rules that are already in the file stay.
 
 Examples:
   headroomctl cache suggest --dry-run
@@ -36,10 +36,10 @@ pub struct SuggestArgs {
     /// The file of rules [default: align.json in the configuration folder]
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Take lines that had changed in so many requests
+    /// Only lines that changed in at least this many requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i64).range(1..))]
     pub min_requests: i64,
-    /// Print what the file would be, and write nothing
+    /// Print the file that would be written, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Where Headroom listens.
@@ -117,7 +117,7 @@ pub(super) async fn suggest(args: &SuggestArgs) -> anyhow::Result<()> {
         let _ = writeln!(
             said,
             "Written to {0}. Deploy it with `headroomctl up --align {0}`, or as the key align of the plugin \
-             configuration; conversations under way with these prompts are then written to the cache once more.",
+             configuration; running conversations with these prompts are then written to the cache once more.",
             file.display()
         );
     }
@@ -134,14 +134,14 @@ fn read(file: &Path) -> anyhow::Result<Rules> {
             let found = found.with_context(failed)?;
             ensure!(
                 found.is_file() && found.len() <= MAX_BYTES,
-                "{} is no file of at most {MAX_BYTES} bytes",
+                "{} is not a file of at most {MAX_BYTES} bytes",
                 file.display()
             );
         }
     }
     let text = std::fs::read(file).with_context(failed)?;
     serde_json::from_slice(&text)
-        .with_context(|| format!("{} holds something else than rules, and stays as it is", file.display()))
+        .with_context(|| format!("{} holds something other than rules, and is left as it is", file.display()))
 }
 
 /// Adds rules for what a page lists, and describes them.
@@ -162,17 +162,20 @@ fn add(rules: &mut Rules, page: &Cache, min_requests: i64) -> String {
         let class = CLASSES.into_iter().find(|class| has(class)).filter(|_| !has("listing"));
         let what = describe(line);
         let Some(class) = class else {
-            let _ = writeln!(said, "{what}: it stays, since only dates, times, ids and numbers move.");
+            let _ = writeln!(
+                said,
+                "{what}: it stays in its place, because only dates, times, ids and numbers are moved."
+            );
             continue;
         };
         match place(rules, line, class) {
             Placed::There => {
-                let _ = writeln!(said, "{what}: a rule for it is there already.");
+                let _ = writeln!(said, "{what}: there is already a rule for it.");
             }
             Placed::Full => {
                 let _ = writeln!(
                     said,
-                    "{what}: it stays, since the prompt's rule has {MAX_LINES} lines already."
+                    "{what}: it stays in its place, because the prompt's rule already has {MAX_LINES} lines."
                 );
             }
             Placed::New => {
@@ -194,7 +197,7 @@ fn add(rules: &mut Rules, page: &Cache, min_requests: i64) -> String {
         let _ = writeln!(
             said,
             "From {} to {} these changes cost ${worth:.2}. The new rules save at most that: the system prompt is \
-             read from the cache again, while the messages behind a line that changes are still written anew.",
+             read from the cache again, but the messages behind a changed line are still written to the cache again.",
             page.since, page.until
         );
     }
@@ -308,7 +311,7 @@ mod tests {
             assert!(said.contains(part), "{part}\n{said}");
         }
         let again = add(&mut rules.clone(), &page(), 10);
-        assert!(again.contains("a rule for it is there already") && !again.contains("save"), "{again}");
+        assert!(again.contains("there is already a rule for it") && !again.contains("save"), "{again}");
     }
 
     #[test]
@@ -330,7 +333,7 @@ mod tests {
         for other in ["", "[]", "{}", r#"{"align":[{"prompt":7}]}"#, r#"{"align":[],"mode":"off"}"#, "\u{0}"]
         {
             std::fs::write(&file, other).unwrap();
-            assert!(format!("{:#}", read(&file).unwrap_err()).contains("stays as it is"), "{other}");
+            assert!(format!("{:#}", read(&file).unwrap_err()).contains("is left as it is"), "{other}");
         }
         assert!(read(folder.path()).is_err());
     }

@@ -49,7 +49,7 @@ pub(super) fn request(out: &mut impl Write, record: &Record) -> io::Result<()> {
 /// What the call suggested, and a line for each form that was tried.
 fn attempts(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     if let Some(hint) = explanation.hint {
-        writeln!(out, "        the call suggests {}, where the text has no shape of its own", hint.name())?;
+        writeln!(out, "        the call suggests {}; the text itself does not show a kind", hint.name())?;
     }
     if explanation.pressure > 0 {
         let total = PRESSURE_TOKENS.get(usize::from(explanation.pressure) - 1).copied().unwrap_or_default();

@@ -27,7 +27,7 @@ pub struct TextModelArgs {
     /// Where the text model runs: auto or cpu [env: HEADROOM_LLMLINGUA_DEVICE] [default: auto]
     #[arg(long, value_name = "DEVICE", requires = "llmlingua")]
     pub llmlingua_device: Option<String>,
-    /// The part that stays of prose: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
+    /// The share of prose that is kept: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
     #[arg(long, value_name = "RATE", requires = "llmlingua")]
     pub llmlingua_rate: Option<String>,
 }

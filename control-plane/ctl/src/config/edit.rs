@@ -13,7 +13,7 @@ use crate::environment::Environment;
 
 /// Edits the file.
 pub(super) fn edit(path: &Path, env: Environment<'_>) -> anyhow::Result<()> {
-    let folder = path.parent().context("the configuration file lies in no folder")?;
+    let folder = path.parent().context("the configuration file has no folder")?;
     headroom_private::folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let before = if path.exists() {
         fs::read_to_string(path).with_context(|| path.display().to_string())?
@@ -29,7 +29,7 @@ pub(super) fn edit(path: &Path, env: Environment<'_>) -> anyhow::Result<()> {
             Err(error) => {
                 writeln!(stderr(), "headroomctl: {error:#}")?;
                 if !again()? {
-                    bail!("{} is as it was; what you wrote is in {}", path.display(), copy.display());
+                    bail!("{} is unchanged; what you wrote is in {}", path.display(), copy.display());
                 }
             }
         }
@@ -37,11 +37,15 @@ pub(super) fn edit(path: &Path, env: Environment<'_>) -> anyhow::Result<()> {
     let after = fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
     if after == before && path.exists() {
         fs::remove_file(&copy)?;
-        writeln!(stdout(), "{} is as it was", path.display())?;
+        writeln!(stdout(), "{} is unchanged", path.display())?;
         return Ok(());
     }
     fs::rename(&copy, path).with_context(|| format!("{} cannot be replaced", path.display()))?;
-    writeln!(stdout(), "{} is written; `headroomctl restart` has a running Headroom use it", path.display())?;
+    writeln!(
+        stdout(),
+        "{} is written; `headroomctl restart` applies it to a running Headroom",
+        path.display()
+    )?;
     Ok(())
 }
 
@@ -129,7 +133,7 @@ mod tests {
         with("echo 'port = 1234' > \"$1\"").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "port = 1234\n");
         let error = with("echo 'port = x' > \"$1\"").unwrap_err();
-        assert!(error.contains("as it was"), "{error}");
+        assert!(error.contains("is unchanged"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "port = 1234\n");
         assert!(with("exit 3").unwrap_err().contains("EDITOR"));
         with("true").unwrap();

@@ -62,7 +62,7 @@ impl ConfigFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unreadable(error)),
             Ok(found) if !found.is_file() => {
-                return Err(unreadable(std::io::Error::other("this is no file")));
+                return Err(unreadable(std::io::Error::other("this is not a file")));
             }
             Ok(found) if found.len() > MOST_BYTES => {
                 return Err(unreadable(std::io::Error::other(format!(
@@ -142,7 +142,7 @@ impl ConfigFile {
             }
             if !FILTER_KEYS.contains(&name) {
                 let reason = format!(
-                    "{name:?} is no key of the filter; known are {}, and docs/configuration.md explains them",
+                    "{name:?} is not a key of the filter; the keys are {}, and docs/configuration.md explains them",
                     FILTER_KEYS.join(", ")
                 );
                 return Err(Fault { at, reason });
@@ -176,7 +176,7 @@ fn unknown(section: &str, name: &str) -> String {
             names("")
         );
     }
-    format!("{name:?} is no key of [{section}]; known are {}", names(section))
+    format!("{name:?} is not a key of [{section}]; its keys are {}", names(section))
 }
 
 /// The line of a position, from 1.
@@ -253,10 +253,10 @@ mod tests {
             ("port = \"http\"", 1, "a number from 0 to 65535"),
             ("port = 70000", 1, "65535"),
             ("\n\nport = ", 3, ""),
-            ("[upstreams]\nopenai = \"openai\"", 2, "no provider base URL"),
-            ("[upstreams]\ngroq = \"https://a\"", 2, "no key of [upstreams]"),
+            ("[upstreams]\nopenai = \"openai\"", 2, "not a provider's base URL"),
+            ("[upstreams]\ngroq = \"https://a\"", 2, "not a key of [upstreams]"),
             ("[sidecar]\nhttp = \"8788\"", 2, "an IP address and a port"),
-            ("[filter]\nmax_body = 1", 2, "no key of the filter"),
+            ("[filter]\nmax_body = 1", 2, "not a key of the filter"),
             ("[filter]\nprofile = \"lossless\"", 2, "top of the file"),
             ("[filter]\nproject = 2020-01-01", 2, "no such value"),
             ("mode = \"audti\"", 1, "optimize, audit, off"),
@@ -279,7 +279,7 @@ mod tests {
         let file = ConfigFile::read(&folder.path().join("config.toml")).unwrap();
         assert!(file.values.is_empty() && file.filter.is_empty());
         let error = ConfigFile::read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("no file"), "{error}");
+        assert!(error.contains("not a file"), "{error}");
         let path = folder.path().join("bytes");
         fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(ConfigFile::read(&path).unwrap_err().to_string().contains("bytes"));

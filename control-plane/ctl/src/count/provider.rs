@@ -84,7 +84,7 @@ pub(super) async fn ask(
         }
         CounterName::Google => {
             let name = model.strip_prefix("models/").unwrap_or(model);
-            ensure!(is_name(name), "--model: {name:?} is no name of a model");
+            ensure!(is_name(name), "--model: {name:?} is not the name of a model");
             let path = format!("/v1beta/models/{name}:countTokens");
             number(&https.post(&path, &[], &google(content, name)?).await?, "/totalTokens")?
         }

@@ -68,7 +68,7 @@ impl Tekken {
             ensure!(ranks.insert(bytes, rank).is_none(), "token {place} is there twice");
         }
         for byte in 0..=u8::MAX {
-            ensure!(ranks.contains_key(&[byte][..]), "the byte {byte} is no token");
+            ensure!(ranks.contains_key(&[byte][..]), "the byte {byte} is not a token");
         }
         Ok(Self(CoreBPE::new(ranks.into_iter().collect(), [].into_iter().collect(), PATTERN)?))
     }
@@ -122,7 +122,7 @@ mod tests {
         assert!(broken("/vocab/9/rank", json!(8)).contains("rank"));
         assert!(broken("/vocab/9/token_bytes", json!("%")).contains("bytes of token 9"));
         assert!(broken("/vocab/9/token_bytes", json!("CA==")).contains("twice"));
-        assert!(broken("/vocab/9/token_bytes", json!("AAAA")).contains("byte 9 is no token"));
+        assert!(broken("/vocab/9/token_bytes", json!("AAAA")).contains("byte 9 is not a token"));
         for text in ["", "[]", "{\"config\":{}}"] {
             assert!(Tekken::parse(text).is_err(), "{text}");
         }

@@ -27,7 +27,7 @@ pub(super) fn introduction(conversation: &Conversation, envoy: bool) -> String {
         "The engine runs in this program: it gives the same bytes as the filter in Envoy. Nothing leaves this machine."
     };
     format!(
-        "A recorded conversation: Claude Code mends failing tests in {} requests to {}.\n{way}\n\n",
+        "A recorded conversation: Claude Code repairs failing tests in {} requests to {}.\n{way}\n\n",
         conversation.turns(),
         conversation.model()
     )
@@ -69,8 +69,8 @@ pub(super) fn turns(conversation: &Conversation, turns: &[Turn]) -> String {
 /// What a reader of the figures may wonder about.
 pub(super) fn own_tool() -> String {
     wrapped(
-        "Out goes, in each request, the definition of headroom_retrieve as well: with it the model gets back what was left \
-         out. Prompts of less than 4,096 tokens are not cached by the provider.",
+        "Each request also carries the definition of headroom_retrieve, with which the model gets back what \
+         was left out. Prompts of less than 4,096 tokens are not cached by the provider.",
         "",
         WIDTH,
     )
@@ -130,7 +130,9 @@ pub(super) fn bill(conversation: &Conversation, turns: &[Turn], stats: Option<&S
         );
         out.push_str(&wrapped(&counted, "", WIDTH));
     }
-    out.push_str("\nEverything that ran has ended, and nothing is left. Next: `headroomctl up`, or `headroomctl wrap claude`.\n");
+    out.push_str(
+        "\nEverything has been stopped and removed. Next: `headroomctl up`, or `headroomctl wrap claude`.\n",
+    );
     out
 }
 

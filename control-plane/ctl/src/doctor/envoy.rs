@@ -103,10 +103,10 @@ pub fn readable(stats: &str) -> Check {
         Some(errors) => Check::warning(
             NAME,
             format!(
-                "the filter cannot read {}: what a mode or a rule that cannot be read is for passes untouched",
+                "the filter cannot read {}: requests that an unreadable mode or rule is for pass untouched",
                 if errors == 1 { "a value".to_owned() } else { format!("{errors} values") }
             ),
-            "mend what Envoy's log names in its lines with `headroom: configuration:` (logs/envoy.log in the workspace)",
+            "correct what Envoy's log names in its lines with `headroom: configuration:` (logs/envoy.log in the workspace)",
         ),
     }
 }
@@ -148,7 +148,7 @@ pub fn configuration(dump: &Value) -> Vec<Check> {
             Check::failed(
                 "filter",
                 "no listener has a Wasm filter of the name headroom",
-                "take the configuration that `headroomctl bootstrap` prints",
+                "use the configuration that `headroomctl bootstrap` prints",
             ),
             Check::skipped("buffer limit", "there is no filter"),
             Check::skipped("routes", "there is no filter"),
@@ -190,7 +190,7 @@ fn installed(configuration: Option<&str>) -> Check {
     const NAME: &str = "filter";
     let Some(text) = configuration else { return Check::ok(NAME, "configured by its defaults") };
     let Some(configuration) = without_token(text) else {
-        return Check::ok(NAME, "configured with what is not JSON");
+        return Check::ok(NAME, "its configuration is not JSON");
     };
     let said = |key: &str, default: &str| {
         configuration.get(key).and_then(Value::as_str).unwrap_or(default).to_owned()
@@ -243,7 +243,7 @@ fn routes(dump: &Value, listener: &Value) -> Check {
         return Check::failed(
             "routes",
             "no route leads to a provider",
-            "take the configuration that `headroomctl bootstrap` prints",
+            "use the configuration that `headroomctl bootstrap` prints",
         );
     }
     Check::ok("routes", format!("to {}", clusters.join(", ")))
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(stat("0").verdict, Verdict::Ok);
         let bad = stat("2");
         assert_eq!(bad.verdict, Verdict::Warning);
-        assert!(bad.found.contains("2 values") && bad.found.contains("passes untouched"), "{}", bad.found);
+        assert!(bad.found.contains("2 values") && bad.found.contains("pass untouched"), "{}", bad.found);
         assert_eq!(readable("").verdict, Verdict::Skipped);
     }
 

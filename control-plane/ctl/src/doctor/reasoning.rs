@@ -11,13 +11,13 @@ use crate::running::Running;
 const NAME: &str = "reasoning";
 
 /// What to do where Headroom has changed a prefix.
-const OURS: &str = "after an update, a changed configuration, or a start in front of running conversations this comes \
-    once for each of them and passes; it does not come again in new ones. If it does: set `profile: lossless`, and \
+const OURS: &str = "after an update, a changed configuration, or a start in front of running conversations \
+    this happens once for each of them, and never in new ones. If it happens again: set `profile: lossless`, and \
     report it with the request ids that /stats shows as changed by headroom";
-const CLIENTS: &str = "clients edit what they have sent before: see recent_requests of /stats for which. It costs cache \
-    and reasoning without Headroom as well";
-const UNSEEN: &str = "no record shows who changed something: conversations that began before Headroom, or went another \
-    way in between. If it goes on in new conversations, report it with the request ids that /stats shows";
+const CLIENTS: &str = "clients edit what they have sent before: recent_requests in /stats shows which clients. \
+    This costs cache and reasoning without Headroom as well";
+const UNSEEN: &str = "no record shows who changed something: these conversations began before Headroom, or \
+    some of their requests did not go through it. If it happens in new conversations, report it with the request ids that /stats shows";
 
 pub(super) async fn check(running: &Running) -> Check {
     match running.page::<Stats>("/stats", &[]).await {

@@ -43,7 +43,7 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
         return Check::failed(
             NAME,
             format!("{url} answers {status}: Envoy does not reach the provider"),
-            "see the access log for the reason; is there a way out of this machine, and is the provider's URL right?",
+            "see the access log for the reason; can this machine reach the internet, and is the provider's URL right?",
         );
     }
     if status.as_u16() == 404 || status.as_u16() == 413 {
@@ -74,7 +74,7 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
     }
     Check::failed(
         NAME,
-        format!("{answered}, but headroomd has not heard of the request"),
+        format!("{answered}, but headroomd has no record of the request"),
         "see that the filter runs (the checks above) and reaches headroomd's gRPC port: Envoy's counter wasmcustom.headroom.reports_failed grows when it does not",
     )
 }

@@ -50,7 +50,7 @@ pub(super) fn resolve(path: &Path) -> anyhow::Result<PathBuf> {
         let Ok(link) = fs::read_link(&path) else { return Ok(path) };
         path = path.parent().map_or_else(|| link.clone(), |folder| folder.join(&link));
     }
-    anyhow::bail!("{} leads to itself", path.display())
+    anyhow::bail!("{} is a link to itself", path.display())
 }
 
 /// The folders above a path that do not exist, the outermost first.

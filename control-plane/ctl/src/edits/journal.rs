@@ -127,7 +127,7 @@ impl Workspace {
         let path = self.journal(agent);
         let Some(contents) = disk::read(&path)? else { return Ok(None) };
         let record: Record = serde_json::from_slice(&contents.bytes).with_context(|| {
-            format!("{} is no journal of Headroom's; the files as they were lie beside it", path.display())
+            format!("{} is not a journal of Headroom; the saved files are in the same folder", path.display())
         })?;
         if record.version != VERSION {
             bail!("{} was written by another version of headroomctl: unwrap with that one", path.display());

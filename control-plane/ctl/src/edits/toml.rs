@@ -42,10 +42,10 @@ impl Document for Toml {
         let is_inline = parent.is_value();
         let table = parent.as_table_like_mut();
         let table = table.ok_or_else(|| format!("a table was expected at {}", parents.join(".")))?;
-        let mut item = item(value).ok_or("the value is none that TOML has")?;
+        let mut item = item(value).ok_or("TOML has no such value")?;
         if is_inline {
             // Inside an inline table, every table must be inline.
-            item = Item::Value(item.into_value().map_err(|_| "the value is none that TOML has")?);
+            item = Item::Value(item.into_value().map_err(|_| "TOML has no such value")?);
         }
         match (table.get_mut(last), item) {
             // The comments around a value stay.

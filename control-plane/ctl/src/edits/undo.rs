@@ -73,7 +73,7 @@ impl Workspace {
         }
         let cleaned = cleaned(file, &now, &mut undone.left).with_context(|| {
             format!(
-                "the edits of {shown} are not undone; the file as it was before them is {}",
+                "the edits of {shown} are not undone; the file before the edits is {}",
                 match &file.before {
                     Some(before) => self.backups(agent).join(&before.backup).display().to_string(),
                     None => "none: it did not exist".to_owned(),
@@ -124,7 +124,7 @@ fn take_back(document: &mut dyn Document, made: &WrittenValue, shown: &str) -> R
     }
     if !document.remove(&made.path) {
         return Err(no_place(format!(
-            "{} cannot be taken out alone: remove it by hand",
+            "{} cannot be removed automatically: remove it by hand",
             made.path.iter().map(name).collect::<Vec<_>>().join(".")
         )));
     }

@@ -137,7 +137,7 @@ impl Document for Yaml {
         }
         // If the parser does not find the value at its place, the edit is not made.
         self.0 = before;
-        Err("it is laid out in a way in which the value has no place".to_owned())
+        Err("its layout leaves no place for the value".to_owned())
     }
 
     fn remove(&mut self, path: &[Key]) -> bool {
@@ -204,7 +204,7 @@ impl Yaml {
             } else {
                 let (lines, _) = spelled(missing, value)?;
                 let (place, indent) = self.room_in(node).ok_or_else(|| {
-                    format!("{} is laid out in a way in which the value has no place", shown(&path[..depth]))
+                    format!("the layout of {} leaves no place for the value", shown(&path[..depth]))
                 })?;
                 Edit::Insert(place, indented(&lines, indent))
             };

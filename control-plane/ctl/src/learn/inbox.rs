@@ -14,7 +14,7 @@ use crate::misuse::Misuse;
 /// Shows the inbox, or decides about entries of it.
 #[derive(Args, Clone, Debug, Default)]
 pub struct InboxArgs {
-    /// What is done with the entries [default: they are listed]
+    /// What to do with the entries [default: list]
     #[command(subcommand)]
     pub action: Option<InboxAction>,
     /// Print JSON
@@ -32,14 +32,14 @@ pub enum InboxAction {
     List,
     /// Write them into the files that they are for
     Accept(EntrySelection),
-    /// Take them out; they are not proposed again
+    /// Remove them; they are not proposed again
     Reject(EntrySelection),
 }
 
 /// Which entries.
 #[derive(Args, Clone, Debug)]
 pub struct EntrySelection {
-    /// Their names, as the list has them
+    /// Their names, as the list shows them
     #[arg(value_name = "ID", required_unless_present = "all")]
     pub ids: Vec<String>,
     /// All of them
@@ -101,7 +101,7 @@ fn choose(chosen: &EntrySelection, waiting: &[Proposal]) -> anyhow::Result<Vec<P
         match waiting.iter().find(|proposal| proposal.id == *id) {
             Some(proposal) => found.push(proposal.clone()),
             None if waiting.is_empty() => bail!("nothing waits in the inbox"),
-            None => return Err(Misuse::of(anyhow::anyhow!("{id:?} does not wait in the inbox"))),
+            None => return Err(Misuse::of(anyhow::anyhow!("{id:?} is not in the inbox"))),
         }
     }
     Ok(found)

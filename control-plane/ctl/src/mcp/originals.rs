@@ -41,7 +41,7 @@ impl Originals {
             false => format!("http://{address}"),
         };
         let endpoint = Endpoint::from_shared(uri).with_context(|| {
-            format!("--grpc or HEADROOM_GRPC: {address:?} is no ip:port and no unix:/path")
+            format!("--grpc or HEADROOM_GRPC: {address:?} is neither ip:port nor unix:/path")
         })?;
         let channel = endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).connect_lazy();
         let authorization = token.map(|token| MetadataValue::try_from(format!("Bearer {token}")));

@@ -47,7 +47,6 @@ impl Client {
                 None => bail!("{url} answered {status}: is it headroomd's address? {body}"),
             }
         }
-        serde_json::from_str(&body)
-            .with_context(|| format!("{url} answered something else than was asked for"))
+        serde_json::from_str(&body).with_context(|| format!("{url} gave an answer of another kind"))
     }
 }

@@ -39,7 +39,10 @@ pub fn providers(args: &ProvidersArgs) -> anyhow::Result<()> {
         let served =
             names.map(|name| ServedProvider::asked(name, &table, env)).collect::<anyhow::Result<Vec<_>>>();
         let served = served.map_err(Misuse::of)?;
-        ensure!(!served.is_empty(), Misuse::of(anyhow::anyhow!("which? `headroomctl providers` lists them")));
+        ensure!(
+            !served.is_empty(),
+            Misuse::of(anyhow::anyhow!("name a provider: `headroomctl providers` lists them"))
+        );
         if args.kubernetes { kubernetes(&served)? } else { production(&served)? }
     } else {
         list(&args.names, &table)?
@@ -51,9 +54,8 @@ fn list(names: &[String], table: &Table) -> anyhow::Result<String> {
     let rows: Vec<(&str, &Row)> = if names.is_empty() {
         table.rows().collect()
     } else {
-        let found = |name: &String| {
-            table.find(name).with_context(|| format!("{name:?} is no provider that is known"))
-        };
+        let found =
+            |name: &String| table.find(name).with_context(|| format!("{name:?} is not a known provider"));
         names.iter().map(found).collect::<anyhow::Result<_>>().map_err(Misuse::of)?
     };
     let mut shown = figures::table(&["name", "formats", "key", "base URL"], 4);
@@ -117,7 +119,7 @@ fn render(name: &str, template: &str, served: &[ServedProvider]) -> anyhow::Resu
 fn kubernetes(served: &[ServedProvider]) -> anyhow::Result<String> {
     if let Some(plain) = served.iter().find(|it| !it.upstream.tls || it.upstream.is_literal_address()) {
         return Err(Misuse::of(anyhow::anyhow!(
-            "{} is a server of this machine, which no mesh reaches",
+            "{} is a server on this machine, which a mesh cannot reach",
             plain.name
         )));
     }

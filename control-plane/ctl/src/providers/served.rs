@@ -132,7 +132,7 @@ impl ServedProvider {
         };
         let (name, row) = table.find(name).with_context(|| {
             format!(
-                "{name:?} is no provider that is known: `headroomctl providers` lists them, and a row in providers.toml \
+                "{name:?} is not a known provider: `headroomctl providers` lists them, and a row in providers.toml \
                  adds one"
             )
         })?;
@@ -244,7 +244,7 @@ mod tests {
         let table = Table::built_in();
         let nothing = |_: &str| None;
         for (text, word) in [
-            ("groqq", "no provider that is known"),
+            ("groqq", "not a known provider"),
             ("groq=MY_KEY", "MY_KEY is not set"),
             ("groq=", "name of a variable"),
             ("groq=A B", "name of a variable"),

@@ -41,7 +41,7 @@ pub(super) fn advice(stats: &Stats, requests: &[Request]) -> Vec<String> {
         ),
         (
             outcome("too_large"),
-            "requests were longer than `max_body_bytes` and went through as they were: raise it, with Envoy's buffer limit.",
+            "requests were longer than `max_body_bytes` and passed unchanged: raise it, with Envoy's buffer limit.",
         ),
         (
             outcome("encoded"),
@@ -49,7 +49,7 @@ pub(super) fn advice(stats: &Stats, requests: &[Request]) -> Vec<String> {
         ),
         (
             outcome("not_understood"),
-            "requests were not the JSON that their path promises: they went through as they were.",
+            "requests were not the JSON that their path requires: they passed unchanged.",
         ),
         (outcome("host_error"), "requests met a call that Envoy refused: its log says which."),
         (
@@ -69,7 +69,7 @@ pub(super) fn advice(stats: &Stats, requests: &[Request]) -> Vec<String> {
         .map(|block| i64::from(block.tokens_before))
         .sum();
     if policy_off > 0 {
-        advice.push(format!("{} tokens of the newest requests were left alone because the configuration says so for their tool: check whether it still should.", shown(policy_off)));
+        advice.push(format!("{} tokens of the newest requests were not compressed, because the configuration excludes their tool: check whether it still should.", shown(policy_off)));
     }
     let cache = stats.prefix_cache.as_ref().map(|cache| &cache.totals);
     if let Some(rate) =

@@ -39,7 +39,7 @@ pub(super) fn of_outputs(stats: &Stats, by: StatsBreakdown, top: usize) -> Strin
         _ => blocks.by_tool,
     };
     if sums.is_empty() {
-        return "No tool output has come by yet.\n".to_owned();
+        return "No tool output has been seen yet.\n".to_owned();
     }
     let mut table = table(&[by.name(), "outputs", "tokens before", "after", "saved", ""], 1);
     let sorted = sorted(&sums, |sums| sums.tokens_saved);

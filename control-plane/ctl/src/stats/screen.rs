@@ -95,7 +95,7 @@ fn totals(stats: &Stats) -> String {
         (cost.map_or(0, |it| it.subscription_requests), "requests with subscriptions"),
     ] {
         if count > 0 {
-            row("  not in it", format!("{} {what}", number(Some(count))));
+            row("  not included", format!("{} {what}", number(Some(count))));
         }
     }
     if let Some(cache) = stats.prefix_cache.as_ref().filter(|cache| cache.totals.requests > 0) {

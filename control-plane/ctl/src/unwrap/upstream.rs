@@ -68,21 +68,19 @@ pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Res
         (Some(bytes), Some(text)) if words(text) == words(&stripped) => {
             disk.put(config, bytes, mode)?;
             disk.take(&backup)?;
-            format!(
-                "{shown} is again what it was before the original Headroom's wrap: its backup was put back"
-            )
+            format!("{shown} is restored to what it was before the Python Headroom's wrap, from its backup")
         }
         (Some(_), _) => {
             put_or_remove(config, &stripped, mode, disk)?;
             format!(
-                "the original Headroom's wrap was taken out of {shown}, which has been edited since; its backup {} is \
+                "the Python Headroom's wrap was taken out of {shown}, which has been edited since; its backup {} is \
                  left",
                 backup.display()
             )
         }
         (None, _) => {
             put_or_remove(config, &stripped, mode, disk)?;
-            format!("the original Headroom's wrap was taken out of {shown}")
+            format!("the Python Headroom's wrap was taken out of {shown}")
         }
     };
     Ok(vec![done])
@@ -91,7 +89,7 @@ pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Res
 fn put_or_remove(config: &Path, text: &str, mode: u32, disk: &Disk) -> anyhow::Result<()> {
     let done =
         if text.trim().is_empty() { disk.take(config) } else { disk.put(config, text.as_bytes(), mode) };
-    done.context("the original Headroom's wrap is not taken out")
+    done.context("the Python Headroom's wrap is not taken out")
 }
 
 /// The words of a text, without blanks: removing blocks may leave an empty line.

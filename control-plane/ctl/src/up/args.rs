@@ -10,9 +10,9 @@ use crate::profile::ProfileName;
 /// What becomes of old tool outputs.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum HistoryName {
-    /// They stay as they were sent.
+    /// Old tool outputs stay as they were sent.
     Append,
-    /// They are rewritten at boundaries of a conversation.
+    /// Old tool outputs are rewritten at boundaries of a conversation.
     Epochs,
 }
 
@@ -21,11 +21,11 @@ pub enum HistoryName {
 pub enum ModeName {
     /// Compress
     Optimize,
-    /// Measure what that would save, and forward everything as it was
+    /// Measure what that would save, and forward everything unchanged
     Audit,
-    /// The same, and say what would have become of each request
+    /// The same, and record for each request what would have been done
     Simulate,
-    /// Forward everything as it was
+    /// Forward everything unchanged
     Off,
 }
 
@@ -34,10 +34,10 @@ pub enum ModeName {
 pub enum BreakpointsName {
     /// Set none
     Off,
-    /// That live for five minutes
+    /// Set breakpoints that live for five minutes
     #[value(name = "5m")]
     FiveMinutes,
-    /// That live for an hour on Anthropic's own API, where writing them costs more, and five minutes elsewhere
+    /// Set breakpoints that live for an hour on Anthropic's own API, where writing costs more, and for five minutes elsewhere
     #[value(name = "1h")]
     OneHour,
 }
@@ -47,9 +47,9 @@ pub enum BreakpointsName {
 pub enum CacheName {
     /// Ask the provider each time
     Off,
-    /// Give the answer to an equal request again, for ten minutes
+    /// Answer an identical request from the cache, for ten minutes
     Exact,
-    /// The same, and to questions without history that are nearly the same; experimental
+    /// The same, and answer nearly identical questions without history; experimental
     Semantic,
 }
 
@@ -62,7 +62,7 @@ pub struct UpArgs {
     /// Port that clients connect to; 0 takes free ports for everything [env: HEADROOM_PORT] [default: 8787]
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
-    /// Name beside localhost and addresses under which clients may call; repeat it, or separate names by commas [env: HEADROOM_ALLOWED_HOSTS]
+    /// A host name that clients may use, in addition to localhost and IP addresses; repeat it, or separate names by commas [env: HEADROOM_ALLOWED_HOSTS]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow_host: Vec<String>,
     /// Anthropic's base URL [env: ANTHROPIC_TARGET_API_URL] [default: https://api.anthropic.com]
@@ -86,10 +86,10 @@ pub struct UpArgs {
     /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
     #[arg(long, value_name = "URL")]
     pub copilot_api_url: Option<String>,
-    /// A provider that is served under /NAME/, such as groq; with =KEY_ENV, the key in that variable is put on its requests. `local`: those found on this machine. Repeat it, or separate them by commas [env: HEADROOM_PROVIDERS]
+    /// Serve a provider under /NAME/, such as groq; with =KEY_ENV, the key in that variable is added to its requests; `local` means the servers found on this machine. Repeat it, or separate names by commas [env: HEADROOM_PROVIDERS]
     #[arg(long, value_name = "NAME[=KEY_ENV]", value_delimiter = ',')]
     pub provider: Vec<String>,
-    /// Who gets requests whose path names nobody: a provider; `anyllm`: that of --anyllm-provider; `litellm`: LiteLLM's proxy, which `up` starts [env: HEADROOM_BACKEND] [default: who speaks the request's format]
+    /// The provider for requests whose path names none: its name; `anyllm`: that of --anyllm-provider; `litellm`: LiteLLM's proxy, which `up` starts [env: HEADROOM_BACKEND] [default: the provider of the request's format]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
     /// The provider that --backend anyllm means [env: HEADROOM_ANYLLM_PROVIDER] [default: openai]
@@ -101,7 +101,7 @@ pub struct UpArgs {
     /// LiteLLM's configuration, with its model_list [env: HEADROOM_LITELLM_CONFIG] [default: litellm.yaml in the configuration folder, else every model under its provider's name]
     #[arg(long, value_name = "FILE")]
     pub litellm_config: Option<PathBuf>,
-    /// How far the engine may go [env: HEADROOM_PROFILE] [default: balanced]
+    /// How strongly tool outputs may be shortened [env: HEADROOM_PROFILE] [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
@@ -110,16 +110,16 @@ pub struct UpArgs {
     /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
-    /// What becomes of old tool outputs: `epochs` rewrites them at boundaries of a conversation where that pays [env: HEADROOM_HISTORY] [default: append]
+    /// Whether old tool outputs change: `epochs` rewrites them at boundaries of a conversation where that pays [env: HEADROOM_HISTORY] [default: append]
     #[arg(long, value_enum)]
     pub history: Option<HistoryName>,
-    /// With --history epochs, tokens that a conversation is to stay below [env: HEADROOM_HISTORY_WINDOW] [default: 100000]
+    /// With --history epochs, the number of tokens that a conversation should stay below [env: HEADROOM_HISTORY_WINDOW] [default: 100000]
     #[arg(long, value_name = "TOKENS")]
     pub history_window: Option<u32>,
     /// With --history epochs, keep reads of files that were edited or read again later [env: HEADROOM_NO_READ_LIFECYCLE]
     #[arg(long)]
     pub no_read_lifecycle: bool,
-    /// With --history epochs, drop nothing where the window is full [env: HEADROOM_NO_INTELLIGENT_CONTEXT]
+    /// With --history epochs, drop nothing when the window is full [env: HEADROOM_NO_INTELLIGENT_CONTEXT]
     #[arg(long)]
     pub no_intelligent_context: bool,
     /// Set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime [env: HEADROOM_BREAKPOINTS] [default: off]
@@ -128,22 +128,22 @@ pub struct UpArgs {
     /// Rules that move lines of system prompts to their ends, as `headroomctl cache suggest` writes them [env: HEADROOM_ALIGN]
     #[arg(long, value_name = "FILE")]
     pub align: Option<PathBuf>,
-    /// Which requests without tools get an answer that was given before [env: HEADROOM_CACHE] [default: off]
+    /// Answer cache: which requests without tools are answered from it [env: HEADROOM_CACHE] [default: off]
     #[arg(long, value_enum)]
     pub cache: Option<CacheName>,
-    /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
+    /// How the filter forwards a body whose length has changed [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyMode>,
-    /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE]
+    /// Write each request to FILE as a line of JSON; with --log-messages including its text [env: HEADROOM_LOG_FILE]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
+    /// Show the text of requests and answers in /transformations/feed; kept in memory only [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
-    /// Begin conversations in which no reasoning is asked for with what memory knows about the user's first words [env: HEADROOM_MEMORY_CONTEXT]
+    /// Begin conversations that ask for no reasoning with what memory knows about the user's first words [env: HEADROOM_MEMORY_CONTEXT]
     #[arg(long)]
     pub memory_context: bool,
-    /// Learn from what agents' tools fail at, as requests pass; sees what --log-messages shows, and switches it on [env: HEADROOM_LEARN]
+    /// Learn from failing tool calls as requests pass; reads what --log-messages shows, and switches that on [env: HEADROOM_LEARN]
     #[arg(long)]
     pub learn: bool,
     /// Shorten prose with a text model, LLMLingua-2, for callers of /v1/compress who ask for it; needs a headroomd with the feature llmlingua [env: HEADROOM_LLMLINGUA]
@@ -155,10 +155,10 @@ pub struct UpArgs {
     /// Where the text model runs: auto or cpu [env: HEADROOM_LLMLINGUA_DEVICE] [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub llmlingua_device: Option<String>,
-    /// The part that stays of prose: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
+    /// The share of prose that is kept: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
     #[arg(long, value_name = "RATE")]
     pub llmlingua_rate: Option<String>,
-    /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
+    /// Bodies that a worker processes at a time; others wait in order; 0 or less: no limit [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: the number of processors, from 2 to 8]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub anthropic_pre_upstream_concurrency: Option<String>,
     /// JSON file with more of the filter's configuration; its keys win over the options above
@@ -179,16 +179,16 @@ pub struct UpArgs {
     /// The filter module [env: HEADROOM_MODULE] [default: where make and the image put it]
     #[arg(long, value_name = "FILE")]
     pub module: Option<PathBuf>,
-    /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
+    /// The sidecar's program [env: HEADROOMD] [default: next to this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
     /// Start it in the background, and return once it is ready
     #[arg(long, short = 'd')]
     pub detach: bool,
-    /// In the background, with a session of its own: how `--detach` and `restart` start it
+    /// Run in the background in a new session, as `--detach` and `restart` start it
     #[arg(long, hide = true)]
     pub detached: bool,
-    /// The same, until no wrapped agent runs: how `wrap` starts it
+    /// The same, until no wrapped agent runs, as `wrap` starts it
     #[arg(long, hide = true)]
     pub while_wrapped: bool,
     /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]

@@ -33,7 +33,7 @@ pub(super) fn epochs(
     if let Some(window) = window {
         let tokens: u32 = window
             .parse()
-            .map_err(|_| anyhow::anyhow!("--history-window: {window:?} is no number of tokens"))?;
+            .map_err(|_| anyhow::anyhow!("--history-window: {window:?} is not a number of tokens"))?;
         epochs["window_tokens"] = tokens.into();
     }
     Ok(epochs)

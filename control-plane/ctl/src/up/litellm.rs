@@ -77,7 +77,7 @@ pub(crate) fn served(port: u16) -> ServedProvider {
 pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Result<Backend> {
     let program = match &litellm.program {
         Some(program) => {
-            ensure!(program.is_file(), "--litellm or HEADROOM_LITELLM: {} is no file", program.display());
+            ensure!(program.is_file(), "--litellm or HEADROOM_LITELLM: {} is not a file", program.display());
             program.clone()
         }
         None => installed(&settings.workspace_dir.join(NAME))?,
@@ -280,16 +280,16 @@ fn json_of(node: &Yaml<'_>) -> Result<Value, String> {
         Yaml::Value(Scalar::Null) => Value::Null,
         Yaml::Value(Scalar::Boolean(flag)) => (*flag).into(),
         Yaml::Value(Scalar::Integer(number)) => (*number).into(),
-        Yaml::Value(Scalar::FloatingPoint(number)) => Number::from_f64(number.into_inner())
-            .map(Value::Number)
-            .ok_or("a number is none that JSON has")?,
+        Yaml::Value(Scalar::FloatingPoint(number)) => {
+            Number::from_f64(number.into_inner()).map(Value::Number).ok_or("JSON has no such number")?
+        }
         Yaml::Value(Scalar::String(text)) => text.to_string().into(),
         Yaml::Representation(text, ..) => text.to_string().into(),
         Yaml::Sequence(items) => items.iter().map(json_of).collect::<Result<Vec<_>, _>>()?.into(),
         Yaml::Mapping(fields) => {
             let fields = fields.iter().map(|(name, value)| match name {
                 Yaml::Value(Scalar::String(name)) => Ok((name.to_string(), json_of(value)?)),
-                _ => Err("a key is no text".to_owned()),
+                _ => Err("a key is not text".to_owned()),
             });
             Value::Object(fields.collect::<Result<_, String>>()?)
         }

@@ -92,8 +92,8 @@ impl Search {
             // A given path is used or refused, never replaced by something else.
             return match path.canonicalize() {
                 Ok(found) if found.is_file() => Ok(found),
-                Ok(_) => bail!("{} was to be {}, which is no file", self.what, path.display()),
-                Err(error) => bail!("{} was to be {}: {error}", self.what, path.display()),
+                Ok(_) => bail!("{} was expected at {}, which is not a file", self.what, path.display()),
+                Err(error) => bail!("{} was expected at {}: {error}", self.what, path.display()),
             };
         }
         let places = self.around.iter().chain(&self.on_path);

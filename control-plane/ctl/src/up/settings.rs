@@ -106,14 +106,14 @@ impl Settings {
         let litellm = litellm(args, env);
         if litellm.is_some() && !host.is_loopback() {
             bail!(
-                "--backend litellm: it sends with keys of this machine, for this machine alone, and {host} is reached by \
-                 others: run LiteLLM with keys for its users, and name it with --openai-api-url and --anthropic-api-url"
+                "--backend litellm: it uses keys of this machine, and other machines can reach {host}: run \
+                 LiteLLM with keys for its users, and name it with --openai-api-url and --anthropic-api-url"
             );
         }
         if let Some(it) = served.iter().find(|it| it.key.is_some() && !host.is_loopback()) {
             bail!(
-                "--provider {}=…: keys of this machine are put on requests of this machine alone, and {host} is reached by \
-                 others: let clients bring their own",
+                "--provider {}=…: keys of this machine are added only to requests of this machine, and other \
+                 machines can reach {host}: let clients bring their own keys",
                 it.name
             );
         }
@@ -254,7 +254,7 @@ fn address(
     match env.or(explicit, variable) {
         None => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
         Some(text) => text.parse().with_context(|| {
-            format!("{option} or {variable}: {text:?} is no ip:port, such as 127.0.0.1:8788")
+            format!("{option} or {variable}: {text:?} is not ip:port, such as 127.0.0.1:8788")
         }),
     }
 }

@@ -83,7 +83,7 @@ impl Stack {
         if let Some(backend) = &self.backend {
             self.litellm = Some(Child::start(backend.launch())?);
         }
-        say("Starting headroomd: a moment; a store of an older version is brought up to date first …");
+        say("Starting headroomd; a store of an older version is brought up to date first …");
         let sidecar = self.sidecar(settings, programs, (settings.http, settings.grpc));
         remove(&sidecar.ready_file)?;
         self.headroomd = Some(Child::start(&sidecar.launch)?);
@@ -91,10 +91,12 @@ impl Stack {
             Ok(ready) => ready,
             Err(error) => self.without_headroomd(settings, error).await?,
         };
-        say("Starting Envoy, which compiles the filter: seconds, on a busy machine half a minute …");
+        say(
+            "Starting Envoy, which compiles the filter; this takes seconds, or half a minute on a busy machine …",
+        );
         let listener_port = self.start_envoy(settings, programs, &ready).await?;
         if let Some(backend) = &self.backend {
-            say("Waiting for LiteLLM, which takes some twenty seconds …");
+            say("Waiting for LiteLLM, which takes about twenty seconds …");
             backend.wait(&mut self.litellm).await?;
         }
         Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
@@ -115,8 +117,8 @@ impl Stack {
             child.stop(Duration::ZERO).await.ok();
         }
         say(&format!(
-            "{error:#}\n\nEnvoy serves without it: requests go on, without figures and without originals kept. headroomd is started \
-             again until it runs."
+            "{error:#}\n\nEnvoy serves without it: requests go on, but no figures and no originals are kept. \
+             headroomd is started again until it runs."
         ));
         Ok(Ready { pid: 0, http, grpc })
     }
@@ -225,8 +227,8 @@ impl Stack {
         let errors = config_errors(&stats).filter(|errors| *errors > 0)?;
         let values = if errors == 1 { "a value".to_owned() } else { format!("{errors} values") };
         let mut sentences = format!(
-            "The filter cannot read {values} of its configuration. What a mode or a rule that cannot be read is for \
-             passes untouched:"
+            "The filter cannot read {values} of its configuration. Requests that an unreadable mode or rule is \
+             for pass untouched:"
         );
         for warning in warnings(&fs::read_to_string(&self.envoy.as_ref()?.log).unwrap_or_default()) {
             sentences.push_str("\n    ");
@@ -259,9 +261,9 @@ impl Stack {
         let Some(envoy) = &mut self.envoy else { bail!("nothing was started") };
         let status = tokio::select! {
             status = envoy.ended() => status?,
-            () = keep_running(&mut self.headroomd, &sidecar) => bail!("nobody looks after headroomd any more"),
-            () = keep_backend(&mut self.litellm, self.backend.as_ref()) => bail!("nobody looks after LiteLLM any more"),
-            () = logs::keep_small(&folder, reopen) => bail!("nobody looks after the logs any more"),
+            () = keep_running(&mut self.headroomd, &sidecar) => bail!("the task that watches headroomd has ended"),
+            () = keep_backend(&mut self.litellm, self.backend.as_ref()) => bail!("the task that watches LiteLLM has ended"),
+            () = logs::keep_small(&folder, reopen) => bail!("the task that writes the logs has ended"),
         };
         bail!("Envoy died ({status}). Its log, {}, ends:\n{}", envoy.log.display(), envoy.tail());
     }

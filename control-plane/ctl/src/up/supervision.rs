@@ -57,7 +57,7 @@ pub(super) trait Start {
 
     /// The consequence while it does not run.
     fn meanwhile(&self) -> &'static str {
-        "Envoy serves on, without originals and figures"
+        "Envoy keeps serving, without originals and figures"
     }
 
     /// Starts it again and waits until it is ready. The process is in `place` as soon as it runs.

@@ -37,10 +37,7 @@ impl Address {
             Some(url) => (url.trim_end_matches('/').to_owned(), None),
             None => {
                 let port = env.port(args.port.as_ref())?;
-                anyhow::ensure!(
-                    port != 0,
-                    "a wrapped agent needs a port that it is told: give one with --port"
-                );
+                anyhow::ensure!(port != 0, "a wrapped agent needs a fixed port: give one with --port");
                 (format!("http://127.0.0.1:{port}"), Some(port))
             }
         };
@@ -97,7 +94,7 @@ pub(crate) fn targets_file(workspace: &Path) -> PathBuf {
 pub(crate) fn targets(workspace: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let Ok(text) = fs::read(targets_file(workspace)) else { return Ok(Vec::new()) };
     let found: BTreeMap<String, String> =
-        serde_json::from_slice(&text).context("run/targets.json in the workspace is not to be read")?;
+        serde_json::from_slice(&text).context("run/targets.json in the workspace cannot be read")?;
     Ok(found.into_iter().collect())
 }
 
@@ -140,7 +137,7 @@ pub(super) async fn reach(
 ) -> anyhow::Result<Headroom> {
     let Some(port) = address.port else {
         if !address.answers().await {
-            bail!("nothing that is Headroom answers at {}", address.url);
+            bail!("no Headroom answers at {}", address.url);
         }
         return Ok(Headroom { _lease: None, was_running: true });
     };

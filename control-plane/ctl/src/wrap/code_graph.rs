@@ -53,8 +53,8 @@ impl Indexer {
         let Some((program, path)) = found else {
             let names: Vec<&str> = KNOWN.iter().map(|known| known.program).collect();
             bail!(
-                "--code-graph needs {}, and none is on PATH. Headroom downloads no programs: install one from its \
-                 makers, then run this again. Everything else works without it",
+                "--code-graph needs {}, and none is on PATH. Headroom downloads no programs: install one \
+                 yourself, then run this again. Everything else works without it",
                 names.join(" or ")
             );
         };

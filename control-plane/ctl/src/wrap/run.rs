@@ -67,8 +67,8 @@ pub(super) async fn run(
     if headroom.was_running {
         for (target, url) in &upstreams {
             say(&format!(
-                "{} used {url} until now. The Headroom that runs sends its requests where it was told when it was \
-                 started; {target}={url} then keeps that address",
+                "{} used {url} until now. The running Headroom sends requests to the address that it was \
+                 started with; start it with {target}={url} to keep this one",
                 agent.title()
             ))?;
         }
@@ -125,14 +125,14 @@ fn without(agent: &dyn Agent, error: &anyhow::Error, resumes: bool, is_installed
     let mut line = format!("{} runs without Headroom, which cannot be used: {error:#}", agent.title());
     if resumes {
         line.push_str(
-            ". The conversation that it takes up went through Headroom, and the provider may refuse it, because its \
+            ". The conversation that it resumes went through Headroom, and the provider may refuse it, because its \
              earlier part reads differently now: start a new conversation, or run again once Headroom starts",
         );
     }
     if is_installed {
         line.push_str(&format!(
-            ". Its settings name Headroom's address (--install), where nothing answers: `headroomctl unwrap {}` takes \
-             that out",
+            ". Its settings name Headroom's address (--install), where nothing answers: `headroomctl unwrap \
+             {}` removes it",
             agent.name()
         ));
     }
@@ -147,7 +147,7 @@ fn last_line(
 ) -> String {
     match (earlier, now) {
         (Some(earlier), Some(now)) => now.since(earlier),
-        _ if headroom.was_running => format!("Headroom no longer says what {} saved", agent.title()),
+        _ if headroom.was_running => format!("Headroom does not say any more what {} saved", agent.title()),
         _ => {
             "Headroom has ended before the agent did; its logs are in the workspace's folder logs".to_owned()
         }

@@ -42,13 +42,13 @@ impl Figures {
         let requests = self.requests.saturating_sub(earlier.requests);
         let of_stack = self.of_stack.saturating_sub(earlier.of_stack);
         if requests == 0 {
-            return "no request that Headroom reads passed it".to_owned();
+            return "no request that Headroom can read went through it".to_owned();
         }
         let before = self.before.saturating_sub(earlier.before);
         let tokens = self.saved.saturating_sub(earlier.saved);
         let share = saved(before, before.saturating_sub(tokens));
         let others =
-            if of_stack > 0 && of_stack < requests { ", those of other clients included" } else { "" };
+            if of_stack > 0 && of_stack < requests { ", including those of other clients" } else { "" };
         let noun = if requests == 1 { "request" } else { "requests" };
         format!(
             "saved {} of {} input tokens ({share}) in {requests} {noun}{others}",
@@ -80,8 +80,8 @@ mod tests {
             "saved 5,000 of 20,000 input tokens (25.0 %) in 4 requests"
         );
         assert!(line(figures(11, 3, 1001, 100)).ends_with("in 1 request"));
-        assert!(line(figures(14, 3, 2000, 100)).ends_with("those of other clients included"));
-        assert_eq!(line(figures(10, 2, 1000, 100)), "no request that Headroom reads passed it");
-        assert_eq!(line(Figures::default()), "no request that Headroom reads passed it");
+        assert!(line(figures(14, 3, 2000, 100)).ends_with("including those of other clients"));
+        assert_eq!(line(figures(10, 2, 1000, 100)), "no request that Headroom can read went through it");
+        assert_eq!(line(Figures::default()), "no request that Headroom can read went through it");
     }
 }

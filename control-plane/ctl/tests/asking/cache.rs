@@ -109,7 +109,10 @@ fn what_is_no_page_is_said() {
         let (url, server) = server("200 OK", body.to_owned());
         let answer = run(&["cache", "--url", &url]);
         assert_eq!(answer.status.code(), Some(1), "{body}");
-        assert!(String::from_utf8(answer.stderr).unwrap().contains("something else than its page"), "{body}");
+        assert!(
+            String::from_utf8(answer.stderr).unwrap().contains("something other than its page"),
+            "{body}"
+        );
         server.join().unwrap();
     }
 }

@@ -48,10 +48,10 @@ fn a_range_may_begin_with_a_hyphen() {
 fn what_is_not_there_is_said_and_fails() {
     let gone = json!({"error": {"message": "Entry not found or expired (TTL: 24 hours)"}}).to_string();
     for (status, body, query, said) in [
-        ("404 Not Found", gone, None, "its time is over"),
+        ("404 Not Found", gone, None, "has expired"),
         ("404 Not Found", String::new(), None, "404"),
         ("200 OK", r#"{"content":""}"#.to_owned(), Some("x"), "nothing in"),
-        ("200 OK", "{}".to_owned(), None, "something else"),
+        ("200 OK", "{}".to_owned(), None, "something other"),
     ] {
         let (url, server) = server(status, body);
         let mut arguments = vec![HASH, "--url", url.as_str()];

@@ -413,7 +413,7 @@ fn has_head_breakpoint(layout: &CacheLayout) -> bool {
         .any(|point| matches!(point.place(), BreakpointPlace::Tools | BreakpointPlace::System))
 }
 
-/// Fills in which line of the system prompt was another one than in the prompt that was there before.
+/// Fills in which line of the system prompt differs from the prompt that was there before.
 pub fn find_line(told: &mut CacheVerdict, layout: &CacheLayout, before: &CacheLayout) {
     let (mine, theirs) = (&layout.system_lines, &before.system_lines);
     let Some(at) = (0..mine.len().max(theirs.len())).find(|at| mine.get(*at) != theirs.get(*at)) else {

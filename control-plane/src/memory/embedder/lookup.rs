@@ -31,7 +31,7 @@ impl Lookup {
             match (name.as_str(), tensor.shape()) {
                 ("weights", [_]) => lookup.weights = Some(floats(name, tensor)?),
                 ("mapping", [_]) => lookup.rows = Some(rows(name, tensor, count)?),
-                _ => return Err(format!("{name}: expected a table of vectors, weights and a mapping alone")),
+                _ => return Err(format!("{name}: expected only a table of vectors, weights and a mapping")),
             }
         }
         Ok(lookup)

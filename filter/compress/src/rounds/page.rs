@@ -122,8 +122,12 @@ mod tests {
 
         #[test]
         fn arguments_of_any_kind_can_be_read(arguments: String, lines: String) {
-            let _ = RetrieveArguments::read(&arguments);
-            let _ = answer("a\nb\n", &asked("", &lines));
+            let read = RetrieveArguments::read(&arguments);
+            prop_assert_eq!(read.hash.trim(), &read.hash);
+            let spelled = serde_json::json!({"hash": &arguments}).to_string();
+            prop_assert_eq!(RetrieveArguments::read(&spelled).hash, arguments.trim());
+            let Page { text, range } = answer("a\nb\n", &asked("", &lines));
+            prop_assert_eq!(page("a\nb\n", range), Some(text));
         }
     }
 

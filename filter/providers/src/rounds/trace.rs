@@ -291,7 +291,10 @@ mod tests {
 
         #[test]
         fn any_id_can_be_looked_at(id: String) {
-            let _ = (steps(&id), without_suffix(&id), holds(&id, &[], &TraceInput::default()));
+            let own = without_suffix(&id);
+            prop_assert!(own.is_none_or(|own| own.len() < id.len() && id.starts_with(own)));
+            prop_assert!(steps(&id).is_none_or(|steps| steps.len() <= MAX_STEPS));
+            prop_assert!(own.is_some() || !holds(&id, &[], &TraceInput::default()));
         }
     }
 

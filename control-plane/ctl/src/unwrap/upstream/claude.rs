@@ -56,7 +56,7 @@ fn from_settings(settings: &Path, disk: &Disk) -> anyhow::Result<Option<String>>
     let Some(present) = object(bytes) else {
         anyhow::ensure!(
             !has_record,
-            "{} is not edited, because it is no JSON, and the original Headroom's wrap may be in it. Mend it, then try again",
+            "{} is not edited, because it is not JSON, and the Python Headroom's wrap may be in it. Correct it, then try again",
             settings.display()
         );
         return Ok(None);
@@ -101,7 +101,7 @@ fn from_settings(settings: &Path, disk: &Disk) -> anyhow::Result<Option<String>>
             }
         }
     }
-    let said = || format!("the original Headroom's wrap was taken out of {}", settings.display());
+    let said = || format!("the Python Headroom's wrap was taken out of {}", settings.display());
     Ok((changed || has_record).then(said))
 }
 
@@ -178,7 +178,7 @@ fn from_servers(servers: &Path, disk: &Disk) -> anyhow::Result<Option<String>> {
     let after = rewritten(&bytes, Format::Json, &[(vec!["mcpServers", PROGRAM], None)])
         .map_err(|reason| anyhow::anyhow!("{} is not edited: {reason}", servers.display()))?;
     disk.put(servers, &after, mode)?;
-    Ok(Some(format!("the original Headroom's MCP server was taken out of {}", servers.display())))
+    Ok(Some(format!("the Python Headroom's MCP server was taken out of {}", servers.display())))
 }
 
 #[cfg(test)]
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(project.take_off(), [""; 0]);
         project.write("work/.claude/.headroom_wrap_marker.json", &marker(&Value::Null));
         let refused = project.take_off_with(&Disk::default()).unwrap_err().to_string();
-        assert!(refused.contains("no JSON"), "{refused}");
+        assert!(refused.contains("not JSON"), "{refused}");
         assert_eq!(project.read(LOCAL).as_deref(), Some("{ broken"));
     }
 

@@ -72,7 +72,7 @@ pub(super) fn plugin_config(
         plugin_config.insert("tenant_from".to_owned(), "client".into());
     }
     let bodies = names::pre_upstream(common.pre_upstream).with_context(|| {
-        format!("--anthropic-pre-upstream-concurrency: {:?} is no number", common.pre_upstream)
+        format!("--anthropic-pre-upstream-concurrency: {:?} is not a number", common.pre_upstream)
     })?;
     plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
     if args.memory_context || env.flag("HEADROOM_MEMORY_CONTEXT")? {
@@ -111,7 +111,7 @@ fn align(file: &Path) -> anyhow::Result<Value> {
     match (rules.remove("align"), rules.is_empty()) {
         (Some(Value::Array(rules)), true) => Ok(rules.into()),
         _ => bail!(
-            "--align: {} has not what `headroomctl cache suggest` writes: one key, align, with a list",
+            "--align: {} does not hold what `headroomctl cache suggest` writes: one key, align, with a list",
             file.display()
         ),
     }
