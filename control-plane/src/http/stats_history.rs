@@ -307,7 +307,7 @@ async fn prompt_cache(
         return Ok(None);
     }
     let (since_ms, until_ms) = (wanted.from_ms.unwrap_or(0), wanted.to_ms.unwrap_or(now));
-    let range = cache::HistoryQuery { since_ms, until_ms, scope: wanted.scope.clone() };
+    let range = cache::CacheQuery { since_ms, until_ms, scope: wanted.scope.clone() };
     cache::summary_of(store, &range, now).await.map(Some)
 }
 

@@ -11,7 +11,7 @@ use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::{LedgerStore, Slice};
 use headroomd::ledger::sums::{BlockSums, Sums};
-use headroomd::memory::{ConversationContext, MemoryStore as _};
+use headroomd::memory::ConversationContext;
 use headroomd::originals::store::{Fate, OriginalsStore, RetentionLimits};
 use headroomd::store::{Database, SqlLedger, SqlOriginals};
 use headroomd::trouble::StoreError;
