@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use headroom_providers::retrieve_tool::Listing;
 use headroom_providers::splice::splice;
 use headroom_providers::tape::Span;
-use headroom_providers::walk::{self, Output, Role, Walk};
+use headroom_providers::walk::{self, Output, Reading, Role, Walk};
 use headroom_providers::{Api, MemoryTools, OwnTools, string};
 use memchr::memmem;
 use xxhash_rust::xxh3::Xxh3;
@@ -271,7 +271,7 @@ impl<'b> Steps<'b> {
         for ((output, (entry, from_memo)), figures) in walk.outputs.iter().zip(&keyed).zip(figures) {
             let new = blocks.len() >= walk.answered;
             sums.add(figures, new);
-            let taken = taken.get(blocks.len()).and_then(Option::as_ref);
+            let taken = taken.get(blocks.len()).and_then(Option::as_deref);
             let replacement = taken.map(|taken| &taken.replacement).or(entry.replacement.as_ref());
             if let Some(replacement) = replacement {
                 edits.push((output.span.range(), &**replacement));
@@ -493,13 +493,17 @@ fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
 /// Code): it says nothing about the conversation.
 const ACCOUNTING: &str = "\"x-anthropic-billing-header:";
 
+/// Whether a reading is such a line.
+pub(crate) fn is_accounting(reading: &Reading, body: &str) -> bool {
+    reading.role == Role::System && reading.span.raw(body).starts_with(ACCOUNTING)
+}
+
 fn conversation_id(walk: &Walk<'_>) -> Option<String> {
     let opening = walk.readings.get(..walk.opening).filter(|opening| !opening.is_empty())?;
     let mut hash = Xxh3::new();
     for reading in opening.iter().filter(|reading| matches!(reading.role, Role::System | Role::User)) {
-        let raw = reading.span.raw(walk.body);
-        if !raw.starts_with(ACCOUNTING) {
-            hash.update(raw.as_bytes());
+        if !is_accounting(reading, walk.body) {
+            hash.update(reading.span.raw(walk.body).as_bytes());
         }
     }
     Some(format!("{:016x}", hash.digest()))
@@ -618,7 +622,7 @@ impl Blocks {
 
     /// What stands for an output that was rewritten.
     fn taken(&self, block: usize) -> Option<&Taken> {
-        self.fold.as_ref()?.taken().get(block)?.as_ref()
+        self.fold.as_ref()?.taken().get(block)?.as_deref()
     }
 
     /// Takes the next step. False: all blocks have their entry.
@@ -630,8 +634,6 @@ impl Blocks {
             }
             bytes += output.span.range().len();
             let (key, steps) = self.key(run, output, memo);
-            let since = self.sinces.last().copied().unwrap_or_default();
-            let output = &Output { since, ..*output };
             // Where the memo knows a block, it takes no time.
             match memo.block(key) {
                 Some(entry) => {
@@ -681,7 +683,6 @@ impl Blocks {
         let before = if run.config.pressure { self.prefix.before(run, output, memo) } else { 0 };
         let steps = run.config.steps(before);
         let next_key = self.next_key.get_or_insert_with(|| Keys::new(run, memo));
-        let output = &Output { since, ..*output };
         let key = next_key.next(run, block, output, (steps, rewritten), memo);
         self.keys.push(key);
         self.steps.push(steps);
@@ -696,7 +697,7 @@ impl Blocks {
         }
         let block = entries.len();
         run.begin_explanation();
-        shown.forget_before(output.since);
+        shown.forget_before(output.since, sinces.get(block).copied().unwrap_or_default());
         let [name, arguments] = run.call_texts(output);
         let call = Call { name: &name, arguments: &arguments };
         run.add_calls(shown, output);
@@ -793,8 +794,9 @@ impl<'b> Run<'_, 'b> {
             {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
                 let made = self.walk.outputs.get(at).map_or(0, |output| output.made);
-                let since = sinces.get(at).copied().unwrap_or_default();
-                *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since };
+                let from = sinces.get(at).copied().unwrap_or_default();
+                let since = self.walk.outputs.get(at).map_or(0, |output| output.since);
+                *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since, from };
             }
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
@@ -804,11 +806,10 @@ impl<'b> Run<'_, 'b> {
             let Some((output, since)) = self.walk.outputs.get(block).zip(sinces.get(block)) else {
                 return false;
             };
-            let output = &Output { since: *since, ..*output };
             if shown.bytes >= enough {
                 return true;
             }
-            shown.forget_before(output.since);
+            shown.forget_before(output.since, *since);
             self.add_calls(shown, output);
             let text = match &entry.replacement {
                 Some(value) if !output.span.is_string() => Some(Cow::Borrowed(&**value)),
@@ -1102,7 +1103,7 @@ impl Given {
         }
     }
 
-    fn add_taken(&mut self, taken: &[Option<Taken>]) {
+    fn add_taken(&mut self, taken: &[Option<Arc<Taken>>]) {
         for (block, taken) in taken.iter().enumerate() {
             if let Some(taken) = taken {
                 self.blocks.entry(Arc::clone(&taken.address)).or_insert(block);
@@ -1132,15 +1133,19 @@ struct Shown {
     bytes: usize,
     /// Where the last compaction ends.
     since: usize,
+    /// Where it ends, or behind it the last boundary at which something was rewritten.
+    from: usize,
 }
 
 impl Shown {
-    /// Drops what stands before a compaction that ends here.
-    fn forget_before(&mut self, since: usize) {
+    /// Drops what stands before a compaction that ends here, and texts before such a boundary.
+    fn forget_before(&mut self, since: usize, from: usize) {
         if self.since != since {
-            self.since = since;
             self.earlier = Earlier::default();
+        } else if self.from != from {
+            self.earlier.forget_texts();
         }
+        (self.since, self.from) = (since, from);
     }
 }
 

@@ -6,7 +6,7 @@ use std::hash::Hash as _;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Role};
 
-use super::{FORMS, Run, count_span, is_seen};
+use super::{FORMS, Run, count_span, is_accounting, is_seen};
 use crate::memo::Memo;
 
 /// The keys of a request's blocks, in order.
@@ -110,7 +110,8 @@ impl Prefix {
         }
         let new = run.walk.readings.get(self.readings..output.readings).unwrap_or_default();
         let kept = |span: Span| span.range().start >= self.since;
-        for reading in new.iter().filter(|reading| reading.role != Role::Tools && kept(reading.span)) {
+        let said = new.iter().filter(|reading| reading.role != Role::Tools && kept(reading.span));
+        for reading in said.filter(|reading| !is_accounting(reading, run.walk.body)) {
             self.tokens += u64::from(count_span(reading.span, run.walk.body, FORMS, memo));
         }
         self.readings = output.readings;
