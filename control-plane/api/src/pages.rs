@@ -35,7 +35,7 @@ pub use self::stats::{
     ToolOutputs, Unique,
 };
 pub use self::telemetry::{Beacon, Telemetry};
-pub use self::toin::{ToinPage, ToinPattern};
+pub use self::toin::{LONGEST_TOOL, ToinPage, ToinPattern};
 pub use self::upstream::{
     CodexRateLimits, CodexWindow, Compression, CompressionSummary, Contribution, DisplaySession,
     DisplaySessionPolicy, Exports, ExtraUsage, LatestWindows, Lifetime, PersistentSavings, Retention,
