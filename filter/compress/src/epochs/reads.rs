@@ -112,7 +112,7 @@ impl Files {
 
     /// The reads that are of no use any more, the latest first.
     pub(super) fn fates(&self) -> Vec<(usize, Fate)> {
-        let mut later: HashMap<&str, Later, FixedState> = HashMap::default();
+        let mut later: HashMap<&str, Later<'_>, FixedState> = HashMap::default();
         let mut fates = Vec::new();
         for it in self.uses.iter().rev() {
             let later = later.entry(&it.path).or_default();
