@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Result, ensure};
+use headroom_compress::{CachePrice, Epochs};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::Provider;
 use crate::agent::{Agent, Format, recorded, source_files};
-use crate::provider::{Plan, ToolCall, Way};
+use crate::provider::{Boundaries, Plan, ToolCall, Way};
 
 pub use event::Event;
 pub use row::Row;
@@ -48,6 +49,9 @@ pub struct Conversations {
     pub thinks: bool,
     /// What memory holds before they begin, in everybody's team.
     pub facts: Vec<String>,
+    /// Old turns are rewritten, and the provider knows where. Only in [`Conversations::CAN_REWRITE`], without
+    /// thinking.
+    pub epochs: Option<Epochs>,
     /// More of the filter's configuration: a JSON object.
     pub plugin: Value,
 }
@@ -69,6 +73,7 @@ impl Default for Conversations {
             sources: false,
             thinks: true,
             facts: Vec::new(),
+            epochs: None,
             plugin,
         }
     }
@@ -86,6 +91,16 @@ struct Held {
 }
 
 impl Conversations {
+    /// Formats in which the provider knows where old turns may be rewritten.
+    pub const CAN_REWRITE: [Format; 2] = [Format::Messages, Format::Chat];
+
+    /// How old turns are rewritten in a window, at the prices of a model without a cache.
+    pub fn rewritten_in(window_tokens: u32) -> Epochs {
+        let price = CachePrice { model: "*".to_owned(), read_percent: 100, write_percent: 100 };
+        let step_tokens = (window_tokens / 4).max(500);
+        Epochs { window_tokens, step_tokens, keep_turns: 2, prices: vec![price], ..Epochs::default() }
+    }
+
     fn plan(&self) -> Plan {
         let file = |number| {
             let read = json!({"path": format!("src/file_{number}.go")});
@@ -113,6 +128,17 @@ impl Conversations {
                 plugin.entry(key).or_insert(Value::Bool(true));
             }
         }
+        if let Some(epochs) = &self.epochs {
+            let price = |price: &CachePrice| {
+                let CachePrice { model, read_percent, write_percent } = price;
+                json!({"model": model, "read_percent": read_percent, "write_percent": write_percent})
+            };
+            plugin["history"] = "epochs".into();
+            plugin["epochs"] = json!({
+                "window_tokens": epochs.window_tokens, "step_tokens": epochs.step_tokens, "keep_turns": epochs.keep_turns,
+                "prices": epochs.prices.iter().map(price).collect::<Vec<_>>(),
+            });
+        }
         plugin
     }
 
@@ -126,6 +152,9 @@ impl Conversations {
                     provider.follow(&name, self.plan());
                     let seed = all.len() + 1;
                     let outputs = if self.sources { source_files(seed, FILES) } else { recorded(seed)? };
+                    if let Some(epochs) = &self.epochs {
+                        provider.rewrites(&name, Boundaries::new(epochs.clone(), outputs.clone()));
+                    }
                     let mut agent = Agent::new(format, &name, stream, outputs);
                     agent.settings.thinks = self.thinks;
                     agent.say("Which deployments failed, and why?");

@@ -2,6 +2,7 @@
 
 mod answer;
 mod binding;
+mod boundaries;
 mod conversations;
 mod encoding;
 mod plan;
@@ -36,6 +37,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use answer::{Answer, Api};
+pub use boundaries::Boundaries;
 use conversations::{Followed, Reply};
 pub use encoding::Encoding;
 pub use plan::{Plan, Way};
@@ -177,6 +179,11 @@ impl Provider {
     /// The plan also applies to requests whose name continues with a slash and a number.
     pub fn follow(&self, name: &str, plan: Plan) {
         self.state.follow(name, plan);
+    }
+
+    /// From now on old turns of a name with a plan may be rewritten at these boundaries, and only there.
+    pub fn rewrites(&self, name: &str, boundaries: Boundaries) {
+        self.state.with_followed(name, |followed| followed.boundaries = Some(boundaries));
     }
 
     /// The report of a name with a plan.

@@ -38,7 +38,7 @@ pub use self::stats::{
     SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
 };
 pub use self::telemetry::{Beacon, Telemetry};
-pub use self::toin::{ToinPage, ToinPattern};
+pub use self::toin::{LONGEST_TOOL, ToinPage, ToinPattern};
 pub use self::upstream::{
     CodexRateLimits, CodexWindow, Compression, CompressionSummary, Contribution, DisplaySession,
     DisplaySessionPolicy, Exports, ExtraUsage, LatestWindows, Lifetime, PersistentSavings, Retention,

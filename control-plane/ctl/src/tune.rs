@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
-use headroom_api::pages::{ToinPage, ToinPattern};
+use headroom_api::pages::{LONGEST_TOOL, ToinPage, ToinPattern};
 use serde_json::{Value, json};
 
 use crate::running::SidecarArgs;
@@ -111,17 +111,19 @@ fn tuned(page: &ToinPage, least: i64, lossless_above: u32) -> Value {
         if tool.is_empty() || matches!(tool.as_str(), "other" | "unknown") || tool.contains(['*', '?']) {
             continue;
         }
-        match tools.iter_mut().find(|(known, ..)| known == tool) {
+        // Rules match names whatever their case.
+        match tools.iter_mut().find(|(known, ..)| known.eq_ignore_ascii_case(tool)) {
             Some((_, sum, asked)) => {
-                *sum += outputs;
-                *asked += retrievals;
+                *sum = sum.saturating_add(*outputs);
+                *asked = asked.saturating_add(*retrievals);
             }
             None => tools.push((tool, *outputs, *retrievals)),
         }
     }
     let rated = tools.into_iter().filter(|(_, outputs, _)| *outputs >= least.max(1));
-    let mut rated: Vec<(&str, i64)> =
-        rated.map(|(tool, outputs, asked)| (tool, (asked * 100 / outputs).clamp(0, 100))).collect();
+    let mut rated: Vec<(String, i64)> = rated
+        .map(|(tool, outputs, asked)| (rule(tool), (asked.saturating_mul(100) / outputs).clamp(0, 100)))
+        .collect();
     rated.sort_unstable();
     let lossless: Vec<Value> = rated
         .iter()
@@ -131,6 +133,12 @@ fn tuned(page: &ToinPage, least: i64, lossless_above: u32) -> Value {
     let asked_back: Vec<Value> =
         rated.iter().take(256).map(|(tool, percent)| json!({"tool": tool, "percent": percent})).collect();
     json!({ "tools": lossless, "epochs": { "asked_back": asked_back } })
+}
+
+/// The name of a tool in a rule: headroomd counts long ones by how they begin.
+fn rule(tool: &str) -> String {
+    let is_cut = tool.chars().count() >= LONGEST_TOOL;
+    if is_cut { format!("{tool}*") } else { tool.to_owned() }
 }
 
 #[cfg(test)]
@@ -165,6 +173,17 @@ mod tests {
         });
         assert_eq!(tuned(&page, 10, 50), expected);
         assert_eq!(tuned(&page, 10, 80)["tools"], json!([]));
+        let long = "mcp__".repeat(10)[..LONGEST_TOOL].to_owned();
+        let patterns = vec![
+            pattern(&long, "log", 10, i64::MAX),
+            pattern("bash", "log", 8, 0),
+            pattern("Bash", "json", i64::MAX, 8),
+        ];
+        let expected = json!([{"tool": "bash", "percent": 0}, {"tool": format!("{long}*"), "percent": 100}]);
+        assert_eq!(
+            tuned(&ToinPage { patterns, ..ToinPage::default() }, 10, 50)["epochs"]["asked_back"],
+            expected
+        );
         assert_eq!(tuned(&ToinPage::default(), 0, 0), json!({"tools": [], "epochs": {"asked_back": []}}));
         table(&page);
     }

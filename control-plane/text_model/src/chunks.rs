@@ -110,6 +110,9 @@ impl Chunks<'_> {
             Some(decoder) => decoder.decode_chain(texts)?,
             None => texts,
         };
+        if parts.len() != piece.len() {
+            return Err("its decoder does not keep tokens apart".into());
+        }
         let mut text = String::new();
         // what each part's own bytes stand for, in order
         let mut origins = Vec::with_capacity(parts.len());

@@ -17,6 +17,9 @@ use crate::percentile::percentile;
 pub const MAX_TEXT: usize = 4 << 20;
 /// What a piece of a text ends behind.
 const ENDS: [&str; 2] = [".", "\n"];
+/// What the package puts before and behind a piece, and what it takes for padding. They are BERT's for each model: XLM-R has no
+/// such tokens, so that its pieces stand between two unknown ones.
+const AROUND: [&str; 3] = ["[CLS]", "[SEP]", "[PAD]"];
 /// As Python's `string.punctuation` has it. XLM-R's words begin where a token is a part of it.
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
@@ -198,7 +201,7 @@ impl Run<'_> {
         piece: &[Token],
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Word>, CompressError> {
-        let [begin, end, _, padding, _] = chunks.family.specials();
+        let [begin, end, padding] = AROUND;
         let special = |text: &str| Token {
             id: chunks.tokenizer.token_to_id(text).unwrap_or(chunks.unknown),
             text: text.to_owned(),
@@ -208,24 +211,20 @@ impl Run<'_> {
         tokens.extend(chunks.again(piece)?);
         tokens.push(special(end));
         tokens.truncate(SEQUENCE);
-        // a text that spells padding is padded there: nothing is known of such a place, and it counts for no other
-        let padding = special(padding).id;
         let rows = u32::try_from(self.folder.config.vocab_size).unwrap_or(u32::MAX);
-        let first = self.folder.config.first_position();
+        let mut positions = self.folder.config.positions();
         let mut places = Vec::with_capacity(tokens.len());
-        let mut position = first;
         for token in &tokens {
-            if token.id != padding {
-                // the package gives tokens that the model has no rows for random ones
-                let id = if token.id < rows { token.id } else { chunks.unknown };
+            // the package gives tokens that the model has no rows for random ones
+            let id = if token.id < rows { token.id } else { chunks.unknown };
+            let position = positions.next(id);
+            // a text that spells padding is padded there: nothing is known of such a place, and it counts for no other
+            if token.text != padding {
                 places.push(Place { id, position });
-            }
-            if token.id != padding || chunks.family == Family::Bert {
-                position += 1;
             }
         }
         let likely = self.folder.encoder.keep(&places, goes_on)?;
-        let known = tokens.iter().filter(|token| token.id != padding);
+        let known = tokens.iter().filter(|token| token.text != padding);
         let scored = self.words(known.zip(likely), chunks);
         Ok(self.kept(scored))
     }

@@ -55,7 +55,7 @@ pub(crate) struct Config {
     #[serde(default)]
     position_embedding_type: Option<String>,
     #[serde(default)]
-    pub(crate) pad_token_id: Option<u32>,
+    pad_token_id: Option<u32>,
 }
 
 impl Config {
@@ -126,11 +126,40 @@ impl Config {
         self.architecture().unwrap_or(Family::Bert)
     }
 
-    /// The position of a text's first token: XLM-R's count from behind the padding's number.
-    pub(crate) fn first_position(&self) -> usize {
+    /// The positions of a text's tokens.
+    pub(crate) fn positions(&self) -> Positions {
+        Positions { padding: self.padding(), next: self.first_position() }
+    }
+
+    /// The token that XLM-R's positions do not count.
+    fn padding(&self) -> Option<u32> {
         match self.family() {
-            Family::Bert => 0,
-            Family::XlmRoberta => self.pad_token_id.unwrap_or(1) as usize + 1,
+            Family::Bert => None,
+            Family::XlmRoberta => Some(self.pad_token_id.unwrap_or(1)),
         }
+    }
+
+    /// The position of a text's first token: XLM-R's count from behind the padding's number.
+    fn first_position(&self) -> usize {
+        self.padding().map_or(0, |padding| padding as usize + 1)
+    }
+}
+
+/// Gives tokens their positions, one after the other. Padding in a text of XLM-R has its own number for a position.
+#[derive(Debug)]
+pub(crate) struct Positions {
+    padding: Option<u32>,
+    next: usize,
+}
+
+impl Positions {
+    /// The position of the next token.
+    pub(crate) fn next(&mut self, id: u32) -> usize {
+        if self.padding == Some(id) {
+            return id as usize;
+        }
+        let position = self.next;
+        self.next += 1;
+        position
     }
 }

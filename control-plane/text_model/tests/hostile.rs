@@ -122,6 +122,23 @@ fn a_tokenizer_that_is_none_or_of_another_model_is_an_error() {
     assert!(error(dir.path()).contains("expected a decoder"));
 }
 
+/// Bytes that are tokens of their own are put together only where they stand together, which no probe of a folder shows.
+#[test]
+fn a_decoder_that_puts_some_tokens_together_is_an_error_and_misplaces_no_word() {
+    let dir = copy(BERT);
+    let path = dir.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    tokenizer["decoder"] = json!({"type": "ByteFallback"});
+    tokenizer["pre_tokenizer"] = json!({"type": "WhitespaceSplit"});
+    let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    let id = vocabulary.remove("the").unwrap();
+    vocabulary.insert("<0x41>".to_owned(), id);
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    let model = TextModel::load(dir.path(), 1).unwrap();
+    let error = model.compress("<0x41> <0x41> <0x41> a b c", &Options::of_rate(0.5), &|| true).unwrap_err();
+    assert!(error.to_string().contains("does not keep tokens apart"), "{error}");
+}
+
 #[test]
 fn weights_that_end_early_or_are_none_are_errors() {
     let dir = copy(BERT);

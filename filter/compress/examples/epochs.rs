@@ -9,7 +9,8 @@
 //! Each turn of the model is a request. What a request has in common with the one before it, message by message, is read
 //! from the cache, the rest is written to it. Where a turn uses a word that only an output shows which was taken out, the
 //! model is charged for asking: the whole request once more, read from the cache, and 1,500 tokens that are written and
-//! stay in each later request.
+//! stay in each later request. A cell is the change of the bill, the same with what was asked back, and in brackets how
+//! often old turns were rewritten and how often the model asked.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a table is what it is for")]
 
@@ -212,10 +213,9 @@ fn main() {
         .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
         .collect();
     files.sort();
-    println!(
-        "| conversations | longest request | cache | window | rewrites | longest after | bill | asked back | bill with that |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    let windows: Vec<String> = WINDOWS.iter().map(|window| format!("{window} tokens")).collect();
+    println!("| set | runs | longest | cache | {} |", windows.join(" | "));
+    println!("|---|---|---|---|{}", "---|".repeat(WINDOWS.len()));
     for file in &files {
         let conversations = conversations(file);
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -227,7 +227,7 @@ fn main() {
         for (prices_name, read, write) in PRICES {
             let prices = (u64::from(read), u64::from(write));
             let plain = all(&Config::default(), prices);
-            for window_tokens in WINDOWS.into_iter().filter(|window| u64::from(*window) / 4 < plain.longest) {
+            let cells = WINDOWS.map(|window_tokens| {
                 let price = CachePrice { model: "*".to_owned(), read_percent: read, write_percent: write };
                 let epochs = Epochs {
                     window_tokens,
@@ -237,16 +237,21 @@ fn main() {
                 };
                 let rewritten = all(&Config { epochs: Some(Box::new(epochs)), ..Config::default() }, prices);
                 let change = |after: u64| (after as f64 / plain.input as f64 - 1.0) * 100.0;
-                println!(
-                    "| {name} | {} | {prices_name} | {window_tokens} | {} | {} | {:+.1} % | {} | {:+.1} % |",
-                    plain.longest,
+                let (input, asked) = (rewritten.input, rewritten.input + rewritten.retrievals);
+                format!(
+                    "{:+.1} % / {:+.1} % ({}, {})",
+                    change(input),
+                    change(asked),
                     rewritten.rewrites,
-                    rewritten.longest,
-                    change(rewritten.input),
-                    rewritten.asked,
-                    change(rewritten.input + rewritten.retrievals),
-                );
-            }
+                    rewritten.asked
+                )
+            });
+            println!(
+                "| {name} | {} | {} | {prices_name} | {} |",
+                conversations.len(),
+                plain.longest,
+                cells.join(" | ")
+            );
         }
     }
 }

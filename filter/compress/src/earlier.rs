@@ -117,6 +117,12 @@ const LINE_BYTES: usize = 48;
 const MOST_LINES: usize = 1 << 20;
 
 impl Earlier {
+    /// Drops the texts, so that nothing refers to them. The calls stay: the model sees them, and names count them.
+    pub(crate) fn forget_texts(&mut self) {
+        let Self { calls, labels, unknown, .. } = std::mem::take(self);
+        *self = Self { calls, labels, unknown, ..Self::default() };
+    }
+
     /// Reserves room for texts of this many bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.text.reserve(bytes);

@@ -264,7 +264,7 @@ impl<'b> Steps<'b> {
         for ((output, (entry, from_memo)), figures) in walk.outputs.iter().zip(&keyed).zip(figures) {
             let new = blocks.len() >= walk.answered;
             sums.add(figures, new);
-            let taken = taken.get(blocks.len()).and_then(Option::as_ref);
+            let taken = taken.get(blocks.len()).and_then(Option::as_deref);
             let replacement = taken.map(|taken| &taken.replacement).or(entry.replacement.as_ref());
             if let Some(replacement) = replacement {
                 edits.push((output.span.range(), &**replacement));

@@ -26,6 +26,7 @@ use crate::memo::{Entry, Memo};
 use crate::outcome::{BlockOutcome, Compressor};
 use crate::rewritten::{Rewritten, Strategy};
 use crate::tool::glob_matches;
+use crate::working_directory::is_accounting;
 use reads::{Fate, Files};
 use unit::{Unit, Utterances, ends, semantic};
 
@@ -69,7 +70,7 @@ pub(crate) struct Fold {
     /// Those of readings and outputs before are counted.
     readings: usize,
     blocks: Vec<Seen>,
-    taken: Vec<Option<FoldedOutput>>,
+    taken: Vec<Option<Arc<FoldedOutput>>>,
     turn: u32,
     is_models_turn: bool,
     /// Where the model's last turn begins.
@@ -156,7 +157,7 @@ impl Fold {
     }
 
     /// What stands for each output.
-    pub(crate) fn taken(&self) -> &[Option<FoldedOutput>] {
+    pub(crate) fn taken(&self) -> &[Option<Arc<FoldedOutput>>] {
         &self.taken
     }
 
@@ -192,10 +193,14 @@ impl Fold {
     }
 
     fn read(&mut self, scene: &Scene<'_, '_>, until: usize, memo: &mut Memo) {
-        let new = scene.walk.readings.get(self.readings..until).unwrap_or_default();
+        let new = scene.walk.readings.iter().enumerate().take(until).skip(self.readings);
         self.readings = self.readings.max(until);
-        for reading in new.iter().filter(|reading| reading.role != Role::Tools) {
-            if reading.span.range().start >= self.since {
+        for (at, reading) in new.filter(|(_, reading)| reading.role != Role::Tools) {
+            let body = scene.walk.body;
+            // Agents write these anew for each request: what comes and goes moves no boundary.
+            let passes = is_accounting(reading, body)
+                || reading.role == Role::User && at >= scene.walk.opening && reading.is_reminder(body);
+            if reading.span.range().start >= self.since && !passes {
                 self.add_reading(scene, reading, memo);
             }
         }
@@ -224,7 +229,9 @@ impl Fold {
         let late = self.blocks.iter().rev().take(MOST_PARTS);
         let is_further = late.filter_map(|seen| seen.call).any(|call| Some(call) == number);
         if let Some(call) = call.filter(|_| !is_further) {
-            self.files.add(self.blocks.len(), call.texts(scene.walk.body), entry);
+            let refused =
+                || output.span.text(scene.walk.body).is_some_and(|answer| reads::is_refusal(&answer));
+            self.files.add((self.blocks.len(), self.turn), call.texts(scene.walk.body), entry, refused);
         }
         self.blocks.push(Seen { before: self.total, turn: self.turn, call: number, span: output.span });
         self.taken.push(None);
@@ -288,7 +295,7 @@ impl Fold {
 
 /// What the replacements of some outputs save.
 fn saved(
-    taken: &[Option<FoldedOutput>],
+    taken: &[Option<Arc<FoldedOutput>>],
     entries: &[(Arc<Entry>, bool)],
     blocks: std::ops::Range<usize>,
 ) -> u64 {
@@ -304,7 +311,7 @@ fn saved(
 struct Plan<'p, 's, 'b> {
     fold: &'p Fold,
     scene: &'p Scene<'s, 'b>,
-    taken: Vec<Option<FoldedOutput>>,
+    taken: Vec<Option<Arc<FoldedOutput>>>,
     /// The first output that has changed.
     first: usize,
 }
@@ -531,7 +538,7 @@ impl<'p, 's, 'b> Plan<'p, 's, 'b> {
             tokens,
         };
         if let Some(place) = self.taken.get_mut(block) {
-            *place = Some(taken);
+            *place = Some(Arc::new(taken));
             self.first = self.first.min(block);
         }
         saved

@@ -101,13 +101,14 @@ const USUAL_LIMIT: u64 = 2_000;
 /// The file that a call reads or writes.
 pub(crate) fn file_use(call: Call<'_>) -> Option<(String, FileUse)> {
     let class = Class::of(call.name);
-    if class == Class::Bash {
-        return Some((whole_file(call)?, FileUse::Read(1, u64::MAX)));
-    }
-    if !matches!(class, Class::Read | Class::Edit) {
+    if !matches!(class, Class::Bash | Class::Read | Class::Edit) {
         return None;
     }
     let tape = Tape::of(call.arguments.as_bytes()).ok()?;
+    if class == Class::Bash {
+        let mut named = tape.root().members().filter(|(name, _)| COMMANDS.iter().any(|it| name.is(it)));
+        return Some((rooted_file(&named.next()?.1.text()?)?, FileUse::Read(1, u64::MAX)));
+    }
     let (mut path, mut offset, mut limit, mut part) = (None, 1, USUAL_LIMIT, false);
     let mut shows = class == Class::Read;
     for (name, value) in tape.root().members() {
@@ -128,6 +129,28 @@ pub(crate) fn file_use(call: Call<'_>) -> Option<(String, FileUse)> {
         (true, false) => FileUse::Read(offset.max(1), offset.max(1).saturating_add(limit).saturating_sub(1)),
     };
     Some((path?, used))
+}
+
+/// The one file that a command shows whole, by its path from the root: where the shell stands nobody knows.
+fn rooted_file(command: &str) -> Option<String> {
+    let (shows, _) =
+        shown_file(Cow::Borrowed(command)).filter(|(shows, _)| shows == "cat" || shows == "bat")?;
+    let (directory, rest) = match command.trim().split_once("&& ") {
+        Some((directory, rest)) => (directory.strip_prefix("cd ")?.trim(), rest.trim()),
+        None => ("", command.trim()),
+    };
+    let mut files =
+        rest.strip_prefix(&*shows)?.split_ascii_whitespace().filter(|word| !word.starts_with('-'));
+    let file = files.next().filter(|_| files.next().is_none())?.trim_matches(['\'', '"']);
+    let directory = directory.trim_matches(['\'', '"']).trim_end_matches('/');
+    let is_rooted = |path: &str| path.starts_with('/') || path.starts_with("~/");
+    if is_rooted(file) {
+        Some(file.to_owned())
+    } else if is_rooted(directory) && !directory.contains([' ', ';', '&', '|', '$', '`']) {
+        Some(format!("{directory}/{}", file.strip_prefix("./").unwrap_or(file)))
+    } else {
+        None
+    }
 }
 
 /// A command that shows a file, and the file; `None` for commands that do something else, or something more.
@@ -160,6 +183,28 @@ fn of_file(path: &str) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_a_command_shows_is_known_by_its_path_from_the_root() {
+        for (command, expected) in [
+            ("cat /x/a.rs", Some("/x/a.rs")),
+            ("cat -n /x/a.rs", Some("/x/a.rs")),
+            ("cd /x && cat a.rs", Some("/x/a.rs")),
+            ("cd /x/ && cat ./a.rs", Some("/x/a.rs")),
+            ("cd \"/x\" && cat \"a.rs\"", Some("/x/a.rs")),
+            ("cd /x && cat /y/a.rs", Some("/y/a.rs")),
+            ("cat a.rs", None),
+            ("cd x && cat a.rs", None),
+            ("cd /x; rm b && cat a.rs", None),
+            ("cat /x/a.rs /x/b.rs", None),
+            ("cat", None),
+            ("head /x/a.rs", None),
+            ("cat /x/a.rs | head", None),
+            ("", None),
+        ] {
+            assert_eq!(rooted_file(command).as_deref(), expected, "{command}");
+        }
+    }
 
     fn hint(name: &str, arguments: &str) -> Option<Kind> {
         of_call(Call { name, arguments })

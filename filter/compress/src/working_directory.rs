@@ -67,6 +67,15 @@ fn folder(line: &str) -> Option<String> {
     (is_folder && path.len() <= MAX_BYTES && !path.contains(char::is_control)).then(|| path.to_owned())
 }
 
+/// Clients put a line of accounting that changes with every request before the system prompt (Claude
+/// Code): it says nothing about the conversation.
+const ACCOUNTING: &str = "\"x-anthropic-billing-header:";
+
+/// Whether a reading is such a line.
+pub(crate) fn is_accounting(reading: &Reading, body: &str) -> bool {
+    reading.role == Role::System && reading.span.raw(body).starts_with(ACCOUNTING)
+}
+
 #[cfg(test)]
 mod tests {
     use headroom_providers::Api;

@@ -32,6 +32,9 @@ struct Arguments {
     /// The agents read source files, with `code_aware` and `pressure` on.
     #[arg(long)]
     sources: bool,
+    /// Old turns are rewritten in a window of so many tokens, without thinking, in Messages and Chat.
+    #[arg(long, value_name = "TOKENS")]
+    epochs: Option<u32>,
     /// More of the filter's configuration, as a JSON object.
     #[arg(long, default_value = "{}", value_parser = |text: &str| serde_json::from_str::<Value>(text))]
     plugin: Value,
@@ -45,13 +48,17 @@ struct Arguments {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let is_wanted = |wanted: &[String], name: &str| wanted.is_empty() || wanted.iter().any(|it| it == name);
-    let formats = Format::ALL.into_iter().filter(|format| is_wanted(&arguments.format, format.name()));
+    let can = |format: &Format| arguments.epochs.is_none() || Conversations::CAN_REWRITE.contains(format);
+    let formats =
+        Format::ALL.into_iter().filter(|format| is_wanted(&arguments.format, format.name()) && can(format));
     let conversations = Conversations {
         formats: formats.collect(),
         each: arguments.each,
         rounds: arguments.rounds,
         retrieve_every: arguments.retrieve_every,
         sources: arguments.sources,
+        thinks: arguments.epochs.is_none(),
+        epochs: arguments.epochs.map(Conversations::rewritten_in),
         plugin: arguments.plugin,
         ..Conversations::default()
     };
@@ -89,10 +96,11 @@ fn table(rows: &[Row]) -> Table {
         "asked again",
         "begins as before",
         "byte for byte",
+        "rewritten at boundaries",
     ]);
     for row in rows {
         let report = &row.report;
-        let same = report.later_requests - report.rewritten.len();
+        let same = report.later_requests - report.rewritten.len() - report.at_boundaries;
         table.add_row([
             row.event.name().to_owned(),
             row.format.name().to_owned(),
@@ -105,6 +113,7 @@ fn table(rows: &[Row]) -> Table {
             report.asked_again.to_string(),
             format!("{same} of {}", report.later_requests),
             format!("{} of {}", same - report.respelled, report.later_requests),
+            report.at_boundaries.to_string(),
         ]);
     }
     for column in table.column_iter_mut().skip(3) {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Api, Part};
 use super::binding::{self, Dropped, Reason};
+use super::boundaries::Boundaries;
 use super::plan::Plan;
 use super::report::{Report, Retrieval};
 use super::transcript::{RETRIEVE, Transcript, is_ours};
@@ -16,6 +17,8 @@ use super::transcript::{RETRIEVE, Transcript, is_ours};
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     pub(super) plan: Plan,
+    /// Where old turns may be rewritten; `None`: nowhere.
+    pub(super) boundaries: Option<Boundaries>,
     report: Report,
     /// By its first message.
     threads: HashMap<String, Thread>,
@@ -122,7 +125,8 @@ impl Followed {
             return Reply::Refused(why);
         }
         let now = Messages::read(api, &body, bytes, &items);
-        let thread = self.compare(api, &now, &transcript);
+        let is_boundary = self.is_boundary(api, &body);
+        let thread = self.compare(api, &now, &transcript, is_boundary);
         self.retrieved(&transcript);
         self.report.remembered.extend(transcript.remembered());
         let foreign = transcript
@@ -203,8 +207,28 @@ impl Followed {
         dropped.iter().map(|it| it.transformation(kind)).collect()
     }
 
+    /// Whether old turns are to be rewritten in this request. Any request has to be what the engine makes of it.
+    fn is_boundary(&mut self, api: Api, body: &Value) -> bool {
+        let expected = self.boundaries.as_ref().and_then(|boundaries| boundaries.expected(api, body));
+        let Some(expected) = expected else { return false };
+        if expected.body != *body {
+            let messages = |body: &Value| body["messages"].as_array().cloned().unwrap_or_default();
+            let (found, wanted) = (messages(body), messages(&expected.body));
+            let same = found.iter().zip(&wanted).take_while(|(one, other)| one == other).count();
+            let number = self.report.requests;
+            self.report.unexpected.push(format!("request {number}: message {same} of {}", found.len()));
+        }
+        expected.now
+    }
+
     /// Compares a request with the previous one, and returns its conversation; `None`: it belongs to none.
-    fn compare(&mut self, api: Api, now: &Messages, transcript: &Transcript) -> Option<String> {
+    fn compare(
+        &mut self,
+        api: Api,
+        now: &Messages,
+        transcript: &Transcript,
+        is_boundary: bool,
+    ) -> Option<String> {
         let first = now.messages.first()?.to_string();
         if transcript.tools.is_empty() && !self.threads.contains_key(&first) {
             // A request outside of the conversation: an agent asks for a title, or checks whether the API works.
@@ -224,7 +248,10 @@ impl Followed {
                 && !is_continuation
                 && (!thread.ended_with_calls || api == Api::Gemini || thread.remembered);
             let before = if is_lost { &thread.asked } else { &thread.last };
-            if let Some(where_it_parts) = before.parts_from(now) {
+            let parts = before.parts_from(now);
+            if parts.is_some() && is_boundary {
+                self.report.at_boundaries += 1;
+            } else if let Some(where_it_parts) = parts {
                 let number = self.report.requests;
                 self.report.rewritten.push(format!("request {number}: {where_it_parts}"));
             } else if !now.spelled.is_empty() && !now.spelled.starts_with(&before.spelled) {

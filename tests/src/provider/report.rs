@@ -20,6 +20,10 @@ pub struct Report {
     pub later_requests: usize,
     /// Those of them that did not begin like the previous one, and where they differ.
     pub rewritten: Vec<String>,
+    /// Those of them that did not either, at boundaries where old turns are rewritten.
+    pub at_boundaries: usize,
+    /// Requests that are not what the engine makes of the client's conversation, where old turns are rewritten.
+    pub unexpected: Vec<String>,
     /// Those of them that did as values, but not byte for byte: moving cache markers also cause this.
     pub respelled: usize,
     /// Ids of calls that this provider has not issued.
@@ -48,7 +52,11 @@ impl Report {
     /// Problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let lists = [("refused", &self.refused), ("dropped", &self.dropped)];
-        let more = [("rewritten", &self.rewritten), ("an unknown id", &self.foreign)];
+        let more = [
+            ("rewritten", &self.rewritten),
+            ("not as the engine makes it", &self.unexpected),
+            ("an unknown id", &self.foreign),
+        ];
         lists
             .into_iter()
             .chain(more)
@@ -69,6 +77,8 @@ impl Report {
         self.of_other_models += other.of_other_models;
         self.later_requests += other.later_requests;
         self.rewritten.extend(other.rewritten);
+        self.at_boundaries += other.at_boundaries;
+        self.unexpected.extend(other.unexpected);
         self.respelled += other.respelled;
         self.foreign.extend(other.foreign);
         self.remembered.extend(other.remembered);

@@ -131,6 +131,41 @@ async fn conversations_are_append_only_when_the_last_request_has_no_tools() -> R
     holds(Event::LastWithoutTools).await
 }
 
+/// Old turns are rewritten at boundaries alone, to what the engine makes of the conversation without having seen another
+/// request of it.
+async fn rewrites(event: Event) -> Result<()> {
+    let conversations = Conversations {
+        formats: Conversations::CAN_REWRITE.to_vec(),
+        thinks: false,
+        epochs: Some(Conversations::rewritten_in(4_000)),
+        ..Conversations::default()
+    };
+    let rows = hold(event, &conversations).await?;
+    let problems: Vec<String> = rows.iter().flat_map(Row::problems).collect();
+    ensure!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    ensure!(rows.len() == 4);
+    for row in rows {
+        ensure!(
+            row.report.at_boundaries >= 1 && row.report.later_requests > row.report.at_boundaries,
+            "{row:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn old_turns_are_rewritten_at_boundaries_alone() -> Result<()> {
+    rewrites(Event::Nothing).await
+}
+
+#[tokio::test]
+async fn old_turns_are_rewritten_at_boundaries_alone_whichever_process_is_asked() -> Result<()> {
+    for event in [Event::TwoEnvoys, Event::NoMemo, Event::EnvoyRestarted] {
+        rewrites(event).await?;
+    }
+    Ok(())
+}
+
 /// The effect of Headroom in front of a running conversation: it changes the prefix once, and the filter sends
 /// the request again in a way that succeeds. The client sees only that answer.
 #[tokio::test]

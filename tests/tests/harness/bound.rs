@@ -5,7 +5,8 @@ use anyhow::{Context as _, Result};
 use headroom_e2e::Provider;
 use headroom_e2e::agent::{Agent, Format, recorded, rows};
 use headroom_e2e::client::{Call, Connection, Protocol};
-use headroom_e2e::provider::{NAME_HEADER, Plan, Way};
+use headroom_e2e::proof::Conversations;
+use headroom_e2e::provider::{Boundaries, NAME_HEADER, Plan, Way};
 use serde_json::{Value, json};
 
 const TURNS: usize = 14;
@@ -299,6 +300,58 @@ async fn a_chat_that_does_not_begin_as_before_is_counted() -> Result<()> {
     agent.rounds(provider.address(), 1).await?;
     let report = provider.report("chat");
     assert_eq!(report.rewritten, ["request 4: message 3 of 7 is another"], "{report:?}");
+    Ok(())
+}
+
+/// Lines that no form shortens.
+fn page(number: usize) -> String {
+    let mut state = 88_172_645_463_325_252_u64 + number as u64;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("w{:06x}", state & 0xff_ffff)
+    };
+    let lines = (0..16).map(|_| (0..6).map(|_| word()).collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn where_old_turns_are_rewritten_they_have_to_be_at_boundaries_and_may_not_be_elsewhere() -> Result<()>
+{
+    for format in Conversations::CAN_REWRITE {
+        let provider = Provider::start(0).await?;
+        let pages: Vec<String> = (0..40).map(page).collect();
+        let begin = |name: &str| {
+            provider.follow(name, plan());
+            provider.rewrites(name, Boundaries::new(Conversations::rewritten_in(4_000), pages.clone()));
+            let mut agent = Agent::new(format, name, false, pages.clone());
+            agent.settings.thinks = false;
+            agent.settings.tools.push("headroom_retrieve".to_owned());
+            agent.say("Which deployments failed?");
+            agent
+        };
+        let mut agent = begin("never rewritten");
+        agent.rounds(provider.address(), TURNS).await?;
+        let report = provider.report("never rewritten");
+        assert_eq!((report.at_boundaries, report.rewritten.len()), (0, 0), "{report:?}");
+        let (unexpected, requests) = (report.unexpected.len(), report.requests);
+        assert!(
+            (1..requests).contains(&unexpected),
+            "there is a boundary, and something before it: {report:?}"
+        );
+
+        let mut agent = begin("rewritten elsewhere");
+        agent.rounds(provider.address(), 3).await?;
+        let result = if format == Format::Chat { "/2/content" } else { "/2/content/0/content" };
+        let mut history = Value::from(agent.history());
+        *history.pointer_mut(result).context("a result")? = "shorter".into();
+        *agent.history_mut() = history.as_array().context("a list")?.clone();
+        agent.rounds(provider.address(), 1).await?;
+        let report = provider.report("rewritten elsewhere");
+        let found = (report.at_boundaries, report.rewritten.len(), report.unexpected.len());
+        assert_eq!(found, (0, 1, 1), "{report:?}");
+    }
     Ok(())
 }
 

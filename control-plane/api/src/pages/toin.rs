@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Characters of a tool's name by which its outputs are counted. A name that has so many may go on.
+pub const LONGEST_TOOL: usize = 48;
+
 /// The answer of `/v1/toin/stats`. The names of the sums are upstream's.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]

@@ -344,6 +344,6 @@ mod tests {
         let volatile_lines = (1..80).map(|at| line(PROMPT, at, &["time"], 99)).collect();
         let said = add(&mut rules, &Cache { volatile_lines, ..Cache::default() }, 10);
         assert_eq!(rules.align[0].lines.len(), MAX_LINES);
-        assert!(said.contains("64 lines already"), "{said}");
+        assert!(said.contains("already has 64 lines"), "{said}");
     }
 }

@@ -71,7 +71,7 @@ HOSTILE = [
     "don't do not  ' s it 's they 've n't I 'm , . ? ! we're",
     "tab\tand\r\nCRLF\rand\u00a0nbsp\u2028line\u3000wide\u200bzero\ufeffbom.",
     "z\u0351\u0332\u0347a\u0300\u0301\u0302\u0303lgo t\u0336e\u0335x\u0334t\u0337 \u202eright to left\u202c.",
-    {"repeat": "a", "times": 1_000_000},
+    {"repeat": "a", "times": 20_000},
     {"repeat": ". ", "times": 1500},
     {"repeat": "😀", "times": 700},
     {"repeat": "error ", "times": 1200},
@@ -194,7 +194,8 @@ def models(folder, corpus):
     pieces.train_from_iterator(corpus, vocab_size=900, min_frequency=1, limit_alphabet=420, show_progress=False)
     tokenizer = BertTokenizerFast(tokenizer_object=pieces._tokenizer, do_lower_case=False)
     torch.manual_seed(26)
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **shape)
+    # with rows for the tokens that the package adds, as the published XLM-R model has; it makes up random ones otherwise
+    config = BertConfig(vocab_size=len(tokenizer) + 100, max_position_embeddings=512, **shape)
     tokenizer.save_pretrained(bert)
     BertForTokenClassification(config).save_pretrained(bert)
 
@@ -211,7 +212,6 @@ def models(folder, corpus):
     unigram.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
     tokenizer = XLMRobertaTokenizerFast(tokenizer_object=unigram)
     torch.manual_seed(62)
-    # as the published one: with rows for the tokens that the package adds
     config = XLMRobertaConfig(
         vocab_size=len(tokenizer) + 100,
         max_position_embeddings=514,

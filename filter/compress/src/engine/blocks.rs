@@ -55,7 +55,7 @@ impl Blocks {
 
     /// What stands for an output that was rewritten.
     pub(super) fn taken(&self, block: usize) -> Option<&FoldedOutput> {
-        self.fold.as_ref()?.taken().get(block)?.as_ref()
+        self.fold.as_ref()?.taken().get(block)?.as_deref()
     }
 
     /// Takes the next step. False: all blocks have their entry.
@@ -67,8 +67,6 @@ impl Blocks {
             }
             bytes += output.span.range().len();
             let (key, steps) = self.key(run, output, memo);
-            let since = self.sinces.last().copied().unwrap_or_default();
-            let output = &Output { since, ..*output };
             // Where the memo knows a block, it takes no time.
             match memo.block(key) {
                 Some(entry) => {
@@ -118,7 +116,6 @@ impl Blocks {
         let before = if run.config.pressure { self.prefix.before(run, output, memo) } else { 0 };
         let steps = run.config.steps(before);
         let next_key = self.next_key.get_or_insert_with(|| Keys::new(run, memo));
-        let output = &Output { since, ..*output };
         let key = next_key.next(run, block, output, (steps, rewritten), memo);
         self.keys.push(key);
         self.steps.push(steps);
@@ -133,7 +130,7 @@ impl Blocks {
         }
         let block = entries.len();
         run.begin_explanation();
-        shown.forget_before(output.since);
+        shown.forget_before(output.since, sinces.get(block).copied().unwrap_or_default());
         let [name, arguments] = run.call_texts(output);
         let call = Call { name: &name, arguments: &arguments };
         run.add_calls(shown, output);

@@ -9,6 +9,7 @@ use headroom_providers::walk::{Output, Role};
 use super::counts::{FORMS, count_span};
 use super::run::{Run, is_seen};
 use crate::memo::Memo;
+use crate::working_directory::is_accounting;
 
 /// The keys of a request's blocks, in order.
 #[derive(Debug)]
@@ -111,7 +112,8 @@ impl Prefix {
         }
         let new = run.walk.readings.get(self.readings..output.readings).unwrap_or_default();
         let kept = |span: Span| span.range().start >= self.since;
-        for reading in new.iter().filter(|reading| reading.role != Role::Tools && kept(reading.span)) {
+        let said = new.iter().filter(|reading| reading.role != Role::Tools && kept(reading.span));
+        for reading in said.filter(|reading| !is_accounting(reading, run.walk.body)) {
             self.tokens += u64::from(count_span(reading.span, run.walk.body, FORMS, memo));
         }
         self.readings = output.readings;

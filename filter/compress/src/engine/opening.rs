@@ -6,7 +6,7 @@ use headroom_providers::walk::{Role, Walk};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::outcome::Opening;
-use crate::working_directory::is_agents_own;
+use crate::working_directory::{is_accounting, is_agents_own};
 
 /// Bytes of a question that are looked at.
 const QUESTION_BYTES: usize = 512;
@@ -31,18 +31,13 @@ pub(super) fn opening(walk: &Walk<'_>, edits: &[(Range<usize>, &str)]) -> Option
     Some(Opening { end, question: question.to_owned(), is_all })
 }
 
-/// Clients put a line of accounting that changes with every request before the system prompt (Claude
-/// Code): it says nothing about the conversation.
-const ACCOUNTING: &str = "\"x-anthropic-billing-header:";
-
 /// The same for all requests of a conversation, as long as it begins in the same way.
 pub(super) fn conversation_id(walk: &Walk<'_>) -> Option<String> {
     let opening = walk.readings.get(..walk.opening).filter(|opening| !opening.is_empty())?;
     let mut hash = Xxh3::new();
     for reading in opening.iter().filter(|reading| matches!(reading.role, Role::System | Role::User)) {
-        let raw = reading.span.raw(walk.body);
-        if !raw.starts_with(ACCOUNTING) {
-            hash.update(raw.as_bytes());
+        if !is_accounting(reading, walk.body) {
+            hash.update(reading.span.raw(walk.body).as_bytes());
         }
     }
     Some(format!("{:016x}", hash.digest()))

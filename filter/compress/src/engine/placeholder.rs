@@ -49,7 +49,7 @@ impl Given {
         }
     }
 
-    pub(super) fn add_taken(&mut self, taken: &[Option<FoldedOutput>]) {
+    pub(super) fn add_taken(&mut self, taken: &[Option<Arc<FoldedOutput>>]) {
         for (block, taken) in taken.iter().enumerate() {
             if let Some(taken) = taken {
                 self.blocks.entry(Arc::clone(&taken.address)).or_insert(block);

@@ -25,15 +25,19 @@ pub(super) struct Shown {
     pub(super) bytes: usize,
     /// Where the last compaction ends.
     since: usize,
+    /// Where it ends, or behind it the last boundary at which something was rewritten.
+    from: usize,
 }
 
 impl Shown {
-    /// Drops what stands before a compaction that ends here.
-    pub(super) fn forget_before(&mut self, since: usize) {
+    /// Drops what stands before a compaction that ends here, and texts before such a boundary.
+    pub(super) fn forget_before(&mut self, since: usize, from: usize) {
         if self.since != since {
-            self.since = since;
             self.earlier = Earlier::default();
+        } else if self.from != from {
+            self.earlier.forget_texts();
         }
+        (self.since, self.from) = (since, from);
     }
 }
 
@@ -54,8 +58,9 @@ impl Run<'_, '_> {
             {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
                 let made = self.walk.outputs.get(at).map_or(0, |output| output.made);
-                let since = sinces.get(at).copied().unwrap_or_default();
-                *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since };
+                let from = sinces.get(at).copied().unwrap_or_default();
+                let since = self.walk.outputs.get(at).map_or(0, |output| output.since);
+                *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since, from };
             }
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
@@ -65,11 +70,10 @@ impl Run<'_, '_> {
             let Some((output, since)) = self.walk.outputs.get(block).zip(sinces.get(block)) else {
                 return false;
             };
-            let output = &Output { since: *since, ..*output };
             if shown.bytes >= enough {
                 return true;
             }
-            shown.forget_before(output.since);
+            shown.forget_before(output.since, *since);
             self.add_calls(shown, output);
             let text = match &entry.replacement {
                 Some(value) if !output.span.is_string() => Some(Cow::Borrowed(&**value)),

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Call;
 use crate::hint::{self, FileUse};
+use crate::kinds::signal::floor_char_boundary;
 use crate::memo::Entry;
 use crate::surroundings::{file_names, key};
 
@@ -24,6 +25,32 @@ pub(super) enum Fate {
 const MOST_NAMES: usize = 8;
 /// Reads of one file that are compared with an earlier one.
 const MOST_READS: usize = 16;
+/// Of the tokens of a read a later one has to have so many to supersede it, in percent: agents answer a read of what they have
+/// shown before with a line that says so, and may add a reminder to either.
+const LEAST_SHOWN_PERCENT: u64 = 90;
+/// What begins the result of an edit that was not made says one of these. In doubt nothing was edited.
+const REFUSALS: [&str; 18] = [
+    "error",
+    "fail",
+    "not found",
+    "no replacement",
+    "did not",
+    "didn't",
+    "doesn't",
+    "does not",
+    "cannot",
+    "can't",
+    "could not",
+    "rejected",
+    "denied",
+    "has not been read",
+    "modified since",
+    "no match",
+    "no changes",
+    "multiple",
+];
+/// Bytes of an edit's result in which that is looked for: what follows shows the file.
+const REFUSAL_BYTES: usize = 256;
 
 /// The calls so far.
 #[derive(Debug, Default)]
@@ -38,15 +65,24 @@ pub(super) struct Files {
 #[derive(Debug)]
 struct Use {
     block: usize,
+    /// The model's turn: of calls that were made at once nobody knows which was answered first.
+    turn: u32,
     path: String,
     used: FileUse,
     /// The call's arguments.
     arguments: u64,
+    tokens: u64,
 }
 
 impl Files {
     /// Takes in an output with its call. What fails has read or written nothing.
-    pub(super) fn add(&mut self, block: usize, [name, arguments]: [Cow<'_, str>; 2], entry: &Entry) {
+    pub(super) fn add(
+        &mut self,
+        (block, turn): (usize, u32),
+        [name, arguments]: [Cow<'_, str>; 2],
+        entry: &Entry,
+        is_refused: impl FnOnce() -> bool,
+    ) {
         let mut names: Vec<u64> = file_names(&arguments).take(MOST_NAMES).map(key).collect();
         names.sort_unstable();
         names.dedup();
@@ -59,8 +95,10 @@ impl Files {
         self.blocks.resize_with(block, Vec::new);
         self.blocks.push(counted);
         let call = Call { name: &name, arguments: &arguments };
-        if let Some((path, used)) = hint::file_use(call).filter(|_| !entry.fails) {
-            self.uses.push(Use { block, path, used, arguments: xxh3_64(arguments.as_bytes()) });
+        let Some((path, used)) = hint::file_use(call).filter(|_| !entry.fails) else { return };
+        if used != FileUse::Edit || !is_refused() {
+            let (arguments, tokens) = (xxh3_64(arguments.as_bytes()), u64::from(entry.tokens_before));
+            self.uses.push(Use { block, turn, path, used, arguments, tokens });
         }
     }
 
@@ -74,40 +112,46 @@ impl Files {
 
     /// The reads that are of no use any more, the latest first.
     pub(super) fn fates(&self) -> Vec<(usize, Fate)> {
-        let mut later: HashMap<&str, Later, FixedState> = HashMap::default();
+        let mut later: HashMap<&str, Later<'_>, FixedState> = HashMap::default();
         let mut fates = Vec::new();
         for it in self.uses.iter().rev() {
             let later = later.entry(&it.path).or_default();
-            match it.used {
-                FileUse::Edit => later.edited = true,
-                FileUse::Read(from, to) => {
-                    if later.edited {
-                        fates.push((it.block, Fate::Stale));
-                    } else if later.reads.iter().any(|read| read.0 <= from && to <= read.1) {
-                        fates.push((it.block, Fate::Superseded));
-                    } else if later.reads.len() < MOST_READS {
-                        later.reads.push((from, to));
-                    }
-                }
-                FileUse::ReadPart => {
-                    if later.edited {
-                        fates.push((it.block, Fate::Stale));
-                    } else if later.parts.contains(&it.arguments) {
-                        fates.push((it.block, Fate::Superseded));
-                    } else if later.parts.len() < MOST_READS {
-                        later.parts.push(it.arguments);
-                    }
-                }
+            if it.used == FileUse::Edit {
+                later.edited = later.edited.max(Some(it.turn));
+            } else if later.edited > Some(it.turn) {
+                fates.push((it.block, Fate::Stale));
+            } else if later.reads.iter().any(|read| read.supersedes(it)) {
+                fates.push((it.block, Fate::Superseded));
+            } else if later.reads.len() < MOST_READS {
+                later.reads.push(it);
             }
         }
         fates
     }
 }
 
+impl Use {
+    /// Whether this, which comes later, shows all that an earlier one of the same file has shown.
+    fn supersedes(&self, earlier: &Self) -> bool {
+        let same = match (self.used, earlier.used) {
+            (FileUse::Read(from, to), FileUse::Read(first, last)) => from <= first && last <= to,
+            (FileUse::ReadPart, FileUse::ReadPart) => self.arguments == earlier.arguments,
+            _ => false,
+        };
+        same && self.tokens * 100 >= earlier.tokens * LEAST_SHOWN_PERCENT
+    }
+}
+
 /// What comes later for a file.
 #[derive(Default)]
-struct Later {
-    edited: bool,
-    reads: Vec<(u64, u64)>,
-    parts: Vec<u64>,
+struct Later<'u> {
+    /// The turn of the last edit.
+    edited: Option<u32>,
+    reads: Vec<&'u Use>,
+}
+
+/// Whether the result of an edit says that it was not made.
+pub(super) fn is_refusal(answer: &str) -> bool {
+    let start = answer.get(..floor_char_boundary(answer, REFUSAL_BYTES)).unwrap_or_default().to_lowercase();
+    REFUSALS.iter().any(|refusal| start.contains(refusal))
 }

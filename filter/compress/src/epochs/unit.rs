@@ -102,7 +102,8 @@ fn words(text: &str) -> impl Iterator<Item = u32> {
 
 /// The first and the last lines of a text; `None` where they are more than a third of it.
 pub(super) fn ends(text: &str, lines: usize) -> Option<(&str, &str)> {
-    let text = text.trim_end_matches(['\n', '\r']);
+    // Blank lines at the end are lines too.
+    let text = text.strip_suffix('\n').unwrap_or(text);
     let head = text.match_indices('\n').nth(lines.checked_sub(1)?)?.0;
     let tail = text.rmatch_indices('\n').nth(lines.checked_sub(1)?)?.0 + 1;
     let (first, last) = (text.get(..head)?, text.get(tail..)?);
@@ -120,6 +121,10 @@ mod tests {
         assert_eq!(ends("a\nb\nc\nd", 2), None);
         assert_eq!(ends("", 8), None);
         assert_eq!(ends("one line", 1), None);
+        let padded = format!("{text}\n\n\n");
+        assert_eq!(ends(&padded, 2), Some(("line 1\nline 2", "\n")), "blank lines are lines");
+        let returned = text.replace('\n', "\r\n");
+        assert_eq!(ends(&returned, 2), Some(("line 1\r\nline 2\r", "line 99\r\nline 100\r")));
     }
 
     #[test]
