@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use headroom_api::memory::{Ended, Fact, Scope};
 use sqlx::{FromRow, Pool, Transaction};
-use tokio_stream::StreamExt as _;
 
 use super::{
-    BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, StoredVector, cosine, ordinals, stored_vector,
-    words_query,
+    BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, STANDS, ordinals, stored_vector, words_query,
 };
 use crate::clock::UnixMs;
 use crate::memory::{
@@ -18,7 +16,8 @@ use crate::memory::{
     Updated, Vector, fingerprint, likeness,
 };
 use crate::purge::Scope as Purge;
-use crate::store::memory::{Nearest, select};
+use crate::store::memory::packed::PackedVectors;
+use crate::store::memory::select;
 use crate::trouble::StoreError;
 
 /// How often an operation is retried if the fact that it found has ended at the same moment.
@@ -41,6 +40,7 @@ pub struct SqlMemory {
     pub(super) location: String,
     /// The statement that finds the nearest vectors, if the database supports that.
     pub(super) nearest: Option<&'static str>,
+    pub(super) packed: PackedVectors,
     pub(super) set_aside: Option<PathBuf>,
 }
 
@@ -489,25 +489,16 @@ impl MemoryStore for SqlMemory {
                 query.bind(stored_vector(&vector.values)).bind(&vector.embedder).bind(i64::from(limit));
             holders.iter().fold(query, |query, holder| query.bind(*holder)).fetch_all(&self.pool).await?
         } else {
-            let query = sqlx::query_as::<Db, (i64, StoredVector)>(
-                "SELECT fact, vector FROM memory_vector WHERE embedder = $1 AND holder IN ($2, $3, $4)",
-            );
-            let query =
-                holders.iter().fold(query.bind(&vector.embedder), |query, holder| query.bind(*holder));
-            let mut rows = query.fetch(&self.pool);
-            let mut nearest = Nearest::new(limit);
-            while let Some(row) = rows.next().await {
-                let (ordinal, stored) = row?;
-                nearest.add(ordinal, cosine(&vector.values, &stored));
-            }
-            nearest.found
+            self.nearest_vectors(&holders, vector, limit).await?
         };
         // a vector of zeros has no angle to any other
         let near: Vec<(i64, f32)> = near.into_iter().filter(|(_, cosine)| cosine.is_finite()).collect();
         let wanted: Vec<i64> = near.iter().map(|(ordinal, _)| *ordinal).collect();
         let mut facts = self.by_ordinal(ordinals(&wanted)).await?;
         facts.retain(|found| {
-            found.fact.ended.is_none() && found.fact.invalid_at.is_none_or(|until| until > now)
+            reach.holds(&found.holder())
+                && found.fact.ended.is_none()
+                && found.fact.invalid_at.is_none_or(|until| until > now)
         });
         let with_cosine = near.into_iter().filter_map(|(ordinal, cosine)| {
             let at = facts.iter().position(|found| found.ordinal == ordinal)?;
@@ -619,12 +610,21 @@ impl MemoryStore for SqlMemory {
 
     async fn decide_context(&self, context: &ConversationContext, now: UnixMs) -> Result<String, StoreError> {
         let mut tx = self.begin().await?;
+        let (mut text, mut facts) = (context.text.as_str(), id_list(&context.facts));
+        for id in &context.facts {
+            // one that was deleted since it was found would stay in the record
+            let stands = sqlx::query_scalar::<Db, i64>(STANDS).bind(id).fetch_optional(&mut *tx).await?;
+            if stands.is_none() {
+                (text, facts) = ("", String::new());
+                break;
+            }
+        }
         let decide = sqlx::query(
             "INSERT INTO memory_context (tenant, conversation, text, facts, decided_by, created_ms)
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, conversation) DO NOTHING",
         );
-        let decide = decide.bind(&context.tenant).bind(&context.conversation).bind(&context.text);
-        let decide = decide.bind(id_list(&context.facts)).bind(&context.decided_by).bind(now);
+        let decide = decide.bind(&context.tenant).bind(&context.conversation).bind(text);
+        let decide = decide.bind(facts).bind(&context.decided_by).bind(now);
         decide.execute(&mut *tx).await?;
         let decided = sqlx::query_scalar(CONTEXT).bind(&context.tenant).bind(&context.conversation);
         let decided = decided.fetch_one(&mut *tx).await?;
