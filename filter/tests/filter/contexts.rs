@@ -214,7 +214,7 @@ fn another_worker_knows_that_a_conversation_began_with_nothing() {
     // headroomd records, and its answer and all that it is told afterwards get lost
     fails(&mut stream);
     stream.finish();
-    first_vm.delete();
+    first_vm.end();
 
     let mut second_vm = plugin();
     let later = body(&[&[question()][..], &said()].concat());
