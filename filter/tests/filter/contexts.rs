@@ -223,7 +223,7 @@ fn another_worker_knows_that_a_conversation_began_with_nothing() {
     assert_eq!(String::from_utf8_lossy(&stream.sent_body), later.to_string());
     assert_eq!(asked().1.unanswered, request.request_id, "and headroomd is told again");
     stream.finish();
-    assert_eq!(context(&second_vm), MemoryContext::Nothing);
+    assert_eq!(metric("headroom.memory_context.nothing"), 1);
     let other = body(&[json!({"role": "user", "content": "Which other port?"})]);
     assert!(ask(&mut second_vm, &other).paused(), "of other conversations nothing is known");
 }
