@@ -3,10 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use crate::host;
+
 /// Conversations that are kept in mind. One that is forgotten is asked for again.
 const MAX_CONVERSATIONS: usize = 1_024;
 /// Bytes of what they begin with, together.
 const MAX_BYTES: usize = 2 << 20;
+
+/// Digits of a conversation's name that choose its place among what the VMs of a process share: 256 places, each for the
+/// newest. Shared data is never given back to the host.
+const PLACE_DIGITS: usize = 2;
 
 /// What a VM knows of the beginnings of conversations.
 #[derive(Debug, Default)]
@@ -59,6 +65,23 @@ impl Contexts {
             self.bytes = self.bytes.saturating_sub(gone.bytes());
         }
     }
+}
+
+/// Tells the other VMs of this process which request a conversation has begun with nothing by.
+pub(crate) fn share_unanswered(conversation: &str, request: &str) -> host::Result<()> {
+    host::share(&place(conversation), format!("{conversation} {request}").as_bytes(), 0).map(drop)
+}
+
+/// What another VM of this process has said of it.
+pub(crate) fn shared(conversation: &str) -> host::Result<Option<Known>> {
+    let Some((value, _)) = host::shared(&place(conversation))? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&value);
+    let of = text.split_once(' ').filter(|(of, _)| *of == conversation);
+    Ok(of.map(|(_, request)| Known::Unanswered(request.to_owned())))
+}
+
+fn place(conversation: &str) -> String {
+    format!("headroom.begun.{}", conversation.get(..PLACE_DIGITS).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -12,12 +12,13 @@ use headroom_api::v1::{MemoryContext, MemoryContextRequest, MemoryContextRespons
 use headroom_compress::{Encoding, address, provider_tokens};
 use prost::Message as _;
 
-use crate::contexts::Known;
+use crate::contexts::{self, Known};
 use crate::exchange::{Exchange, micros};
 use crate::host::NANOS_PER_MS;
 use crate::memory::Room;
 use crate::own_tools::MemoryCaller;
 use crate::rpc;
+use crate::settings::Settings;
 use crate::work::EngineOutput;
 
 /// For so long a request waits.
@@ -76,16 +77,15 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
     if record.conversation_id.is_empty() || !names_project {
         return Step::Forward(output);
     }
-    // Two projects may begin a conversation with the same words.
+    // Two tenants, or projects, may begin a conversation with the same words.
     let conversation: String = address(&format!(
-        "{}\0{}\0{}\0{folder}",
-        record.conversation_id, caller.project, caller.default_project
+        "{}\0{}\0{}\0{}\0{folder}",
+        record.tenant, record.conversation_id, caller.project, caller.default_project
     ));
     let settings = Rc::clone(&exchange.settings);
     let begun = settings.now();
     let begins = opening.is_all;
-    let known = settings.requests.contexts.borrow().get(&conversation).cloned();
-    match known {
+    match known(&settings, &conversation) {
         Some(Known::Recorded(text)) => {
             settle(exchange, &mut output, &text);
             return Step::Forward(output);
@@ -130,6 +130,16 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
             Step::Forward(output)
         }
     }
+}
+
+/// What is known of a conversation, here or in another VM of this process.
+fn known(settings: &Settings, conversation: &str) -> Option<Known> {
+    if let Some(known) = settings.requests.contexts.borrow().get(conversation) {
+        return Some(known.clone());
+    }
+    let shared = contexts::shared(conversation).map_err(|refused| settings.refused(refused)).ok()??;
+    settings.requests.contexts.borrow_mut().set(conversation, shared.clone());
+    Some(shared)
 }
 
 impl ContextLookup {
@@ -213,8 +223,11 @@ impl ContextLookup {
 fn unanswered_for(exchange: &mut Exchange, conversation: &str, begins: bool) {
     exchange.record.set_memory_context(MemoryContext::Unanswered);
     if begins {
-        let known = Known::Unanswered(exchange.record.request_id.clone());
-        exchange.settings.requests.contexts.borrow_mut().set(conversation, known);
+        let request = exchange.record.request_id.clone();
+        if let Err(refused) = contexts::share_unanswered(conversation, &request) {
+            exchange.settings.refused(refused);
+        }
+        exchange.settings.requests.contexts.borrow_mut().set(conversation, Known::Unanswered(request));
     }
 }
 
@@ -233,6 +246,13 @@ fn give_back(exchange: &Exchange, conversation: &str, request: &str) {
     };
     if let Err(refused) = rpc::memory_context(control_plane, &message.encode_to_vec(), TIMEOUT_MS) {
         settings.refused(refused);
+    }
+}
+
+/// Notes that a request goes as it came: what was put into it is not sent.
+pub(crate) fn drop_added(exchange: &mut Exchange) {
+    if exchange.record.memory_context() == MemoryContext::Added {
+        exchange.record.set_memory_context(MemoryContext::Unanswered);
     }
 }
 

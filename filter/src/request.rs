@@ -561,6 +561,7 @@ impl Request {
         response.sent = None;
         response.following = None;
         self.cache = Cache::None;
+        memory_context::drop_added(exchange);
         exchange.settle_refused(refused);
         self.leave(exchange)
     }

@@ -146,7 +146,7 @@ fn read(path: &Path) -> Option<Proposal> {
     fs::File::open(path).ok()?.take(BYTES).read_to_string(&mut text).ok()?;
     let proposal: Proposal = serde_json::from_str(&text).ok()?;
     // the name of its file identifies it, and its text is one line of a list
-    let is_plain = !proposal.text.contains(['\n', '\r']) && !proposal.section.contains(['\n', '\r']);
+    let is_plain = !proposal.text.contains(char::is_control) && !proposal.section.contains(char::is_control);
     (proposal.id == name && is_plain).then_some(proposal)
 }
 
@@ -204,6 +204,10 @@ mod tests {
             (
                 "d.json",
                 r#"{"id":"d","project":"/p","path":"/p/A.md","section":"S","text":"t\n# u","date":"d"}"#,
+            ),
+            (
+                "f.json",
+                r#"{"id":"f","project":"/p","path":"/p/A.md","section":"S","text":"t\u001b[2J","date":"d"}"#,
             ),
         ] {
             fs::write(inbox.waiting.join(name), text).unwrap();

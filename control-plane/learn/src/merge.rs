@@ -128,8 +128,20 @@ pub fn sections(block: &str) -> Vec<Section> {
 /// What an entry is about: its first text between backticks. Entries without one are their own subject.
 pub fn subject(entry: &str) -> &str {
     let Some((_, rest)) = entry.split_once('`') else { return entry };
-    let rest = rest.trim_start_matches('`').trim_start();
-    rest.split_once('`').map_or(entry, |(subject, _)| subject.trim())
+    let inside = rest.trim_start_matches('`');
+    let fence = 1 + rest.len() - inside.len();
+    // as many backticks together as before it
+    let mut at = 0;
+    while let Some(found) = inside.get(at..).and_then(|rest| rest.find('`')) {
+        let begin = at + found;
+        let behind = inside.get(begin..).unwrap_or_default();
+        let length = behind.len() - behind.trim_start_matches('`').len();
+        if length == fence {
+            return inside.get(..begin).unwrap_or_default().trim();
+        }
+        at = begin + length;
+    }
+    entry
 }
 
 /// Merges new sections with prior ones: the new ones first, each with the prior entries of its title that it

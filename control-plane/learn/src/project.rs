@@ -63,9 +63,17 @@ pub fn anchored(path: &Path) -> Option<Checkout> {
     is_project.then_some(checkout)
 }
 
+/// Bytes of a file `.git`: a path.
+const GIT_FILE: u64 = 16 << 10;
+
 /// Follows the file `.git` of a worktree. The file of a submodule names a folder without `worktrees`; a
 /// submodule is a separate project.
 fn main_checkout(git: &Path) -> Option<PathBuf> {
+    // to read a pipe would wait for ever, and to read a device might
+    let is_short = |about: fs::Metadata| about.is_file() && about.len() <= GIT_FILE;
+    if !fs::metadata(git).is_ok_and(is_short) {
+        return None;
+    }
     let text = fs::read_to_string(git).ok()?;
     let folder = git.parent()?.join(text.strip_prefix("gitdir:")?.trim());
     let worktrees = folder.parent()?;
@@ -137,6 +145,14 @@ mod tests {
             assert_eq!(&*checkout.project, expected, "{}", folder.display());
             let expected = if folder == tree { &tree } else { &main };
             assert_eq!(&*checkout.tree, expected.to_string_lossy());
+        }
+        // what is no file of git's, and one that is a device
+        let odd = home.path().join("odd");
+        fs::create_dir(&odd).unwrap();
+        for target in ["/dev/zero", "/dev/tty", "/nowhere"] {
+            std::os::unix::fs::symlink(target, odd.join(".git")).unwrap();
+            assert_eq!(Path::new(&*repository(&odd).unwrap().project), odd.canonicalize().unwrap());
+            fs::remove_file(odd.join(".git")).unwrap();
         }
         let lonely = home.path().join("lonely").to_string_lossy().into_owned();
         assert_eq!(&*roots.checkout(&lonely).project, lonely);

@@ -27,6 +27,15 @@ pub struct Published {
     pub problems: Vec<String>,
 }
 
+impl Published {
+    /// Adds what became of another plan.
+    pub fn add(&mut self, other: Self) {
+        self.written.extend(other.written);
+        self.proposed += other.proposed;
+        self.problems.extend(other.problems);
+    }
+}
+
 /// Writes the files of a plan, or proposes their entries. With `write_tracked` all are written. A file that cannot be
 /// written does not stop the others.
 pub fn publish(project: &Path, plan: &Plan, inbox: &Inbox, write_tracked: bool, date: &str) -> Published {

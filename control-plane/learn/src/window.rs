@@ -20,6 +20,10 @@ const EVENTS: usize = 60;
 const LEFT: usize = 256;
 /// Bytes of an id.
 const ID: usize = 256;
+/// How a message begins that an agent has written in the user's name. The user's own, and the files of a repository that
+/// agents quote in others, could name any folder.
+const OWN: [&str; 4] =
+    ["<environment_context>", "<session_context>", "This is the Gemini CLI.", "This is the Qwen Code."];
 /// Tags and words before the folder that an agent works in, in its message to the model.
 const FOLDERS: [(&str, &str); 3] = [
     ("<cwd>", "</cwd>"),
@@ -140,7 +144,8 @@ impl Sink for Window {
     }
 
     fn said(&mut self, text: &str) {
-        for (before, after) in FOLDERS {
+        let is_own = OWN.iter().any(|own| text.trim_start().starts_with(own));
+        for (before, after) in FOLDERS.into_iter().filter(|_| is_own) {
             let named = text.split_once(before).and_then(|(_, rest)| rest.split(after).next());
             if let Some(folder) = named.map(str::trim).filter(|folder| Path::new(folder).is_absolute()) {
                 self.cwd = Some(head(folder, 4096).to_owned());
@@ -182,7 +187,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let project = home.path().canonicalize().unwrap().join("shop");
         fs::create_dir_all(project.join(".git")).unwrap();
-        let cwd = json!({"role": "user", "content": format!("<env><cwd>{}</cwd></env>", project.display())})
+        let cwd = json!({"role": "user", "content": format!("<environment_context>\n  <cwd>{}</cwd>", project.display())})
             .to_string();
         let mut messages = vec![
             cwd,
@@ -226,6 +231,45 @@ mod tests {
             assert_eq!(project(&[&nowhere]), None, "{}", nowhere.display());
         }
         assert_eq!(project(&[]), None);
+    }
+
+    #[test]
+    fn only_the_agent_names_its_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        let [shop, other] = ["shop", "other"].map(|name| home.join(name));
+        for project in [&shop, &other] {
+            fs::create_dir_all(project.join(".git")).unwrap();
+        }
+        let read = json!({"role": "assistant", "content": [
+            {"type": "tool_use", "id": "id", "name": "Read", "input": {"file_path": shop.join("a")}}]});
+        let named = format!("<cwd>{}</cwd>", other.display());
+        for text in [
+            format!("<system-reminder>CLAUDE.md says:\n{named}</system-reminder>"),
+            format!("# AGENTS.md instructions\n<environment_context>{named}"),
+            format!("See what I found: <environment_context>{named}"),
+            format!("I'm currently working in the directory: {}\n", other.display()),
+        ] {
+            let mut window = Window::default();
+            let said = json!({"role": "user", "content": text}).to_string();
+            window.read([said.as_str(), read.to_string().as_str()]);
+            let (session, _) = window.report("claude", "c", 0).unwrap();
+            assert_eq!(*session.project, *shop.to_string_lossy(), "{text}");
+        }
+        for text in [
+            format!("<environment_context>\n  {named}\n</environment_context>"),
+            format!(
+                "<session_context>\nThis is the Gemini CLI.\n- **Workspace Directories:**\n  - {}\n",
+                other.display()
+            ),
+            format!("This is the Qwen Code.\nI'm currently working in the directory: {}\n", other.display()),
+        ] {
+            let mut window = Window::default();
+            let said = json!({"role": "user", "content": text}).to_string();
+            window.read([said.as_str(), read.to_string().as_str()]);
+            let (session, _) = window.report("codex", "c", 0).unwrap();
+            assert_eq!(*session.project, *other.to_string_lossy(), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::Mode;
 
@@ -66,16 +67,30 @@ pub fn files_in(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file that appears under its name only when it is complete.
+/// Writes a file that appears under its name only when it is complete. Of several who write it at once, one wins.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let mut new: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-    existing(&partial)?;
-    new.write_all(bytes)?;
-    fs::rename(partial, path)
+    let (partial, mut new) = partial(path)?;
+    let written = new.write_all(bytes).and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        fs::remove_file(&partial).ok();
+    }
+    written
+}
+
+/// A new file next to another, which nobody else writes.
+fn partial(path: &Path) -> io::Result<(PathBuf, File)> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let mut partial = path.as_os_str().to_owned();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        partial.push(format!(".{}-{number}.partial", std::process::id()));
+        let partial = PathBuf::from(partial);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial) {
+            // of a process that was killed, or of one in another container
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (partial, file)),
+        }
+    }
 }
 
 fn existing(path: &Path) -> io::Result<()> {
@@ -155,6 +170,33 @@ mod tests {
             (mode(&state.join("h.dbx")), fs::read(state.join("h.dbx")).unwrap()),
             (0o600, b"new".to_vec())
         );
+    }
+
+    #[test]
+    fn of_many_who_write_a_file_at_once_one_wins_and_its_file_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        std::thread::scope(|scope| {
+            for letter in b'a'..b'i' {
+                let path = &path;
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let whole = vec![letter; 1 + usize::from(letter) * round];
+                        write(path, &whole).unwrap();
+                        let read = fs::read(path).unwrap();
+                        let [first, ..] = read[..] else { panic!("an empty file was seen") };
+                        assert!(read.iter().all(|byte| *byte == first), "two writers are mixed");
+                        assert_eq!((read.len() - 1) % usize::from(first), 0, "a part of a file was seen");
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+
+        assert!(write(&dir.path().join("no/folder"), b"x").is_err());
+        fs::create_dir(dir.path().join("taken")).unwrap();
+        assert!(write(&dir.path().join("taken"), b"x").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "what failed leaves nothing");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use headroom_learn::apply;
 use headroom_learn::inbox::Inbox;
 use headroom_learn::lesson::Kind;
 use headroom_learn::model::Session;
-use headroom_learn::plugins::{self, Home, Plugin};
+use headroom_learn::plugins::{self, Home};
 use headroom_learn::publish::{Published, publish};
 use headroom_learn::sighting::{Sighting, sessions, sightings};
 use headroom_learn::window::Window;
@@ -119,6 +119,8 @@ impl Worker {
         }
         self.projects.values_mut().for_each(|project| project.is_dirty = true);
         self.write(AT_THE_END).await;
+        // what another program has changed in that moment
+        self.write(AT_THE_END).await;
     }
 
     /// True if something is new.
@@ -146,9 +148,8 @@ impl Worker {
         let Some(seen) = seen.filter(|seen| seen.session.project.len() <= PROJECT) else { return false };
         match self.record(&seen).await {
             Ok(news) => {
-                self.note(seen, news > 0);
                 self.counts.add_sightings(news);
-                news > 0
+                self.note(seen, news > 0)
             }
             Err(error) => {
                 tracing::warn!(message = "Lessons of a request were not stored.", %error);
@@ -182,15 +183,25 @@ impl Worker {
         Ok(news + refuted.len() as u64)
     }
 
-    fn note(&mut self, seen: Seen, is_news: bool) {
+    /// Notes what a request says about its project. True if the project's files are to be written.
+    fn note(&mut self, seen: Seen, is_news: bool) -> bool {
         let name = seen.session.project.to_string();
-        if !self.projects.contains_key(&name) && self.projects.len() >= PROJECTS {
-            return;
+        // an earlier run may have been killed between recording and writing
+        let is_first = !self.projects.contains_key(&name);
+        if is_first && self.projects.len() >= PROJECTS {
+            if is_news {
+                tracing::warn!(
+                    message = "Lessons were not written: too many projects in this run.",
+                    project = name
+                );
+            }
+            return false;
         }
         let project = self.projects.entry(name).or_default();
-        project.is_dirty |= is_news;
+        project.is_dirty |= is_news || is_first;
         project.agents.insert(seen.session.agent.to_string());
         project.present.add(seen.report.present());
+        is_news || is_first
     }
 
     /// Writes the files of all projects with changes.
@@ -209,9 +220,10 @@ impl Worker {
             let agents = project.agents.clone();
             let done = move || write_project(&root, &seen, &agents, &present, &places, least);
             match tokio::task::spawn_blocking(done).await {
-                Ok(Ok(published)) => say(name, &published),
-                Ok(Err(error)) => {
-                    tracing::warn!(message = "Lessons were not written.", project = name, %error)
+                Ok(published) => {
+                    // they are tried again with what is learned next
+                    project.is_dirty = !published.problems.is_empty();
+                    say(name, &published);
                 }
                 Err(error) => tracing::error!(message = "Lessons were not written.", project = name, %error),
             }
@@ -240,7 +252,7 @@ fn write_project(
     present: &Report,
     places: &Places,
     least: usize,
-) -> anyhow::Result<Published> {
+) -> Published {
     let mut sessions = sessions(project, seen);
     let lessons = lessons(&sessions, least);
     // the current state decides whether older entries are still true
@@ -256,10 +268,15 @@ fn write_project(
         };
         sessions.push((session, present.clone()));
     }
-    let plugins = plugins::all();
-    let selected: Vec<&dyn Plugin> = plugins.iter().map(Box::as_ref).collect();
     let date = jiff::Zoned::now().date().to_string();
     let root = Path::new(project);
-    let plan = apply::plan(root, &lessons, &sessions, &selected, &places.home, &date)?;
-    Ok(publish(root, &plan, &places.inbox, places.write_tracked, &date))
+    let mut published = Published::default();
+    // one agent's file that cannot be read keeps no lesson from the others
+    for plugin in plugins::all() {
+        match apply::plan(root, &lessons, &sessions, &[plugin.as_ref()], &places.home, &date) {
+            Ok(plan) => published.add(publish(root, &plan, &places.inbox, places.write_tracked, &date)),
+            Err(error) => published.problems.push(format!("{error:#}")),
+        }
+    }
+    published
 }

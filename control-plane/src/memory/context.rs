@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use headroom_api::memory::notes::{DEFAULT_BYTES, notes};
+use headroom_api::memory::notes::{DEFAULT_BYTES, notes_and_facts};
 use headroom_api::memory::{Caller, SearchRequest};
 use tokio::sync::oneshot;
 
@@ -149,8 +149,7 @@ impl Memory {
             ..SearchRequest::default()
         };
         let found = self.search(tenant, &request).await?.found;
-        let text = notes(found.iter().map(|found| &found.fact), "", DEFAULT_BYTES);
-        let ids = found.into_iter().map(|found| found.fact.id).collect();
-        Ok((text, ids))
+        let (text, facts) = notes_and_facts(found.iter().map(|found| &found.fact), "", DEFAULT_BYTES);
+        Ok((text, facts.into_iter().map(|fact| fact.id.clone()).collect()))
     }
 }

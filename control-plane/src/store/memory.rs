@@ -4,6 +4,7 @@
 //! once for each, with the differences in a separate file. Triggers keep the text index and clean up after a version that ends, in the
 //! transaction of the row.
 
+mod packed;
 mod postgres;
 mod sqlite;
 

@@ -138,6 +138,59 @@ async fn what_fails_is_counted_once_for_each_call_across_restarts_and_written_in
 }
 
 #[tokio::test]
+async fn what_was_recorded_before_a_kill_is_written_by_the_next_run() {
+    let mut home = Home::new();
+    let messages = home.commands(["toolu_fourth_1_python", "toolu_fourth_2_python3"]);
+    let sidecar = home.start(&["--learn"]).await;
+    for (conversation, ids) in [
+        ("00000000000000a1", ["toolu_fourth_1_python", "toolu_fourth_2_python3"]),
+        ("00000000000000a2", ["toolu_fifth_1_python", "toolu_fifth_2_python3"]),
+    ] {
+        let messages = home.commands(ids);
+        home.send(&sidecar, conversation, "anthropic_messages", messages).await;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !sidecar.get("/metrics").await.1.contains("headroom_learn_sightings_total 2") {
+        assert!(Instant::now() < deadline, "both are recorded");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // files are written ten seconds after the first sighting
+    sidecar.kill_now();
+    drop(sidecar);
+
+    let sidecar = home.start(&["--learn"]).await;
+    home.send(&sidecar, "00000000000000a1", "anthropic_messages", messages).await;
+    until("nothing is new, and what was known is written", || home.lessons().contains("(seen 2 times)"))
+        .await;
+    assert_eq!(sidecar.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_merged_keeps_no_lesson_from_other_agents() {
+    let mut home = Home::new();
+    let broken = "<!-- headroom:learn:start -->\nhalf of a block\n";
+    fs::write(home.project.join("CLAUDE.local.md"), broken).unwrap();
+    let sidecar = home.start(&["--learn"]).await;
+    for (number, agent) in ["wrap_claude", "wrap_qwen"].into_iter().enumerate() {
+        let ids = [format!("toolu_of_{agent}_python"), format!("toolu_of_{agent}_python3")];
+        let messages = home.commands([&ids[0], &ids[1]]);
+        let record = RequestRecord {
+            conversation_id: format!("00000000000000b{number}"),
+            stack: agent.to_owned(),
+            ..named("anthropic_messages")
+        };
+        home.send_of(&sidecar, record, messages).await;
+    }
+    assert_eq!(sidecar.terminate().await, Some(0));
+    assert_eq!(home.lessons(), broken, "it is left as it is");
+    let inbox = home.workspace().join("learn/inbox");
+    let waiting: Vec<PathBuf> = fs::read_dir(inbox).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [waiting] = &waiting[..] else { panic!("{waiting:?}") };
+    let proposal: Value = serde_json::from_slice(&fs::read(waiting).unwrap()).unwrap();
+    assert_eq!(Path::new(proposal["path"].as_str().unwrap()), home.project.join("QWEN.md"));
+}
+
+#[tokio::test]
 async fn a_file_that_git_shares_waits_in_the_inbox() {
     let mut home = Home::new();
     let sidecar = home.start(&["--learn"]).await;

@@ -235,6 +235,41 @@ pub(crate) async fn what_is_purged_is_gone_and_age_takes_only_what_has_ended(
     assert_eq!(found(other, &blue, "beginning").await.len(), 1);
 }
 
+/// Each store keeps vectors in memory, and another process changes them.
+pub(crate) async fn what_is_near_follows_what_others_save_embed_and_forget(
+    store: &dyn MemoryStore,
+    other: &dyn MemoryStore,
+) {
+    let (me, you) = (reach("", "me", "/p"), reach("", "me", "/q"));
+    let (mine, yours) = (me.holder(Scope::Project).unwrap(), you.holder(Scope::Project).unwrap());
+    let near_to = async |who: &Reach, values: [f32; 2]| {
+        let found = store.nearest(who, &vector(values), NOW, 10).await.unwrap();
+        found.into_iter().map(|(stored, _)| stored.fact.content).collect::<Vec<_>>()
+    };
+    assert!(near_to(&me, [1.0, 0.0]).await.is_empty());
+    let bare = save(other, &mine, draft("bare")).await;
+    let right = save(other, &mine, near("right", [1.0, 0.0])).await;
+    save(other, &yours, near("yours", [1.0, 0.0])).await;
+    assert_eq!(near_to(&me, [1.0, 0.0]).await, ["right"]);
+    save(other, &mine, near("up", [0.0, 1.0])).await;
+    save(other, &me.holder(Scope::Team).unwrap(), near("team", [0.8, 0.6])).await;
+    assert_eq!(near_to(&me, [1.0, 0.0]).await, ["right", "team", "up"]);
+    // a fact in front of those that are known
+    other.embed("test", &[(bare.ordinal, vec![0.96, 0.28])]).await.unwrap();
+    assert_eq!(near_to(&me, [1.0, 0.0]).await, ["right", "bare", "team", "up"]);
+    other.end(&me, &right.fact.id, Ending::Deleted, &because(""), NOW).await.unwrap();
+    assert_eq!(near_to(&me, [1.0, 0.0]).await, ["bare", "team", "up"]);
+    other.update(&me, &bare.fact.id, &near("bare no more", [0.0, -1.0]), NOW).await.unwrap();
+    assert_eq!(near_to(&me, [1.0, 0.0]).await, ["team", "up", "bare no more"]);
+    assert_eq!(near_to(&you, [1.0, 0.0]).await, ["yours", "team"]);
+    other.purge(&Purge::All, false).await.unwrap();
+    assert!(near_to(&me, [1.0, 0.0]).await.is_empty());
+    // holders may get the numbers of others that are gone
+    save(other, &yours, near("again", [1.0, 0.0])).await;
+    assert!(near_to(&me, [1.0, 0.0]).await.is_empty());
+    assert_eq!(near_to(&you, [1.0, 0.0]).await, ["again"]);
+}
+
 pub(crate) async fn what_has_no_vector_is_embedded_and_facts_of_another_time_are_not_found(
     store: &dyn MemoryStore,
     other: &dyn MemoryStore,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headroom_api::memory::{Caller, FactRequest, NewFact, SaveRequest};
-use headroomd::memory::{ContextQuestion, Memory};
+use headroomd::memory::{ContextQuestion, ConversationContext, Memory};
 use headroomd::purge::Scope as Purge;
 use headroomd::store::Database;
 
@@ -81,17 +81,60 @@ async fn it_is_decided_once_and_quoted(database: &Database) {
     let red = one.conversation_context("u", question("c", "j")).await.unwrap();
     assert!(red.contains("7777") && !red.contains("8787"), "a tenant's own conversation: {red}");
 
-    let purged = FactRequest {
-        caller: Caller { project: "shop".to_owned(), ..Caller::default() },
-        memory_id: port,
-        purge: true,
-        ..FactRequest::default()
-    };
-    other.delete(TENANT, &purged).await.unwrap();
+    other.delete(TENANT, &purged(port)).await.unwrap();
     assert_eq!(asks(one, later("c")).await, "", "what is deleted for good is in no record");
     assert_eq!(one.conversation_context("u", later("c")).await.unwrap(), red);
     assert_eq!(one.purge(&Purge::Tenant("u".to_owned()), false).await.unwrap(), 1);
     assert_eq!(one.conversation_context("u", later("c")).await.unwrap(), "");
+}
+
+fn purged(id: String) -> FactRequest {
+    let caller = Caller { project: "shop".to_owned(), ..Caller::default() };
+    FactRequest { caller, memory_id: id, purge: true, ..FactRequest::default() }
+}
+
+/// A fact may be deleted for good between the search that finds it and the record that quotes it.
+async fn what_is_deleted_meanwhile_is_in_no_record(database: &Database) {
+    let (one, other) = (&replica(database).await, &replica(database).await);
+    let store = headroomd::store::memory::open(database).await.unwrap();
+    let context = |conversation: &str, id: &str| ConversationContext {
+        tenant: TENANT.to_owned(),
+        conversation: conversation.to_owned(),
+        text: "- \"The port is 1\"".to_owned(),
+        facts: vec![id.to_owned()],
+        decided_by: "r".to_owned(),
+    };
+    let id = save(one, TENANT, "shop", "The port is 1").await;
+    let kept = context("kept", &id);
+    assert_eq!(store.decide_context(&kept, 1).await.unwrap(), kept.text);
+    other.delete(TENANT, &purged(id.clone())).await.unwrap();
+    assert_eq!(store.decide_context(&context("late", &id), 1).await.unwrap(), "");
+    assert_eq!(store.decide_context(&kept, 1).await.unwrap(), "");
+
+    for round in 0..40 {
+        let id = save(one, TENANT, "shop", &format!("The port is {round}, which is a secret")).await;
+        let conversation = format!("race {round}");
+        let (_, gone) = tokio::join!(asks(one, question(&conversation, "a")), async {
+            for _ in 0..round % 8 {
+                tokio::task::yield_now().await;
+            }
+            other.delete(TENANT, &purged(id)).await
+        });
+        assert!(gone.unwrap().changed);
+        let left = asks(one, later(&conversation)).await;
+        assert!(!left.contains("secret"), "round {round}: {left}");
+    }
+}
+
+/// Ten facts are found, and not all of them have room.
+async fn a_fact_that_is_not_shown_changes_no_record(database: &Database) {
+    let memory = &replica(database).await;
+    let long = save(memory, TENANT, "shop", &format!("The port {}", "x".repeat(5_000))).await;
+    save(memory, TENANT, "shop", "The port is 8787").await;
+    let text = asks(memory, question("c", "a")).await;
+    assert!(text.contains("8787") && !text.contains("xxx"), "{text}");
+    memory.delete(TENANT, &purged(long)).await.unwrap();
+    assert_eq!(asks(memory, later("c")).await, text);
 }
 
 async fn what_was_not_used_becomes_nothing(database: &Database) {
@@ -147,6 +190,8 @@ async fn what_a_conversation_begins_with_is_decided_once_in_sqlite() {
     let database = |name: &str| Database::File(dir.path().join(name));
     it_is_decided_once_and_quoted(&database("once")).await;
     what_was_not_used_becomes_nothing(&database("unused")).await;
+    what_is_deleted_meanwhile_is_in_no_record(&database("deleted")).await;
+    a_fact_that_is_not_shown_changes_no_record(&database("long")).await;
     what_is_no_question_is_refused(&replica(&database("refused")).await).await;
 }
 
@@ -155,6 +200,8 @@ async fn what_a_conversation_begins_with_is_decided_once_in_postgresql() {
     let Some(postgres) = Postgres::start().await else { return };
     it_is_decided_once_and_quoted(&Database::Postgres(postgres.database("contexts_once"))).await;
     what_was_not_used_becomes_nothing(&Database::Postgres(postgres.database("contexts_unused"))).await;
+    what_is_deleted_meanwhile_is_in_no_record(&Database::Postgres(postgres.database("contexts_deleted")))
+        .await;
 }
 
 #[tokio::test]

@@ -181,6 +181,7 @@ memory_on_sqlite!(
     two_that_change_one_fact_lose_and_double_nothing,
     duplicates_are_merged_into_the_older_and_can_be_had_back,
     what_is_purged_is_gone_and_age_takes_only_what_has_ended,
+    what_is_near_follows_what_others_save_embed_and_forget,
     what_has_no_vector_is_embedded_and_facts_of_another_time_are_not_found,
 );
 

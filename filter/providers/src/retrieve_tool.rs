@@ -62,16 +62,24 @@ pub(crate) fn listings(naming: Naming, tools: Value<'_, '_>) -> Result<Listings,
         if !tool.is_object() {
             return Ok(Listings::default());
         }
-        let [kind, name, function, spec, camel, snake] = tool.pick([
+        let [kind, name, function, spec, camel, snake, nested] = tool.pick([
             "type",
             "name",
             "function",
             "toolSpec",
             "functionDeclarations",
             "function_declarations",
+            "tools",
         ])?;
         match naming {
-            Naming::Name => read(tool, name, kind),
+            Naming::Name => {
+                read(tool, name, kind);
+                // Codex lists the tools of an MCP server inside of one of this type.
+                let is_server = kind.is_some_and(|kind| kind.is("namespace"));
+                for inner in nested.filter(|_| is_server).into_iter().flat_map(Value::elements) {
+                    read(inner, name_in(Some(inner))?, None);
+                }
+            }
             Naming::Function => read(tool, name_in(function)?, None),
             Naming::ToolSpec => read(tool, name_in(spec)?, None),
             Naming::Declarations => {

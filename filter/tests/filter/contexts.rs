@@ -187,6 +187,48 @@ fn projects_that_begin_with_the_same_words_are_different_conversations() {
 }
 
 #[test]
+fn no_tenant_gets_what_the_same_words_of_another_begin_with() {
+    let mut plugin = Plugin::new(
+        json!({"memory_context": true, "tenant_from": "client", "control_plane": {"cluster": "c"}}),
+    );
+    let mut seen = Vec::new();
+    for tenant in ["acme", "globex"] {
+        let headers = [("x-api-key", "k"), ("x-headroom-user-id", tenant)];
+        let mut stream = plugin.post("/v1/messages", &headers, body(&[question()]).to_string().as_bytes());
+        assert!(stream.paused(), "{tenant} is asked for");
+        let (_, request) = asked();
+        assert_eq!(request.tenant, tenant);
+        seen.push(request.conversation);
+        says(&mut stream, &format!("Notes of {tenant}\n"));
+        assert_eq!(first_message(&stream), format!("Which port?\n\nNotes of {tenant}"));
+        stream.finish();
+    }
+    assert_ne!(seen[0], seen[1]);
+}
+
+#[test]
+fn another_worker_knows_that_a_conversation_began_with_nothing() {
+    let mut first_vm = plugin();
+    let mut stream = ask(&mut first_vm, &body(&[question()]));
+    let (_, request) = asked();
+    // headroomd records, and its answer and all that it is told afterwards get lost
+    fails(&mut stream);
+    stream.finish();
+    first_vm.end();
+
+    let mut second_vm = plugin();
+    let later = body(&[&[question()][..], &said()].concat());
+    let stream = ask(&mut second_vm, &later);
+    assert!(!stream.paused(), "nobody is asked for what was sent already");
+    assert_eq!(String::from_utf8_lossy(&stream.sent_body), later.to_string());
+    assert_eq!(asked().1.unanswered, request.request_id, "and headroomd is told again");
+    stream.finish();
+    assert_eq!(metric("headroom.memory_context.nothing"), 1);
+    let other = body(&[json!({"role": "user", "content": "Which other port?"})]);
+    assert!(ask(&mut second_vm, &other).paused(), "of other conversations nothing is known");
+}
+
+#[test]
 fn whatever_becomes_of_the_sidecar_the_first_request_goes_without_and_so_do_all_others() {
     let answer =
         |text: &str, decided| MemoryContextResponse { text: text.to_owned(), decided }.encode_to_vec();
@@ -194,8 +236,10 @@ fn whatever_becomes_of_the_sidecar_the_first_request_goes_without_and_so_do_all_
         (answer(&"x".repeat(9_000), true), answer(NOTES, false), answer(NOTES, true));
     let cases: [Option<&[u8]>; 6] =
         [None, Some(b""), Some(b"nonsense"), Some(&whole[..whole.len() - 3]), Some(&huge), Some(&undecided)];
-    for case in cases {
+    for (number, case) in cases.into_iter().enumerate() {
         let mut plugin = plugin();
+        // each conversation is another one, which no VM before this one knows
+        let question = || json!({"role": "user", "content": format!("Which port of {number}?")});
         let first = body(&[question()]);
         let mut stream = ask(&mut plugin, &first);
         let (call, request) = asked();
@@ -320,7 +364,7 @@ fn a_sidecar_that_is_silent_later_is_counted() {
 fn a_host_that_lets_nobody_ask_or_change_the_body_forwards_it() {
     for (call, status) in [("grpc_call", 10), ("set_buffer", 2)] {
         let mut plugin = plugin();
-        let first = body(&[question()]);
+        let first = body(&[json!({"role": "user", "content": call})]);
         let refusal = Refusal { call, status, after: 0 };
         let stream = refusing(refusal, || {
             let mut stream = ask(&mut plugin, &first);
@@ -331,7 +375,8 @@ fn a_host_that_lets_nobody_ask_or_change_the_body_forwards_it() {
         });
         assert!(!stream.paused(), "{call}");
         assert_eq!(String::from_utf8_lossy(&stream.sent_body), first.to_string(), "{call}");
-        drop(stream);
+        stream.finish();
+        assert_eq!(context(&plugin), MemoryContext::Unanswered, "{call}: the record says what was sent");
         plugin.delete();
     }
 }

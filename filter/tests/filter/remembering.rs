@@ -214,6 +214,27 @@ fn nothing_is_added_where_the_client_brings_such_tools_or_the_provider_keeps_the
     assert!(!sent(request(&json!([{"name": "list"}]))));
 }
 
+/// Codex lists the tools of an MCP server inside of one for the server, under their bare names.
+#[test]
+fn tools_that_an_mcp_server_brings_inside_of_a_namespace_are_the_clients() {
+    let body = |inner: &str| {
+        let server = json!({"type": "namespace", "name": "mcp__headroom", "tools": [{"type": "function", "name": inner}]});
+        json!({"model": "gpt-5", "store": false, "input": "Which port?",
+            "tools": [{"type": "function", "name": "exec_command"}, server]})
+        .to_string()
+    };
+    let mut plugin = plugin(&["memory"]);
+    let mut sent = |body: &str| {
+        let stream = plugin.post("/v1/responses", &[("authorization", "Bearer k")], body.as_bytes());
+        String::from_utf8_lossy(&stream.sent_body).into_owned()
+    };
+    assert_eq!(sent(&body("memory_search")), body("memory_search"));
+    assert!(
+        sent(&body("search")).contains("memory_save"),
+        "another server's tools are no reason to add none"
+    );
+}
+
 #[test]
 fn a_call_of_a_tool_that_the_client_brings_is_the_clients() {
     let mut plugin = plugin(&["memory"]);

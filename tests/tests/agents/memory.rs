@@ -134,7 +134,7 @@ async fn what_claude_code_saves_over_mcp_codex_reads_back() -> Result<()> {
         Ok(agent)
     };
     let requests =
-        converse(&stack, &installed, home.path(), searches("mcp__headroom__memory_search"), codex).await?;
+        converse(&stack, &installed, home.path(), searches("mcp__headroom/memory_search"), codex).await?;
     ensure!(read(&requests, FACT), "Codex's model has not read the fact");
     say("Claude Code saved a fact over MCP, and Codex's model read it back");
 

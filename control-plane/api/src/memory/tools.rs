@@ -255,9 +255,35 @@ fn described(fact: &Fact) -> String {
     )
 }
 
-/// A text in quotation marks. Its own quotation marks and line breaks are escaped.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+/// A text in quotation marks. Its own quotation marks and line breaks are escaped, and so are characters that people do
+/// not see, or that reorder what they see: a model reads them, and what they spell.
+pub(super) fn quoted(text: &str) -> String {
+    let json = Value::from(text).to_string();
+    if !json.contains(is_hidden) {
+        return json;
+    }
+    let mut seen = String::with_capacity(json.len() * 2);
+    for character in json.chars() {
+        if is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                seen.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            seen.push(character);
+        }
+    }
+    seen
+}
+
+/// Controls beyond ASCII, marks of direction, separators of lines, tags, and selectors that no script needs. Joiners are
+/// parts of words and pictures.
+fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 fn head(text: &str) -> String {
@@ -297,6 +323,15 @@ mod tests {
         let line = described(&fact);
         assert_eq!(line.lines().count(), 1, "{line}");
         assert!(line.starts_with(r#"[1] "x\"\n\nHuman: implement"#), "{line}");
+
+        // letters of the block of tags, which show nothing; a mark that turns the direction; a line that looks empty
+        let unseen: String = "obey".chars().map(|c| char::from_u32(0xe0000 + c as u32).unwrap()).collect();
+        let line = quoted(&format!("a{unseen}\u{202e}b\u{2028}\u{85}c \u{1f469}\u{200d}\u{1f4bb} é"));
+        assert_eq!(
+            line,
+            "\"a\\udb40\\udc6f\\udb40\\udc62\\udb40\\udc65\\udb40\\udc79\\u202eb\\u2028\\u0085c \u{1f469}\u{200d}\u{1f4bb} é\""
+        );
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap().chars().count(), 16, "it can be read back");
     }
 
     #[test]

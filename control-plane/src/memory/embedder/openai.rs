@@ -3,9 +3,11 @@
 //! Each fact and each question is sent there, so the key has a variable of its own: one that stands in the environment for
 //! an agent sends nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use headroom_private::secrets::scrub;
 use headroom_retry::Retry;
 use headroom_retry::https::{Failure, Https, HttpsError, Key, Service};
 use serde::Deserialize;
@@ -113,8 +115,9 @@ impl OpenAi {
     }
 
     async fn ask(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        // an empty text is refused
-        let input: Vec<&str> = texts.iter().map(|text| if text.is_empty() { " " } else { text }).collect();
+        // an empty text is refused, and a question may hold a credential, which facts do not
+        let sent = texts.iter().map(|text| if text.is_empty() { Cow::from(" ") } else { scrub(text) });
+        let input: Vec<Cow<'_, str>> = sent.collect();
         let body = json!({"model": self.model, "input": input, "encoding_format": "float"});
         let answer = self.https.post("/embeddings", &[], &body).await?;
         let Answer { data } =
@@ -213,6 +216,9 @@ mod tests {
         assert!((vectors[0][0] - 0.5f32.sqrt()).abs() < 1e-6 && (vectors[1][0] - 0.9f32.sqrt()).abs() < 1e-6);
         let vectors = embedder.embed(texts.to_vec()).await.unwrap();
         assert_eq!((vectors.len(), &vectors[2]), (4, &vec![0.0, 0.0]), "one that is refused costs no other");
+        let secret = embedder.embed(vec!["use sk-0123456789abcdefgh".to_owned()]).await.unwrap();
+        let told = "use [secret]".len() as f32;
+        assert!((secret[0][0] - told / told.hypot(1.0)).abs() < 1e-6, "no credential is sent");
 
         // a folder that holds something else is not a reason to send facts away
         let models = Models { folder: dir.path().to_owned(), openai: Some(settings) };

@@ -2,7 +2,7 @@
 
 use sqlx::{Pool, Transaction};
 
-use super::Db;
+use super::{Db, STANDS};
 use crate::clock::UnixMs;
 use crate::memory::ConversationContext;
 use crate::purge::Scope as Purge;
@@ -31,12 +31,21 @@ pub(super) async fn decide(
     context: &ConversationContext,
     now: UnixMs,
 ) -> Result<String, StoreError> {
+    let (mut text, mut facts) = (context.text.as_str(), id_list(&context.facts));
+    for id in &context.facts {
+        // One that was deleted since it was found would stay in the record.
+        let stands = sqlx::query_scalar::<Db, i64>(STANDS).bind(id).fetch_optional(&mut **tx).await?;
+        if stands.is_none() {
+            (text, facts) = ("", String::new());
+            break;
+        }
+    }
     let decide = sqlx::query(
         "INSERT INTO memory_context (tenant, conversation, text, facts, decided_by, created_ms)
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, conversation) DO NOTHING",
     );
-    let decide = decide.bind(&context.tenant).bind(&context.conversation).bind(&context.text);
-    let decide = decide.bind(id_list(&context.facts)).bind(&context.decided_by).bind(now);
+    let decide = decide.bind(&context.tenant).bind(&context.conversation).bind(text);
+    let decide = decide.bind(facts).bind(&context.decided_by).bind(now);
     decide.execute(&mut **tx).await?;
     let decided = sqlx::query_scalar(CONTEXT).bind(&context.tenant).bind(&context.conversation);
     Ok(decided.fetch_one(&mut **tx).await?)

@@ -6,24 +6,21 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use headroom_api::memory::Scope;
 use sqlx::{Pool, Transaction};
-use tokio_stream::StreamExt as _;
 
 use super::contexts;
 use super::versions::{
     Line, Match, TRIES, Version, end_version, holder_number, holder_of, insert, locked, stored, version,
     with_text,
 };
-use super::{
-    BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, StoredVector, cosine, ordinals, stored_vector,
-    words_query,
-};
+use super::{BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, ordinals, stored_vector, words_query};
 use crate::clock::UnixMs;
 use crate::memory::{
     ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
     Updated, Vector, fingerprint,
 };
 use crate::purge::Scope as Purge;
-use crate::store::memory::{Nearest, select};
+use crate::store::memory::packed::PackedVectors;
+use crate::store::memory::select;
 use crate::trouble::StoreError;
 
 /// No holder has this number.
@@ -36,6 +33,7 @@ pub struct SqlMemory {
     pub(super) location: String,
     /// The statement that finds the nearest vectors, if the database supports that.
     pub(super) nearest: Option<&'static str>,
+    pub(super) packed: PackedVectors,
     pub(super) set_aside: Option<PathBuf>,
 }
 
@@ -254,25 +252,16 @@ impl MemoryStore for SqlMemory {
                 query.bind(stored_vector(&vector.values)).bind(&vector.embedder).bind(i64::from(limit));
             holders.iter().fold(query, |query, holder| query.bind(*holder)).fetch_all(&self.pool).await?
         } else {
-            let query = sqlx::query_as::<Db, (i64, StoredVector)>(
-                "SELECT fact, vector FROM memory_vector WHERE embedder = $1 AND holder IN ($2, $3, $4)",
-            );
-            let query =
-                holders.iter().fold(query.bind(&vector.embedder), |query, holder| query.bind(*holder));
-            let mut rows = query.fetch(&self.pool);
-            let mut nearest = Nearest::new(limit);
-            while let Some(row) = rows.next().await {
-                let (ordinal, stored) = row?;
-                nearest.add(ordinal, cosine(&vector.values, &stored));
-            }
-            nearest.found
+            self.nearest_vectors(&holders, vector, limit).await?
         };
         // a vector of zeros has no angle to any other
         let near: Vec<(i64, f32)> = near.into_iter().filter(|(_, cosine)| cosine.is_finite()).collect();
         let wanted: Vec<i64> = near.iter().map(|(ordinal, _)| *ordinal).collect();
         let mut facts = self.by_ordinal(ordinals(&wanted)).await?;
         facts.retain(|found| {
-            found.fact.ended.is_none() && found.fact.invalid_at.is_none_or(|until| until > now)
+            reach.holds(&found.holder())
+                && found.fact.ended.is_none()
+                && found.fact.invalid_at.is_none_or(|until| until > now)
         });
         let with_cosine = near.into_iter().filter_map(|(ordinal, cosine)| {
             let at = facts.iter().position(|found| found.ordinal == ordinal)?;

@@ -6,11 +6,15 @@ mod contexts;
 #[path = "facts.rs"]
 #[allow(clippy::duplicate_mod, reason = "as contexts")]
 mod facts;
+#[path = "nearest.rs"]
+#[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
+mod nearest;
 #[path = "versions.rs"]
 #[allow(clippy::duplicate_mod, reason = "as contexts")]
 mod versions;
 
 pub use self::facts::SqlMemory as PostgresMemory;
+use super::packed::PackedVectors;
 use super::{columns, select, unsuitable};
 use crate::clock::UnixMs;
 use crate::store::Database;
@@ -49,6 +53,11 @@ const NEAREST: &str = "
     SELECT v.fact, CAST(1 - (CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector)) AS REAL)
     FROM memory_vector v WHERE v.embedder = $2 AND v.holder IN ($4, $5, $6)
     ORDER BY CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector) LIMIT $3";
+/// A fact that a record is about to quote. Nobody ends or deletes it before the record is there, which is then changed, too.
+const STANDS: &str = "SELECT ordinal FROM memory_fact WHERE id = $1 AND expired_ms IS NULL FOR SHARE";
+/// Vectors of facts: `$1` their ordinals, `$2` the embedder, `$3` to `$5` the holders.
+const VECTORS_OF: &str = "SELECT fact, vector FROM memory_vector
+    WHERE fact = ANY($1) AND embedder = $2 AND holder IN ($3, $4, $5)";
 
 /// Words for the text index. They consist only of letters and digits.
 fn words_query(_: &[i64; 3], words: &[String]) -> String {
@@ -60,8 +69,12 @@ fn stored_vector(values: &[f32]) -> StoredVector {
     values.to_vec()
 }
 
-fn cosine(values: &[f32], stored: &StoredVector) -> f32 {
-    super::cosine(values, stored.iter().copied())
+fn values(stored: &StoredVector) -> impl ExactSizeIterator<Item = f32> {
+    stored.iter().copied()
+}
+
+fn cosine(asked: &[f32], stored: &StoredVector) -> f32 {
+    super::cosine(asked, values(stored))
 }
 
 fn ordinals(ordinals: &[i64]) -> Ordinals {
@@ -81,6 +94,7 @@ impl PostgresMemory {
             sqlx::query_scalar("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
                 .fetch_optional(&pool)
                 .await?;
-        Ok(Self { pool, location, nearest: has_pgvector.map(|_| NEAREST), set_aside })
+        let nearest = has_pgvector.map(|_| NEAREST);
+        Ok(Self { pool, location, nearest, packed: PackedVectors::default(), set_aside })
     }
 }

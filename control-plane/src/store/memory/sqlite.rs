@@ -6,11 +6,15 @@ mod contexts;
 #[path = "facts.rs"]
 #[allow(clippy::duplicate_mod, reason = "as contexts")]
 mod facts;
+#[path = "nearest.rs"]
+#[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
+mod nearest;
 #[path = "versions.rs"]
 #[allow(clippy::duplicate_mod, reason = "as contexts")]
 mod versions;
 
 pub use self::facts::SqlMemory as SqliteMemory;
+use super::packed::PackedVectors;
 use super::{columns, select, unsuitable};
 use crate::clock::UnixMs;
 use crate::store::Database;
@@ -45,6 +49,11 @@ const BY_ORDINAL: &str = select!("WHERE f.ordinal IN (SELECT value FROM json_eac
 const HOLDS: &str = select!("WHERE f.id = $1 AND f.expired_ms IS NULL AND f.holder IN ($2, $3, $4)");
 /// The newest version of a fact, for a transaction that will begin another.
 const NEWEST: &str = select!("WHERE f.id = $1 AND f.holder IN ($2, $3, $4) ORDER BY f.version DESC LIMIT 1");
+/// A fact that a record is about to quote.
+const STANDS: &str = "SELECT ordinal FROM memory_fact WHERE id = $1 AND expired_ms IS NULL";
+/// Vectors of facts: `$1` their ordinals, `$2` the embedder, `$3` to `$5` the holders.
+const VECTORS_OF: &str = "SELECT fact, vector FROM memory_vector
+    WHERE fact IN (SELECT value FROM json_each($1)) AND embedder = $2 AND holder IN ($3, $4, $5)";
 
 /// Words for the text index. They consist only of letters and digits.
 fn words_query(holders: &[i64; 3], words: &[String]) -> String {
@@ -57,9 +66,13 @@ fn stored_vector(values: &[f32]) -> StoredVector {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn cosine(values: &[f32], stored: &StoredVector) -> f32 {
+fn values(stored: &StoredVector) -> impl ExactSizeIterator<Item = f32> {
     let (stored, _) = stored.as_chunks::<4>();
-    super::cosine(values, stored.iter().map(|bytes| f32::from_le_bytes(*bytes)))
+    stored.iter().map(|bytes| f32::from_le_bytes(*bytes))
+}
+
+fn cosine(asked: &[f32], stored: &StoredVector) -> f32 {
+    super::cosine(asked, values(stored))
 }
 
 fn ordinals(ordinals: &[i64]) -> Ordinals {
@@ -77,7 +90,9 @@ impl SqliteMemory {
     ) -> Result<Self, StoreError> {
         let Opened { pool, location, set_aside } = Opened::open(database, &MEMORY, now, damage).await?;
         match pool {
-            Pool::Sqlite(pool) => Ok(Self { pool, location, nearest: None, set_aside }),
+            Pool::Sqlite(pool) => {
+                Ok(Self { pool, location, nearest: None, packed: PackedVectors::default(), set_aside })
+            }
             Pool::Postgres(_) | Pool::Lines(..) => Err(unsuitable()),
         }
     }

@@ -139,7 +139,9 @@ fn renamed(item: &str, ending: &Ending<'_>) -> Option<String> {
 impl OpenAiResponses {
     /// Our tool, if an item calls one.
     fn tool(&self, item: &str) -> Option<OwnTool> {
-        if is_call(item) { self.tools.find(&name(item)) } else { None }
+        // Codex names the MCP server of a call beside it: such a call is the client's.
+        let server = json::path(item, &["namespace"]).and_then(json::string).unwrap_or_default();
+        if is_call(item) && server.is_empty() { self.tools.find(&name(item)) } else { None }
     }
 
     fn is_ours(&self, item: &str) -> bool {

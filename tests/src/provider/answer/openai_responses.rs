@@ -16,8 +16,14 @@ pub(in crate::provider) fn item(part: &Part, at: usize) -> Value {
                 "content": [{"type": "output_text", "text": text, "annotations": []}]})
         }
         Part::Call { id, name, arguments, .. } => {
-            json!({"type": "function_call", "id": numbered("fc", at), "call_id": id,
-                "status": "completed", "name": name, "arguments": arguments.to_string()})
+            let mut call = json!({"type": "function_call", "id": numbered("fc", at), "call_id": id,
+                "status": "completed", "name": name, "arguments": arguments.to_string()});
+            // a tool of an MCP server, as Codex lists them
+            if let Some((server, tool)) = name.split_once('/') {
+                call["namespace"] = server.into();
+                call["name"] = tool.into();
+            }
+            call
         }
     }
 }
