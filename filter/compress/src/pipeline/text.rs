@@ -264,7 +264,7 @@ impl Run<'_> {
             let place = PartPlace {
                 nesting: place.nesting,
                 at: TextPlace { name: place.name, before, cleaned: &cleaned },
-                around: if start == 0 && end == text.len() { "" } else { &text },
+                around: if start == 0 && end == text.len() { "" } else { text },
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),
                 earlier: Some(self.earlier).filter(|_| refers),

@@ -33,6 +33,7 @@ const LEVELS: &[(&str, Level)] = &[
 ];
 
 /// For each letter, the lengths of the levels that begin with it, a bit each: few words have to be compared.
+#[allow(clippy::indexing_slicing, reason = "worked out at compile time")]
 const LENGTHS: [u16; 26] = {
     let mut lengths = [0; 26];
     let mut at = 0;
