@@ -493,7 +493,7 @@ fn an_output_to_which_another_refers_stays() {
     steps.push(Step { output: format!("{shared}\n{}", words(6, 40)), ..fetch(8) });
     let with = config(Epochs { prices: uncached(), keep_turns: 1, window_tokens: 24_000, ..epochs() });
     let mut checked = 0;
-    for more in 0..12 {
+    for more in 0..40 {
         let mut steps: Vec<Step> = steps
             .iter()
             .map(|it| Step { output: it.output.clone(), arguments: it.arguments.clone(), ..*it })
