@@ -12,6 +12,7 @@ const MODEL: &str =
 
 fn prose() -> String {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/faq.md")).unwrap();
+    let page = page.replace("**", "");
     let paragraphs = page.split("\n\n").filter(|part| part.starts_with(|char: char| char.is_alphabetic()));
     paragraphs.collect::<Vec<_>>().join("\n\n").chars().take(6000).collect()
 }
