@@ -73,11 +73,10 @@ pub(crate) fn changed_lines(text: &str, cx: &Context<'_>) -> Vec<bool> {
 /// The same, without regard to the tool.
 pub(crate) fn marked(text: &str) -> Vec<bool> {
     let bytes = text.as_bytes();
-    let has = |end: &str| memchr::memmem::find(bytes, end.as_bytes()).is_some();
+    let is_blank = |at: usize| matches!(bytes.get(at), Some(b' ' | b'\t'));
+    let mut ends = memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]);
     let is_plain = memchr3(ESCAPE, BACKSPACE, b'\r', bytes).is_none()
-        && !has(" \n")
-        && !has("\t\n")
-        && !text.ends_with([' ', '\t']);
+        && !ends.any(|end| end.checked_sub(1).is_some_and(is_blank));
     if is_plain {
         return Vec::new();
     }

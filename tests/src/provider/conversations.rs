@@ -35,6 +35,15 @@ pub(super) struct Followed {
     responses: usize,
 }
 
+/// Whether old turns may be rewritten in a request.
+#[derive(Clone, Copy, Debug)]
+enum Boundary {
+    No,
+    Now,
+    /// Only if the request before it was a continuation.
+    BehindContinuation,
+}
+
 /// The last requests of a conversation.
 #[derive(Debug, Default)]
 struct Thread {
@@ -125,8 +134,8 @@ impl Followed {
             return Reply::Refused(why);
         }
         let now = Messages::read(api, &body, bytes, &items);
-        let is_boundary = self.is_boundary(api, &body);
-        let thread = self.compare(api, &now, &transcript, is_boundary);
+        let boundary = self.boundary(api, &body, &transcript);
+        let thread = self.compare(api, &now, &transcript, boundary);
         self.retrieved(&transcript);
         self.report.remembered.extend(transcript.remembered());
         let foreign = transcript
@@ -207,18 +216,24 @@ impl Followed {
         dropped.iter().map(|it| it.transformation(kind)).collect()
     }
 
-    /// Whether old turns are to be rewritten in this request. Any request has to be what the engine makes of it.
-    fn is_boundary(&mut self, api: Api, body: &Value) -> bool {
+    /// Whether old turns may be rewritten in this request. Any request has to be what the engine makes of it. A
+    /// continuation is none: it is the request before with a round that the client does not see, so what passes a
+    /// boundary in it is rewritten in the client's next request.
+    fn boundary(&mut self, api: Api, body: &Value, transcript: &Transcript) -> Boundary {
+        if transcript.is_continuation() {
+            return Boundary::No;
+        }
         let expected = self.boundaries.as_ref().and_then(|boundaries| boundaries.expected(api, body));
-        let Some(expected) = expected else { return false };
+        let Some(expected) = expected else { return Boundary::No };
         if expected.body != *body {
             let messages = |body: &Value| body["messages"].as_array().cloned().unwrap_or_default();
             let (found, wanted) = (messages(body), messages(&expected.body));
             let same = found.iter().zip(&wanted).take_while(|(one, other)| one == other).count();
             let number = self.report.requests;
             self.report.unexpected.push(format!("request {number}: message {same} of {}", found.len()));
+            return Boundary::No;
         }
-        expected.now
+        if expected.now { Boundary::Now } else { Boundary::BehindContinuation }
     }
 
     /// Compares a request with the previous one, and returns its conversation; `None`: it belongs to none.
@@ -227,7 +242,7 @@ impl Followed {
         api: Api,
         now: &Messages,
         transcript: &Transcript,
-        is_boundary: bool,
+        boundary: Boundary,
     ) -> Option<String> {
         let first = now.messages.first()?.to_string();
         if transcript.tools.is_empty() && !self.threads.contains_key(&first) {
@@ -249,6 +264,11 @@ impl Followed {
                 && (!thread.ended_with_calls || api == Api::Gemini || thread.remembered);
             let before = if is_lost { &thread.asked } else { &thread.last };
             let parts = before.parts_from(now);
+            let is_boundary = match boundary {
+                Boundary::Now => true,
+                Boundary::BehindContinuation => thread.last_is_continuation,
+                Boundary::No => false,
+            };
             if parts.is_some() && is_boundary {
                 self.report.at_boundaries += 1;
             } else if let Some(where_it_parts) = parts {

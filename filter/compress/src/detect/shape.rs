@@ -336,16 +336,18 @@ pub(super) fn is_commit(line: &Line<'_>) -> bool {
 
 /// ` src/a.rs | 12 ++--`, ` 3 files changed, 12 insertions(+)`.
 fn is_stat(line: &Line<'_>) -> bool {
-    if memmem::find(line.bare, b" changed, ").is_some() && line.bare.first().is_some_and(u8::is_ascii_digit) {
+    // Cheap questions first: each line is asked.
+    if line.bare.first().is_some_and(u8::is_ascii_digit) && memmem::find(line.bare, b" changed, ").is_some() {
         return true;
+    }
+    if !line.is_indented() {
+        return false;
     }
     let Some(bar) = memmem::find(line.bare, b" | ") else { return false };
     let rest = line.bare.get(bar + 3..).unwrap_or_default().trim_ascii_start();
     let digits = digits(rest);
-    line.is_indented()
-        && (digits > 0
-            && rest.get(digits..).unwrap_or_default().iter().all(|b| matches!(b, b' ' | b'+' | b'-'))
-            || rest.starts_with(b"Bin"))
+    digits > 0 && rest.get(digits..).unwrap_or_default().iter().all(|b| matches!(b, b' ' | b'+' | b'-'))
+        || rest.starts_with(b"Bin")
 }
 
 /// A name and a version, as package managers list what is installed: `requests==2.31.0`, `serde v1.0.2`,
@@ -359,15 +361,16 @@ pub(super) fn is_package(line: &Line<'_>) -> bool {
         b.is_ascii_alphanumeric()
             || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/' | b'+' | b':' | b'=' | b',' | b'~')
     };
-    if bare.len() > 160 || !name.iter().all(in_name) || words().count() > MOST_WORDS {
+    let starts = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'@');
+    if !starts || bare.len() > 160 || !name.iter().all(in_name) || words().count() > MOST_WORDS {
         return false;
     }
-    let starts = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'@');
-    let behind = memmem::rfind(name, b"==").map(|at| name.get(at + 2..).unwrap_or_default());
+    let behind = name.windows(2).rposition(|two| two == b"==");
+    let behind = behind.map(|at| name.get(at + 2..).unwrap_or_default());
     let behind = behind.or_else(|| {
         memchr::memrchr(b'@', name).filter(|at| *at > 0).map(|at| name.get(at + 1..).unwrap_or_default())
     });
-    starts && (behind.is_some_and(is_version) || words().skip(1).take(2).any(is_version))
+    behind.is_some_and(is_version) || words().skip(1).take(2).any(is_version)
 }
 
 /// `1.2`, `v1.2.3-4`, `(13.0.6)`.

@@ -107,7 +107,7 @@ fn shortened(
     fails: impl Fn(&str) -> bool,
     most: usize,
 ) -> Option<String> {
-    if lines.len() < FEWEST_LINES || has_explanation(text) || has_explanation(around) {
+    if lines.len() < FEWEST_LINES {
         return None;
     }
     let stamped = lines.iter().any(|line| line.stamp.is_some());
@@ -127,7 +127,11 @@ fn shortened(
     }
     let whole = whole_lines(&lines, fails);
     let tags = Tags::choose(&lines, around, &groups, &whole);
-    if tags.order.len() > most || tags.order.is_empty() && !stamped {
+    if tags.order.len() > most
+        || tags.order.is_empty() && !stamped
+        || has_explanation(text)
+        || has_explanation(around)
+    {
         return None;
     }
     let mut out = String::with_capacity(text.len());

@@ -202,7 +202,9 @@ fn is_assertion(line: &str) -> bool {
 /// `tests/test_a.py ..F.. [ 10%]`: a character per test, one of which failed.
 fn has_failed_mark(line: &str) -> bool {
     // Nearly all lines end in something else.
-    if !line.contains('[') && !line.trim_end().ends_with(['.', 's', 'x', 'X', 'F', 'E']) {
+    if memchr::memchr(b'[', line.as_bytes()).is_none()
+        && !line.trim_end().ends_with(['.', 's', 'x', 'X', 'F', 'E'])
+    {
         return false;
     }
     let line = line.split(" [").next().unwrap_or(line).trim_end();

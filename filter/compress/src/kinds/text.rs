@@ -82,13 +82,16 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
 /// The text with its blocks stated once, and the attributes of a plan listed. Lines that stand for others name lines by
 /// their numbers, which are not to be counted in such a form.
 fn in_blocks(text: &str, around: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
-    if has_ours(text) || has_explanation(text) || has_explanation(around) {
+    if has_ours(text) {
         return None;
     }
     let listed = plan::listed(text);
     // A plan's attributes save as well.
     let least_saved = if listed.is_some() { 0 } else { LEAST_SAVED };
     let blocks = blocks::form(listed.as_deref().unwrap_or(text), around, fails, least_saved);
+    if blocks.is_none() && listed.is_none() || has_explanation(text) || has_explanation(around) {
+        return None;
+    }
     let mut form = HEAD.to_owned();
     if listed.is_some() {
         form.push_str(plan::SENTENCE);
