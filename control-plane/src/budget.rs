@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(said.used_up[0].until_unix_ms, at("2027-01-01T00:00:00Z"));
         assert_eq!(
             said.used_up[1].message,
-            "Budget exceeded for day period: this API key used 100 of 100 tokens. It begins anew at 2026-12-06T00:00:00.000000Z."
+            "Budget exceeded for day period: this API key used 100 of 100 tokens. The next period begins at 2026-12-06T00:00:00.000000Z."
         );
     }
 
