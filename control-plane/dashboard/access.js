@@ -45,7 +45,7 @@ function spent({ budgets, configured, left_out: left }) {
   const amount = (it) => [it.usd_limit === null ? "" : `${dollars(it.usd)} of ${dollars(it.usd_limit)}`, it.tokens_limit === null ? "" : `${compact(it.tokens)} of ${compact(it.tokens_limit)} tokens`].filter(Boolean).join(", ");
   const { shown, button } = some("budgets", budgets, FEW, draw);
   const rows = shown.map((it) => [
-    el("div", { class: "named" }, el("span", { class: "name" }, who(it), it.used_up ? el("span", { class: "chip bad small-chip" }, "used up") : null), el("span", { class: "why" }, `per ${it.window}, ${amount(it)}, anew ${when(it.until)}`), bar(Math.min(1, it.used_percent / 100), 1, it.used_percent >= 80 ? "warn" : "")),
+    el("div", { class: "named" }, el("span", { class: "name" }, who(it), it.used_up ? el("span", { class: "chip bad small-chip" }, "used up") : null), el("span", { class: "why" }, `per ${it.window}, ${amount(it)}, starts again ${when(it.until)}`), bar(Math.min(1, it.used_percent / 100), 1, it.used_percent >= 80 ? "warn" : "")),
     percent(it.used_percent),
   ]);
   fill(byId("budgets"), el("h2", {}, "Budgets"), rows.length ? table("What was used of each budget", [{ title: "Whose" }, { title: "Used", number: true }], rows) : el("p", { class: "none" }, configured ? "No budget was used yet." : "No budget is set."), button,

@@ -126,7 +126,7 @@ function allowanceTile({ accounts = [] } = {}) {
   if (!account) return null;
   const length = ({ minutes, window }) => (!minutes ? window : minutes % 1440 === 0 ? `${minutes / 1440} days` : minutes % 60 === 0 ? `${minutes / 60} hours` : `${minutes} min`);
   const day = (at) => new Date(at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
-  const line = (window) => (window.has_begun_anew ? `${length(window)}: begun anew` : `${length(window)}: ${percent(window.used_percent)} used${window.resets_at ? `, anew ${day(window.resets_at)}` : ""}`);
+  const line = (window) => (window.has_begun_anew ? `${length(window)}: has started again` : `${length(window)}: ${percent(window.used_percent)} used${window.resets_at ? `, starts again ${day(window.resets_at)}` : ""}`);
   const [first] = account.windows;
   return tile("Subscription", first ? percent(first.used_percent) : "–", account.provider, ...account.windows.map(line),
     ...(accounts.length > 1 ? [`and ${accounts.length - 1} more accounts`] : []), "counted in tokens, not in dollars");

@@ -1,8 +1,8 @@
-//! Answers that are given again, in memory alone: they hold what people asked and were told, and are gone with the process.
+//! The answer cache. It is only in memory, because answers hold what people have asked and read; it ends with the process.
 //!
-//! The filter decides which answers these are, and makes their keys. Here they are kept, by tenant and key, up to a size and
-//! a time; the one that was asked for longest ago goes first. Of equal requests that come together one is told to fetch
-//! the answer, and the others may wait for it.
+//! The filter decides which answers may be kept, and makes their keys. Here they are kept, by tenant and key, up to a size
+//! and a time; the least recently used one goes first. Of equal requests that come together, one fetches the answer, and the
+//! others may wait for it.
 
 pub mod counts;
 mod shelf;
@@ -27,7 +27,7 @@ use crate::purge::Scope;
 
 /// Bytes of an answer at most, as many as a filter reads.
 pub const MAX_ANSWER_BYTES: usize = 3 << 20;
-/// Whoever fetches an answer has so long until another one is told to.
+/// A request that fetches an answer has this long. After that, another request is to fetch it.
 const FETCHES_WITHIN: Duration = Duration::from_secs(120);
 /// Answers under way that are known of; beyond, equal requests all go to the provider.
 const MAX_UNDER_WAY: usize = 10_000;
@@ -54,7 +54,7 @@ pub struct Wanted {
 pub enum Found {
     /// Nothing; the caller is to fetch it.
     Nothing,
-    /// Somebody fetches it.
+    /// Another request fetches it.
     UnderWay,
     /// This, which is so old; `similar`: the question was another one.
     Answer {
@@ -96,7 +96,7 @@ struct State {
     under_way: HashMap<Key, Fetch>,
 }
 
-/// An answer that is fetched. Who waits is told when it is dropped.
+/// An answer that is being fetched. Dropping it wakes the requests that wait.
 struct Fetch {
     until: Instant,
     done: watch::Sender<()>,
@@ -159,7 +159,7 @@ impl Answers {
                 self.0.counts.found(false);
                 found
             }
-            // there will be none of that kind: nobody is to wait for this caller
+            // there will be no answer of that kind: no request is to wait for this caller
             None => {
                 self.0.counts.missed();
                 Found::Nothing
@@ -167,7 +167,7 @@ impl Answers {
         }
     }
 
-    /// Keeps an answer; `None`: there will be none. Either way nobody waits any more. False: nothing is kept.
+    /// Keeps an answer; `None`: there will be none. In both cases the waiting ends. False: nothing is kept.
     pub async fn keep(
         &self,
         key: Key,
@@ -193,7 +193,7 @@ impl Answers {
         };
         let mut state = self.state();
         let kept = state.shelf.insert(key.clone(), entry, now);
-        // behind it, so that who is told finds it
+        // after the insertion, so that a request that wakes up finds the answer
         state.under_way.remove(&key);
         drop(state);
         match kept {
@@ -203,7 +203,7 @@ impl Answers {
         kept.is_some()
     }
 
-    /// Forgets what somebody wants forgotten, and says how much that is; a dry run forgets nothing.
+    /// Deletes the answers of a scope, and returns how many; a dry run deletes nothing.
     pub fn purge(&self, scope: &Scope, dry_run: bool) -> PurgedAnswers {
         self.state().shelf.purge(scope, dry_run)
     }
@@ -242,7 +242,7 @@ impl Answers {
         Some(Found::Answer { answer, age: now - kept, similar: true })
     }
 
-    /// `None`: the caller is the one who fetches it. `Some`: tells when somebody else has.
+    /// `None`: the caller is the one who fetches it. `Some`: resolves when another caller has fetched it.
     fn fetch_or_follow(&self, key: &Key) -> Option<watch::Receiver<()>> {
         let now = Instant::now();
         let mut state = self.state();

@@ -46,7 +46,7 @@ const DEFAULT_ANSWERS_BYTES: i64 = 64 << 20;
 /// 64 GiB: a larger number is a mistake.
 const MAX_ANSWERS_BYTES: i64 = 64 << 30;
 
-/// Seconds after which a text model that nobody uses gives its memory back.
+/// Seconds after which an unused text model gives its memory back.
 const DEFAULT_IDLE_SECONDS: i64 = 600;
 /// A month: beyond it a number is a mistake.
 const MAX_IDLE_SECONDS: i64 = 31 * 24 * 3600;

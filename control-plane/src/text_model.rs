@@ -31,7 +31,7 @@ pub struct TextModelSettings {
     pub cache: PathBuf,
     /// The rates of callers who name none.
     pub rates: Rates,
-    /// It is unloaded when nobody has used it for so long.
+    /// It is unloaded after this time without use.
     pub idle: Duration,
 }
 

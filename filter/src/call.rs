@@ -10,7 +10,7 @@ const LOST_AFTER_TIMEOUTS: u64 = 3;
 pub(crate) enum Call {
     #[default]
     None,
-    /// The host is asked. There is no answer before it has given a token: Envoy defers those.
+    /// The host was asked. No answer comes before it has given a token: Envoy defers answers.
     Starting {
         lost_at: u64,
     },

@@ -1,6 +1,6 @@
 //! What the configuration says of old turns: whether they stay, or are rewritten at boundaries of a conversation.
 //!
-//! Whoever asks for it in a way that cannot be read gets what changes least: old turns stay.
+//! If a setting of it cannot be read, the filter does what changes least: old turns stay.
 
 use headroom_compress::{AskedBack, CachePrice, Epochs, Weights};
 

@@ -1,6 +1,6 @@
 //! Whether the host can hold headers.
 //!
-//! Without `allow_on_headers_stop_iteration` a host that is told to hold the headers never shows the body, so
+//! Without `allow_on_headers_stop_iteration` a host that has to hold the headers never shows the body, so
 //! every request would hang. Istio's WasmPlugin cannot set that option, so the mistake is easy to make. Until
 //! the first held request has shown its body, a held request without a body is released after a while. From
 //! then on `content-length` is removed instead.

@@ -1,10 +1,10 @@
-//! What memory puts to the beginning of a conversation: facts, at the end of the first message of the user.
+//! What memory adds to the beginning of a conversation: facts, at the end of the user's first message.
 //!
 //! The sidecar decides it once, before the first request of a conversation is forwarded, and records it; each later
 //! request gets the same bytes at the same place, from the record. So it is a part of the conversation like what the
-//! client has written, on every replica and after every restart (I3). What a VM has been told it keeps, and asks no
-//! more. Without an answer the request goes out without: before the first request that means for ever, and the sidecar
-//! is told so; later it changes the prefix, which is counted.
+//! client has written, on every replica and after every restart (I3). A VM remembers the sidecar's answer and does not
+//! ask again. Without an answer the request leaves without notes. If it was the first request, the conversation never
+//! gets any, and the VM reports that to the sidecar; later it changes the prefix, which is counted.
 
 use std::rc::Rc;
 
@@ -21,14 +21,14 @@ use crate::rpc;
 use crate::settings::Settings;
 use crate::work::EngineOutput;
 
-/// For so long a request waits.
+/// How long a request waits.
 const TIMEOUT_MS: u32 = 2_000;
-/// An answer is this late when its question is given up: the root context that asked may be gone, and then nobody is told.
+/// A question is given up after this time: the root context that asked may be gone, and then no answer is delivered.
 const LOST_AFTER_MS: u64 = 2_000;
 /// The pause between two questions that are refused at once.
 const REST_MS: u32 = 50;
-/// After a question that got no answer in time no other request waits for so long: a conversation that begins, begins with
-/// nothing.
+/// After a question that got no answer in time, no other request waits for this long: a conversation that begins then begins
+/// with nothing.
 const PAUSE_NANOS: u64 = 10_000 * NANOS_PER_MS;
 /// The sidecar's own bound is half of it.
 const MAX_BYTES: usize = 8 << 10;
@@ -186,7 +186,7 @@ impl ContextLookup {
                     self.pace = Pace::Again;
                     return self.ask(exchange, TIMEOUT_MS.saturating_sub(waited_ms));
                 }
-                // To go without would change what the provider has seen.
+                // Leaving the notes out would change what the provider has seen.
                 Pace::Again if !self.question.begins && !settings.requests.contexts.borrow().pauses(now) => {
                     let lost_at = now.saturating_add(u64::from(REST_MS) * NANOS_PER_MS);
                     return Step::Wait(Self { pace: Pace::Resting, token: 0, lost_at, ..self });
@@ -205,7 +205,7 @@ impl ContextLookup {
         Step::Forward(output)
     }
 
-    /// The request goes without.
+    /// The request leaves without notes.
     pub(crate) fn give_up(self, exchange: &mut Exchange) -> EngineOutput {
         let Self { output, question, begun, .. } = self;
         exchange.clock.memory_context_us = micros(begun, exchange.settings.now());
@@ -219,7 +219,7 @@ impl ContextLookup {
     }
 }
 
-/// Notes that a request goes without. Before the first request of a conversation that means for ever.
+/// Records that a request leaves without notes. If it is the first of a conversation, the conversation never gets any.
 fn unanswered_for(exchange: &mut Exchange, conversation: &str, begins: bool) {
     exchange.record.set_memory_context(MemoryContext::Unanswered);
     if begins {

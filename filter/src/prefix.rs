@@ -1,5 +1,5 @@
 //! Hashes of what stands before each message of a request. With them two requests show whether a conversation
-//! was only extended, and neither has to be kept.
+//! was only extended, and no request has to be kept.
 //!
 //! Providers bind reasoning to the text before it. When a provider reports that this text has changed,
 //! headroomd compares the digests of what the client sent and of what was forwarded with those of earlier
@@ -123,7 +123,7 @@ struct Reader<'b> {
     takes_text_for_list: bool,
     layout: CacheLayout,
     blocks: Blocks,
-    /// Where the system prompt stands: the member that is it, the last of several, and the messages that are.
+    /// Where the system prompt stands: its member (the last one, if there are several), and the messages that belong to it.
     system: Option<Range<usize>>,
     system_message_spans: Vec<Range<usize>>,
     /// Digest of messages that are the system prompt.

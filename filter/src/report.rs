@@ -308,7 +308,7 @@ impl Reporter {
         self.last_sequence.saturating_add(self.open)
     }
 
-    /// Whether the sidecar has to be told how many requests have begun. If a VM goes silent, it then knows
+    /// Whether the number of requests that have begun has to be reported. If a VM goes silent, the sidecar then knows
     /// how many records are missing.
     fn is_begun_due(&self, now: u64) -> bool {
         let (told, at) = self.begun_told;

@@ -499,7 +499,7 @@ impl Request {
         matches!(self.phase, Phase::Recalling(_) | Phase::Asking(_))
     }
 
-    /// The provider has answered before it has seen the body, so nobody else can any more.
+    /// The provider has answered before it has seen the body, so no one else can answer any more.
     pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange, response: &mut Response) {
         match std::mem::take(&mut self.phase) {
             Phase::Recalling(lookup) => {

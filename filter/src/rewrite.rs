@@ -141,7 +141,7 @@ fn memory_tools(config: &Config, route: &Route) -> MemoryTools {
 
 fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
     let settings = Rc::clone(&exchange.settings);
-    // Nobody answers calls in a session, and what it begins with the provider keeps.
+    // In a session no calls are answered, and the provider keeps its beginning.
     let request = headroom_compress::Request {
         memory_tools: MemoryTools::NONE,
         wants_opening: false,

@@ -31,7 +31,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def closed(schema):
     """The schema with every object closed that does not say it is open: the API server prunes unknown
-    fields without a word, and a misspelt field is then a setting that nobody made."""
+    fields without a word, and a misspelt field is then a setting that does not exist."""
     schema = copy.deepcopy(schema)
 
     def close(node):

@@ -74,7 +74,7 @@ def rewrite_faults(documents):
                 for part in rule.get("filters", []):
                     host = part.get("urlRewrite", {}).get("hostname")
                     if plugin.get("reversible") and host and host not in told:
-                        yield f"HTTPRoute {route['metadata']['name']}: the filter is not told of {host}"
+                        yield f"HTTPRoute {route['metadata']['name']}: the filter does not know of {host}"
 
 
 def faults(documents):

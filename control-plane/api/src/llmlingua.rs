@@ -12,9 +12,9 @@ pub const FOLDER: &str = "llmlingua";
 pub struct Rates {
     /// Prose.
     pub text: Option<f64>,
-    /// JSON, which is none any more afterwards.
+    /// JSON, which is no valid JSON afterwards.
     pub json: Option<f64>,
-    /// Source files, which no compiler reads any more afterwards.
+    /// Source files, which no compiler accepts afterwards.
     pub code: Option<f64>,
 }
 

@@ -119,7 +119,7 @@ pub const fn memory_context_name(context: MemoryContext) -> Option<&'static str>
     })
 }
 
-/// Whose change a prefix mismatch goes back to; `None` where there was none.
+/// Whose change caused a prefix mismatch; `None` if there was no mismatch.
 #[must_use]
 pub const fn prefix_change_name(change: PrefixChange) -> Option<&'static str> {
     Some(match change {

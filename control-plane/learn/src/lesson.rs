@@ -204,7 +204,7 @@ pub fn code(text: &str) -> String {
     }
 }
 
-/// Marks that nobody sees, or that reorder what is seen: a model reads them.
+/// Invisible marks, and marks that reorder what is shown: a model reads them.
 fn is_unseen(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }

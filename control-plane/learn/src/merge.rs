@@ -210,7 +210,7 @@ impl Merge {
 /// Reads a file of instructions. `None` if there is none.
 pub fn read(path: &Path) -> Result<Option<String>, MergeError> {
     let error = |error| MergeError::Io(path.to_owned(), error);
-    // to open a pipe would wait for ever
+    // opening a pipe would wait without end
     if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
         return Err(error(io::Error::other("this is not a file")));
     }

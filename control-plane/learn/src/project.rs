@@ -69,7 +69,7 @@ const GIT_FILE: u64 = 16 << 10;
 /// Follows the file `.git` of a worktree. The file of a submodule names a folder without `worktrees`; a
 /// submodule is a separate project.
 fn main_checkout(git: &Path) -> Option<PathBuf> {
-    // to read a pipe would wait for ever, and to read a device might
+    // reading a pipe would wait without end, and reading a device might too
     let is_short = |about: fs::Metadata| about.is_file() && about.len() <= GIT_FILE;
     if !fs::metadata(git).is_ok_and(is_short) {
         return None;
@@ -146,7 +146,7 @@ mod tests {
             let expected = if folder == tree { &tree } else { &main };
             assert_eq!(&*checkout.tree, expected.to_string_lossy());
         }
-        // what is no file of git's, and one that is a device
+        // a file that is not git's, and one that is a device
         let odd = home.path().join("odd");
         fs::create_dir(&odd).unwrap();
         for target in ["/dev/zero", "/dev/tty", "/nowhere"] {

@@ -28,7 +28,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Adds what became of another plan.
+    /// Adds the result of another plan.
     pub fn add(&mut self, other: Self) {
         self.written.extend(other.written);
         self.proposed += other.proposed;
@@ -60,7 +60,7 @@ fn write(merge: &Merge, published: &mut Published) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether nobody else gets a file through git: by its name, because it lies in no repository, or because git ignores it.
+/// Whether a file reaches no one else through git: by its name, because it lies in no repository, or because git ignores it.
 /// Where git cannot be asked, others may. A link may lead to any file, and a repository may bring it.
 fn is_own(path: &Path) -> bool {
     if path.symlink_metadata().is_ok_and(|about| about.is_symlink()) {

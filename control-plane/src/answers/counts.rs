@@ -1,4 +1,4 @@
-//! What has become of answers here since the process started.
+//! Counts of the answer cache since the process started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,7 +32,7 @@ counts! {
     similar,
     /// Questions without one.
     missed,
-    /// Questions that waited for somebody who fetched the answer.
+    /// Questions that waited for another request that fetched the answer.
     waited,
     /// Answers that were kept.
     kept,

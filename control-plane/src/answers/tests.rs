@@ -186,7 +186,7 @@ async fn nobody_waits_for_an_answer_that_will_not_come() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!answers.keep(one.clone(), None, TTL, None).await);
     assert_eq!(follower.await.unwrap(), Found::Nothing);
-    // who was to fetch it is gone: after a while another one is told to
+    // the request that was to fetch it is gone: after a while another one is to fetch it
     assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
     assert_eq!(answers.find(wanted(&one)).await, Found::UnderWay);
     tokio::time::advance(FETCHES_WITHIN).await;

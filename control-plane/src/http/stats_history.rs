@@ -296,7 +296,7 @@ async fn breakdown(
     Ok(Some((by, store.rollup_by_value(unit, by, unit.start(from), to).await?)))
 }
 
-/// The bill over the range; nothing of it is kept by provider, and none of it stands in a CSV.
+/// The bill over the range. It is not kept by provider, and it is not in a CSV.
 async fn prompt_cache(
     store: &dyn LedgerStore,
     wanted: &HistoryQuery,

@@ -2,8 +2,8 @@
 //!
 //! Each record has digests of what the client sent and of what was forwarded. A request is compared with earlier
 //! ones of its conversation: where the client has only added to one of them, and what was forwarded then does not
-//! begin what was forwarded now, the change is Headroom's. Where the client has added to none, it is the client's.
-//! Where no record shows a change, nobody can tell: the turn before went another way, or is not kept any more.
+//! begin what was forwarded now, the change is Headroom's. If the client has extended none of them, it is the client's.
+//! If no record shows a change, its cause is not known: the previous turn went another way, or is no longer kept.
 
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestRecord};
 

@@ -221,7 +221,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;
     /// Drops what is older or more than is kept.
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
-    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
+    /// Deletes what is in the scope, and returns how much that is; a dry run deletes nothing.
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError>;
     /// The time by which retention counts, as it was last kept: see [`retention`](crate::retention).
     async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError>;

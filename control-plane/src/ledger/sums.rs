@@ -102,8 +102,8 @@ columns! {
         new_tool_tokens_after,
         /// The same as JSON minification alone would have left them.
         new_tool_tokens_minified,
-        /// Requests with tool outputs of which nobody counted what minification would have left: for them it
-        /// counts as having left everything.
+        /// Requests with tool outputs for which the filter did not count what minification would have left: for
+        /// them minification counts as having left everything.
         unminified,
         /// Tokens that were written to the provider's cache for an hour.
         cache_write_1h_tokens,
@@ -113,7 +113,7 @@ columns! {
         mismatches_headroom,
         /// The same where the client had.
         mismatches_client,
-        /// The same where nobody can tell who had.
+        /// The same if it is not known who had.
         mismatches_unseen,
         /// Requests that were refused for a changed prefix and sent once more.
         recovered,

@@ -79,7 +79,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger and its writer, which is to be spawned. It ends, with everything that was queued
-    /// written, once every clone of the ledger is gone. `landed` is told of each group after it is durable.
+    /// written, once every clone of the ledger is gone. `landed` is notified of each group after it is durable.
     pub fn new(
         store: Arc<dyn LedgerStore>,
         accounting: Arc<Accounting>,

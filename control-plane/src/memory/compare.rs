@@ -1,9 +1,9 @@
-//! How two facts stand to each other, as far as their words tell.
+//! How two facts relate to each other, as far as their words show.
 //!
-//! No similarity tells a duplicate from a contradiction: "User prefers pnpm over npm" and "User prefers npm over pnpm"
-//! have a cosine of 0.99. So two facts are merged only where their words are the same in the same order, but for
-//! articles, the spelling of the first word, quotes, and "is listening" for "listens" ([`likeness`]). What is merely
-//! close is told to whoever saves ([`relation`]), and nothing is done about it.
+//! No score of similarity distinguishes a duplicate from a contradiction: "User prefers pnpm over npm" and "User prefers
+//! npm over pnpm" have a cosine of 0.99. So two facts are merged only if they have the same words in the same order, apart
+//! from articles, the spelling of the first word, quotes, and "is listening" for "listens" ([`likeness`]). The answer to a
+//! save names facts that are only close ([`relation`]), and nothing else is done about them.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ const SAME: f64 = 0.75;
 /// The cosine from which on they are about the same thing, or say the same.
 const CLOSE_COSINE: f32 = 0.6;
 const SAME_COSINE: f32 = 0.8;
-/// Words in which two facts of the same build may differ, and then contradict each other.
+/// The number of words by which two facts of the same structure may differ, and then contradict each other.
 const REPLACED: usize = 2;
 
 /// Words that carry no meaning of their own in a fact.
@@ -153,7 +153,7 @@ fn words(text: &str) -> Vec<&str> {
 
 /// A text taken apart for a comparison.
 struct Parts {
-    /// Stems of words with a meaning, in order; what is no plain word stands as it is.
+    /// Stems of words with a meaning, in order; anything but a plain word stays as it is.
     stems: Vec<String>,
     /// Numbers, versions, times.
     numbers: BTreeSet<String>,
@@ -232,7 +232,7 @@ pub fn relation(one: &str, other: &str, cosine: Option<f32>) -> Option<Relation>
     if shared >= CLOSE && (other_numbers || one.rejected != other.rejected || one.replaces(&other)) {
         return Some(Relation::Contradicts);
     }
-    // a name at the beginning of a text is not told from another word, so each is looked for among all words
+    // a name at the beginning of a text cannot be distinguished from another word, so each is looked for among all words
     let named = |one: &Parts, other: &Parts| one.names.iter().all(|name| other.stems.contains(name));
     let alike = one.numbers == other.numbers
         && one.rejected == other.rejected

@@ -1,8 +1,8 @@
 //! What conversations begin with: facts that memory finds for the user's first words, decided once.
 //!
 //! The filter asks before the first request of a conversation is forwarded, and puts the text into each of its requests.
-//! What a provider was sent is only ever extended, so the decision is recorded before it is told, whatever it is, and
-//! never made anew. One that comes too late for the request that waits for it is taken back.
+//! What a provider was sent is only ever extended, so every decision is recorded before the filter gets it, and
+//! is never made again. A decision that comes too late for the request that waits for it is taken back.
 
 use std::time::{Duration, Instant};
 
@@ -52,8 +52,8 @@ pub struct ContextQuestion {
 }
 
 impl Memory {
-    /// What a conversation begins with, which is recorded before it is told; empty: nothing. Nobody may wait any more
-    /// when it is decided: then it is taken back.
+    /// What a conversation begins with, which is recorded before it is returned; empty: nothing. If the filter no longer
+    /// waits when it is decided, it is taken back.
     pub async fn conversation_context(
         &self,
         tenant: &str,
@@ -71,7 +71,7 @@ impl Memory {
         }
         let (tell, told) = oneshot::channel();
         let (memory, tenant) = (self.clone(), tenant.to_owned());
-        // what was begun is ended, though nobody may wait for it any more
+        // the work is finished even if the filter no longer waits for it
         tokio::spawn(async move {
             let (conversation, request) = (asked.conversation.clone(), asked.request.clone());
             let decided = memory.decide(&tenant, asked).await;

@@ -74,7 +74,7 @@ impl From<PathBuf> for Models {
 /// What was found.
 #[derive(Debug)]
 pub enum Found {
-    /// There is no folder: words alone find facts.
+    /// There is no folder: facts are found by words only.
     Nothing,
     /// A model that runs.
     Model(Arc<Embedder>),
@@ -181,7 +181,7 @@ impl Embedder {
         }
     }
 
-    /// Whether it answers without anybody else.
+    /// Whether it answers without another service.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Local(_))
     }

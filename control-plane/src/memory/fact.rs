@@ -15,7 +15,7 @@ pub struct Holder {
     pub owner: String,
 }
 
-/// Which facts somebody may find: those of one tenant, and of it the team's, the user's, and the project's.
+/// Which facts a caller may find: those of one tenant, and of it the team's, the user's, and the project's.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Reach {
     /// The tenant; empty where there is but one.
@@ -99,7 +99,7 @@ pub struct ConversationContext {
 /// A version of a fact on its way into the store. It holds no credentials any more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
-    /// What is so.
+    /// What it says.
     pub content: String,
     /// What it is about.
     pub entities: Vec<Entity>,
@@ -107,9 +107,9 @@ pub struct Draft {
     pub relationships: Vec<Relationship>,
     /// How much it matters, from 0 to 1.
     pub importance: f64,
-    /// Since when it is so.
+    /// Since when it is true.
     pub valid_from: UnixMs,
-    /// From when on it is so no more.
+    /// From when on it is no longer true.
     pub invalid_at: Option<UnixMs>,
     /// Who says it.
     pub origin: Origin,

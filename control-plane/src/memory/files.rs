@@ -1,9 +1,9 @@
 //! Memory as Anthropic's tool `memory_20250818` sees it: a folder of files.
 //!
-//! A file is a fact. One that the model creates has its path as an entity; any other stands under
-//! [`NOTES`](self::NOTES) with its id as its name. So what one model writes as a file another finds as a fact, and the
-//! other way round. Nothing is overwritten: each edit begins a version, and a file that is deleted can be had back. The
-//! words of the answers are those that Anthropic's models know.
+//! A file is a fact. One that the model creates has its path as an entity; any other is under [`NOTES`](self::NOTES), with
+//! its id as its name. So what one model writes as a file, another finds as a fact, and the other way round. Nothing is
+//! overwritten: each edit begins a version, and a deleted file can be restored. The answers use the words that
+//! Anthropic's models know.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ const FILE: &str = "file";
 const IMPORTANCE: f64 = 0.7;
 /// Files that a folder shows, and that a deletion of one reaches.
 const MAX_FILES: usize = 500;
-/// Facts that may carry one path: more than one only where somebody saved it as an entity by hand.
+/// Facts that may have one path: more than one only if a caller has saved it as an entity by hand.
 const SAME_PATH: u32 = 10;
 /// Bytes of a path.
 const MAX_PATH: usize = 512;
@@ -90,7 +90,7 @@ fn no_such<T>(path: &str) -> Result<T, Failure> {
     told(format!("Error: The path {path} does not exist. Please provide a valid path."))
 }
 
-/// Whoever calls the tool.
+/// The caller of the tool.
 struct Folder<'a> {
     memory: &'a Memory,
     tenant: &'a str,

@@ -5,7 +5,7 @@ use std::path::Path;
 use headroom_learn::project::repository;
 
 /// The root of the repository that a folder lies in, of a worktree that of its main checkout; else the folder. `None` for
-/// what is no project: the root, and the folder for temporary files.
+/// what is not a project: the root, and the folder for temporary files.
 pub(super) fn root(folder: &str) -> Option<String> {
     let trimmed = folder.trim_end_matches('/');
     let folder = Path::new(trimmed);

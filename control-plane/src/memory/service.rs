@@ -24,7 +24,7 @@ use crate::trouble::{StoreError, StoreWatch, Trouble};
 
 /// Candidates by words, and as many by meaning, from which a search takes the best.
 const CANDIDATES: u32 = 50;
-/// Stored facts that a save is told of.
+/// Stored facts that the answer to a save names.
 const SIMILAR: usize = 5;
 /// The cosine below which a fact that shares no word with the query is left out. Between facts that have nothing to do
 /// with each other it goes up to 0.31, and eight of ten right answers are above 0.3.
@@ -98,7 +98,7 @@ pub struct Memory(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) place: Box<dyn MemoryPlace>,
     pub(super) models: Models,
-    /// Who has started headroomd: the user where nobody else is named.
+    /// Who has started headroomd: the user if no other is named.
     user: String,
     watch: Arc<StoreWatch>,
     pub(super) store: RwLock<Part<Arc<dyn MemoryStore>>>,
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Memory {
-    /// Opens the store. One that cannot be opened keeps nobody from working: it is tried again by [`Memory::keep`], which
+    /// Opens the store. If it cannot be opened, everything else works: [`Memory::keep`] tries again, which
     /// looks for an embedder as well.
     pub async fn open(place: impl MemoryPlace, models: impl Into<Models>, user: String) -> Self {
         let memory = Self(Arc::new(Inner {
@@ -207,7 +207,7 @@ impl Memory {
         self.store().map_err(|_| StoreError::from(sqlx::Error::PoolClosed))
     }
 
-    /// Deletes for good what somebody wants deleted, and says how many versions of facts that is.
+    /// Deletes for good what is in the scope, and returns the number of versions of facts.
     pub async fn purge(&self, scope: &Purge, dry_run: bool) -> Result<u64, MemoryError> {
         match self.store() {
             Ok(store) => Ok(store.purge(scope, dry_run).await?),
@@ -253,7 +253,7 @@ impl Memory {
         }
     }
 
-    /// The embedding of a fact that is saved. Of a service nobody waits for it: facts get it afterwards.
+    /// The embedding of a fact that is saved. A save does not wait for a service: facts get the embedding afterwards.
     async fn vector_now(&self, text: &str) -> Option<Vector> {
         if self.embedder()?.is_local() { self.embedding(text).await } else { None }
     }
@@ -403,7 +403,7 @@ impl Memory {
         let origin = Origin { reason: short(&asked.reason)?, ..origin(&asked.caller)? };
         match store.end(&reach, id, Ending::Deleted, &origin, now_ms()).await? {
             Some(stored) => Ok(FactResponse { fact: stored.fact, changed: true }),
-            // the same deletion again is no error
+            // repeating a deletion is not an error
             None => {
                 let last = store.history(&reach, id).await?.pop().ok_or_else(not_found)?;
                 Ok(FactResponse { fact: last.fact, changed: false })

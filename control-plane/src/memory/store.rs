@@ -12,7 +12,7 @@ use crate::clock::UnixMs;
 use crate::purge::Scope;
 use crate::trouble::{StoreError, StoreWatch};
 
-/// What became of a draft.
+/// The result of saving a draft.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Saved {
     /// It is a fact now.
@@ -30,12 +30,12 @@ impl Saved {
     }
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Updated {
     /// The newest version, which is new.
     Changed(StoredFact),
-    /// The fact was so already: nothing was done.
+    /// The fact said this already: nothing was done.
     Unchanged(StoredFact),
     /// Another fact of the holder says just that: this one was merged into it.
     Merged(StoredFact),
@@ -91,7 +91,7 @@ pub trait MemoryStore: Send + Sync + 'static {
         origin: &Origin,
         now: UnixMs,
     ) -> Result<Option<StoredFact>, StoreError>;
-    /// Begins a fact that was deleted or merged anew, as it was.
+    /// Begins a deleted or merged fact again, as it was.
     async fn restore(
         &self,
         reach: &Reach,
@@ -133,7 +133,7 @@ pub trait MemoryStore: Send + Sync + 'static {
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<StoredFact>, StoreError>;
-    /// The ordinal of the newest version of anybody's facts.
+    /// The ordinal of the newest version of all facts.
     async fn newest(&self) -> Result<i64, StoreError>;
     /// Facts of everyone behind an ordinal that have no vector of this embedder, the oldest first.
     async fn unembedded(&self, embedder: &str, after: i64, limit: u32)
@@ -167,7 +167,7 @@ pub trait MemoryStore: Send + Sync + 'static {
     /// Deletes all versions of a fact for good, and conversations begin with it no more. False where there is none
     /// within reach.
     async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError>;
-    /// Deletes what somebody wants deleted, for good, and says how many versions that is. By age only versions go that
+    /// Deletes what is in the scope, for good, and returns the number of versions. By age only versions go that
     /// have ended: a fact does not become untrue by growing old.
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError>;
     /// What there is within reach.

@@ -1,4 +1,4 @@
-//! Calls of memory's tools that the filter hands on: what the model asks for, and what it is told.
+//! Calls of memory's tools that the filter passes on: what the model asks for, and what it gets.
 
 use std::path::Path;
 
@@ -63,7 +63,7 @@ fn read(arguments: &str) -> Value {
     }
 }
 
-/// What the model is told of an error.
+/// An error in the words that the model gets.
 pub(super) fn told(error: &MemoryError) -> String {
     match error {
         MemoryError::Store(error) => {

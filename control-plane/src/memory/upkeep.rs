@@ -11,9 +11,9 @@ use super::service::{Memory, MemoryError};
 use super::store::MemoryStore;
 use crate::clock::{UnixMs, now_ms};
 
-/// Time between two looks where nobody saves: another replica may have.
+/// Time between two checks if nothing is saved here: another replica may have saved.
 const PAUSE: Duration = Duration::from_secs(60);
-/// For so long it is known what a conversation began with: 180 days.
+/// How long it is kept what a conversation began with: 180 days.
 const CONVERSATION_MS: UnixMs = 180 * 24 * 3_600 * 1_000;
 /// Facts that are embedded, or pairs that are merged, in one transaction.
 const BATCH: u32 = 64;
@@ -48,7 +48,7 @@ impl Memory {
         }
     }
 
-    /// Nobody goes on with a conversation that is so old.
+    /// Such old conversations are not continued.
     async fn forget_old_contexts(&self) -> Result<(), MemoryError> {
         let Ok(store) = self.store() else { return Ok(()) };
         store.forget_contexts(now_ms().saturating_sub(CONVERSATION_MS)).await?;

@@ -1,4 +1,4 @@
-//! The sidecar's listeners, HTTP and gRPC, until they are told to stop.
+//! The sidecar's listeners, HTTP and gRPC, until they are stopped.
 
 use axum::Router;
 use tokio_stream::wrappers::UnixListenerStream;

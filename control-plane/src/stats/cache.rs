@@ -418,7 +418,7 @@ fn happened(reason: MissReason, sums: &CacheSums) -> Option<String> {
         MissReason::BelowMinimum => "were shorter than the provider caches".to_owned(),
         MissReason::NoBreakpoint => "set no breakpoint where the provider wants one".to_owned(),
         MissReason::LookBackMissed => {
-            "had their breakpoint more blocks behind the last one than the provider looks back".to_owned()
+            "had their breakpoint more blocks after the last one than the provider looks back".to_owned()
         }
         MissReason::ProviderMissed => "were not found in the cache though nothing had changed".to_owned(),
         MissReason::ParametersChanged => {

@@ -15,7 +15,7 @@ pub(crate) struct TextModel {
     rates: Rates,
 }
 
-/// There is none.
+/// There is no text model in this build.
 #[derive(Debug)]
 pub(crate) struct Shortener(Infallible);
 

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Shorten, TextModelSettings, TextModelState};
 
-/// How long the first load may take, with a download, before the log says that nobody waits for it any more.
+/// How long the first load may take, with a download, before the log says that no caller waits for it any more.
 const FIRST_LOAD: Duration = Duration::from_secs(3600);
-/// What a caller is told who asks for a model that is not switched on.
+/// The answer to a caller who asks for a model that is not switched on.
 const DISABLED: &str = "the text model is not switched on: start headroomd with --llmlingua";
 
 /// Answers that are remembered: conversations come again with every turn.
@@ -82,7 +82,7 @@ impl TextModel {
         Arc::new(Self { service, rates: settings.rates, remembered })
     }
 
-    /// Loads the model, so that the first caller does not wait for that, and unloads it whenever nobody wants it.
+    /// Loads the model, so that the first caller does not wait for that, and unloads it whenever it is not used.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let Some(service) = self.service.clone() else { return };
         let work = async {
@@ -125,7 +125,7 @@ impl TextModel {
         }
     }
 
-    /// The model until a point in time, as soon as nobody else has it.
+    /// The model until a point in time, as soon as it is free.
     pub(crate) async fn shortener(&self, until: Instant) -> Result<Shortener, String> {
         let service = self.service.as_ref().ok_or(DISABLED)?;
         let within = until.saturating_duration_since(Instant::now());

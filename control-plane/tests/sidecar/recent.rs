@@ -168,7 +168,7 @@ async fn budgets_are_shown_with_what_was_used_of_them() {
     assert_eq!(none.json("/stats-budgets").await["configured"], false);
 }
 
-/// What was left out and what models asked back of it, durable and told apart by tool, kind and form.
+/// What was left out and what models asked back of it, durable and separate by tool, kind and form.
 #[tokio::test]
 async fn retrievals_are_summed_up_by_tool_kind_and_form() {
     let dir = tempfile::tempdir().unwrap();

@@ -731,7 +731,7 @@ async fn an_answer_that_was_given_again_is_on_no_bill() {
     desk.store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap();
     assert_eq!(desk.store.recent(1).await.unwrap()[0].record.cache_verdict, None);
     assert_eq!(desk.sums().await, before);
-    // Nor has it kept anything alive at the provider.
+    // It has not kept anything alive at the provider either.
     desk.cache.forget();
     let told = desk.send(200, &claude(&system("Be brief."), messages(3))).await;
     assert_eq!((reason(&told), told.idle_ms), ("lifetime_lapsed", 400_000));
@@ -863,7 +863,7 @@ async fn of_a_long_prompt_the_lines_that_are_known_are_told() {
     let mut desk = Desk::new().await;
     desk.send(0, &claude(&megabyte("2026-11-28"), messages(1))).await;
     let told = desk.send(10, &claude(&megabyte("2026-11-29"), messages(3))).await;
-    // Prompts are told apart by their first lines, and this is the first.
+    // Prompts are distinguished by their first lines, and this is the first.
     assert_eq!((reason(&told), told.line), ("system_changed", 0), "{told:?}");
 }
 

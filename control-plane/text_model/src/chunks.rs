@@ -88,7 +88,7 @@ impl Chunks<'_> {
                 pieces.push(tokens.get(start..).unwrap_or_default().to_vec());
                 break;
             };
-            // the first token alone is no piece
+            // the first token alone is not a piece
             let end = most.iter().skip(1).rposition(|token| ends.contains(&token.text.as_str()));
             let length = end.map_or(most.len(), |end| end + 2);
             pieces.push(most.iter().take(length).cloned().collect());

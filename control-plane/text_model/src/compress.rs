@@ -69,7 +69,7 @@ impl Options {
 /// Why a text was not compressed.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressError {
-    /// A rate that is none.
+    /// Not a valid rate.
     #[error("rate: expected a number above 0 and at most 1, found {0}")]
     Rate(f64),
     /// Too many forced tokens, or an empty one.
@@ -78,7 +78,7 @@ pub enum CompressError {
     /// The text is too long.
     #[error("expected a text of at most {MAX_TEXT} bytes, found {0}")]
     TooLong(usize),
-    /// Whoever asked does not wait any longer.
+    /// The caller does not wait any longer.
     #[error("the model was stopped before it was done")]
     Stopped,
     /// The tokenizer or the model failed.
@@ -112,10 +112,10 @@ pub struct Word {
     pub spans: Vec<Range<usize>>,
 }
 
-/// What became of a text.
+/// The result for a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Compressed {
-    /// What stays of it: parts of the original, byte for byte, in their order.
+    /// What stays of it: parts of the text, byte for byte, in their order.
     pub text: String,
     /// All that the model was asked about. Empty where everything was to stay.
     pub words: Vec<Word>,
@@ -133,7 +133,7 @@ struct Scored {
 struct Run<'a> {
     folder: &'a Folder,
     options: &'a Options,
-    /// What each forced token that is no token was replaced by.
+    /// What replaced each forced text that is not a token.
     stands_in: Vec<(&'a str, &'a str)>,
     /// 1 less the rate.
     reduce: f64,
@@ -443,6 +443,6 @@ mod tests {
         assert_eq!(joined("ab cd", &[word(false, 0..2), word(true, 0..2), word(true, 3..5)]), "ab cd");
         assert_eq!(joined("ab cd", &[word(true, 0..2), word(true, 0..2), word(false, 3..5)]), "ab");
         let strange = [word(true, 0..9), word(true, 2..3), word(true, 1..3)];
-        assert_eq!(joined("aéb", &strange), "é", "spans that are none are left out");
+        assert_eq!(joined("aéb", &strange), "é", "invalid spans are left out");
     }
 }

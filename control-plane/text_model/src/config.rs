@@ -76,7 +76,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Refuses what the encoder cannot run, and shapes that nobody has trained and that would take all memory.
+    /// Refuses what the encoder cannot run, and shapes that no trained model has and that would take all memory.
     fn check(&self) -> Result<(), String> {
         if self.architecture().is_none() {
             return Err(format!(

@@ -17,16 +17,16 @@ use crate::config::Config;
 use crate::file::ModelError;
 use crate::tensors::Tensors;
 
-/// The model has failed in a way that no text should bring about.
+/// The model has failed in a way that no text should cause.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    /// Whoever asked does not wait any longer.
+    /// The caller does not wait any longer.
     #[error("stopped")]
     Stopped,
-    /// Its numbers are none.
+    /// Its results are not numbers.
     #[error("it gives values that are not numbers")]
     NotANumber,
-    /// A token or a place that the tables lack.
+    /// A token or a position that is not in the tables.
     #[error("it has no row for token {0}")]
     Row(u32),
     /// A multiplication was refused.

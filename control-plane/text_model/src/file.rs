@@ -8,7 +8,7 @@ pub enum ModelError {
     /// There is no such folder.
     #[error("{}: expected a folder with config.json, tokenizer.json and model.safetensors", .0.display())]
     Folder(PathBuf),
-    /// A file is not there, or is none.
+    /// A file is not there, or is not a file.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file.

@@ -54,8 +54,8 @@ pub fn is_name(text: &str) -> bool {
     text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
-/// The folder of a model, whose files are downloaded where they are not there yet. `progress` is told how many bytes of a
-/// file have come.
+/// The folder of a model, whose files are downloaded where they are not there yet. `progress` is called with
+/// the bytes of a file so far.
 pub async fn fetch(
     base: &str,
     name: &str,

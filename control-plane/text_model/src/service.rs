@@ -13,7 +13,7 @@ use crate::model::TextModel;
 
 /// Callers that may wait for their turn. A turn takes seconds, so that more would not be answered in time.
 const MAX_WAITING: usize = 8;
-/// After a model could not be loaded, whoever comes within this time is told so without another attempt.
+/// For this long after a model could not be loaded, callers get the same error without another attempt.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// How often is looked whether the model was used.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub struct ServiceSettings {
     pub source: Source,
     /// Threads that it runs on.
     pub threads: usize,
-    /// It is unloaded when nobody has used it for so long.
+    /// It is unloaded after this time without use.
     pub idle: Duration,
 }
 
@@ -67,7 +67,7 @@ pub enum Status {
     Failed(String),
 }
 
-/// Why somebody gets no turn.
+/// Why a caller gets no turn.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
     /// Too many wait already.
@@ -147,13 +147,13 @@ impl Service {
         &self.settings.source
     }
 
-    /// The model, as soon as nobody else has it and it is loaded. A load that takes longer goes on for whoever comes next.
+    /// The model, as soon as it is free and loaded. A load that takes longer goes on, for the next caller.
     pub async fn turn(self: &Arc<Self>, within: Duration) -> Result<Turn, TurnError> {
         let _waits = self.waiting.try_acquire().map_err(|_| TurnError::Busy)?;
         let this = Arc::clone(self);
         let turn = async move {
             let turn = Arc::clone(&this.turn).acquire_owned().await.map_err(|_| TurnError::Late)?;
-            // of its own, so that it is not broken off where nobody waits for it any more
+            // a task of its own, so that the load goes on after its caller has stopped waiting
             let loaded = tokio::spawn(async move { this.loaded(turn).await }).await;
             loaded.unwrap_or_else(|error| Err(TurnError::Failed(format!("it broke off: {error}"))))
         };
@@ -199,7 +199,7 @@ impl Service {
         loaded.map_err(|error| error.to_string())
     }
 
-    /// Gives back the model's memory, as soon as nobody has a turn. It is loaded again for the next text.
+    /// Frees the model's memory, as soon as no turn is under way. It is loaded again for the next text.
     pub fn unload(&self) {
         let mut state = self.state();
         if matches!(*state, State::Loaded { .. } | State::Failed { .. }) {
@@ -215,7 +215,7 @@ impl Service {
                 State::Loaded { used, .. } => used.elapsed() >= self.settings.idle,
                 _ => false,
             };
-            // nobody has it: a turn that lasts is use
+            // only if no turn is under way: a long turn is use as well
             if idle && self.turn.available_permits() > 0 {
                 self.unload();
             }

@@ -1,4 +1,5 @@
-//! Folders and texts that are none, or not what they seem: each is an error that says which file and why, and none a panic.
+//! Folders and texts that are invalid, or not what they seem: each gives an error that says which file and why, and never a
+//! panic.
 
 use std::fs;
 use std::os::unix::fs::symlink;

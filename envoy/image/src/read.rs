@@ -93,7 +93,7 @@ pub enum Fault {
     #[error("the layer: {0}")]
     Layer(#[from] std::io::Error),
     /// Bytes after the end of the layer's formats.
-    #[error("the layer goes on behind its end")]
+    #[error("the layer goes on after its end")]
     Trailing,
     /// Another file, or a link.
     #[error("the layer holds {0:?}, expected the file {MODULE_NAME}")]

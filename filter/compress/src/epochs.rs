@@ -161,7 +161,7 @@ impl Fold {
         &self.taken
     }
 
-    /// What became of old outputs.
+    /// How old outputs were rewritten.
     pub(crate) fn rewritten(&self) -> Rewritten {
         let count = |compressor| {
             let taken = self.taken.iter().flatten().filter(|taken| taken.compressor == compressor);
@@ -197,7 +197,7 @@ impl Fold {
         self.readings = self.readings.max(until);
         for (at, reading) in new.filter(|(_, reading)| reading.role != Role::Tools) {
             let body = scene.walk.body;
-            // Agents write these anew for each request: what comes and goes moves no boundary.
+            // Agents write these again for each request: a text that comes and goes moves no boundary.
             let passes = is_accounting(reading, body)
                 || reading.role == Role::User && at >= scene.walk.opening && reading.is_reminder(body);
             if reading.span.range().start >= self.since && !passes {

@@ -131,7 +131,7 @@ pub(crate) fn file_use(call: Call<'_>) -> Option<(String, FileUse)> {
     Some((path?, used))
 }
 
-/// The one file that a command shows whole, by its path from the root: where the shell stands nobody knows.
+/// The one file that a command shows whole, by its path from the root, because the folder of the shell is not known.
 fn rooted_file(command: &str) -> Option<String> {
     let (shows, _) =
         shown_file(Cow::Borrowed(command)).filter(|(shows, _)| shows == "cat" || shows == "bat")?;

@@ -40,7 +40,7 @@ pub(crate) struct Entry {
     pub(crate) left_out: Option<LeftOut>,
     /// The calls whose outputs the replacement refers to.
     pub(crate) refers: Box<[usize]>,
-    /// The output reports a failure, as far as anybody asked.
+    /// Whether the output reports a failure, if that was asked.
     pub(crate) fails: bool,
     /// What decides about it when it is old; `None` where it stays.
     pub(crate) unit: Option<Box<Unit>>,

@@ -28,7 +28,7 @@ pub struct Outcome<'b> {
     pub added_tools: OwnTools,
     /// The folder in which the agent says that it works, where tools of memory were added or there is an `opening`.
     pub working_directory: Option<String>,
-    /// How the conversation begins, where somebody wants to add to that and it can be done.
+    /// How the conversation begins, if the caller wants to add to that and it is possible.
     pub opening: Option<Opening>,
     /// Whether the client lists a tool of this kind itself, as with Headroom's MCP server.
     pub lists_retrieve_tool: bool,
@@ -40,7 +40,7 @@ pub struct Outcome<'b> {
     pub conversation_id: Option<String>,
     /// What lossy replacements left out, and the model can ask for (I5).
     pub originals: Vec<Original<'b>>,
-    /// What became of old outputs, where they may be rewritten.
+    /// How old outputs were rewritten, if they may be.
     pub rewritten: Option<Rewritten>,
     /// Why the body was not read; `None` when it was.
     pub unread: Option<Unread>,

@@ -25,7 +25,7 @@ use crate::outcome::{BlockOutcome, Kind, Skip};
 use crate::tool;
 use crate::work;
 
-/// What became of one block.
+/// The result for one block.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) kind: Kind,
@@ -79,7 +79,7 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
 pub(crate) enum Form {
     /// Any text.
     Text,
-    /// The same JSON value, but for the texts in it.
+    /// The same JSON value, except for the texts in it.
     Value,
 }
 

@@ -1,6 +1,6 @@
 //! How the old outputs of a conversation were rewritten, for reports.
 
-/// What became of old outputs.
+/// What was rewritten so far.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Rewritten {
     /// How often the conversation was rewritten so far.

@@ -1,4 +1,5 @@
-//! Old outputs are rewritten at boundaries alone, the same way in every later request, and can all be had back.
+//! Old outputs are rewritten only at boundaries, in the same way in every later request, and the model can get all of
+//! them back.
 
 use std::collections::BTreeSet;
 
@@ -107,7 +108,8 @@ fn taken(outcome: &Outcome<'_>) -> Vec<(usize, Compressor)> {
     each.collect()
 }
 
-/// Every request of a conversation. What is forwarded extends what was, but for the requests that say they are rewritten.
+/// Every request of a conversation. What is forwarded extends what was forwarded before, except in requests that say that
+/// they are rewritten.
 fn check(steps: &[Step], config: &Config) -> Vec<Rewritten> {
     let mut warm = Memo::new(8 << 20);
     let mut last: Vec<Value> = Vec::new();

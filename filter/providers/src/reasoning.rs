@@ -15,7 +15,7 @@ pub(crate) fn includes_encrypted(root: Value<'_, '_>) -> bool {
     })
 }
 
-/// Whether a request to Gemini, whose models think unless they are told not to, says that its model is not to.
+/// Whether a request to Gemini, whose models think by default, says that its model is not to think.
 pub(crate) fn is_switched_off(root: Value<'_, '_>) -> bool {
     let mut thinking = root
         .members()

@@ -1,8 +1,8 @@
-//! Answers that may be given again to an equal request: which requests have one, and which answers are whole.
+//! Answers that may be given again to an equal request: which requests may get one, and which answers are whole.
 //!
-//! Both err on the side of asking the provider. A request that names a tool, a state that the provider keeps, or content
-//! that lies elsewhere has none; neither has an answer that calls a tool, was cut, refused, or holds a part of a kind that is
-//! not known here. Only formats whose answers end with a word of their own are read.
+//! In doubt the provider is asked. A request gets no earlier answer if it names a tool, a state that the provider keeps, or
+//! content that lies elsewhere. An answer is not kept if it calls a tool, was cut or refused, or holds a part of a kind that
+//! is not known here. Only formats whose answers end with a word of their own are read.
 
 mod answer;
 mod question;

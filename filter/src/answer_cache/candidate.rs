@@ -109,7 +109,7 @@ struct Wish {
 }
 
 impl Wish {
-    /// `None`: it wants none of it.
+    /// `None`: the client does not want the cache.
     fn of(headers: &Headers) -> Option<Self> {
         let mut wish = Self::default();
         for (name, value) in headers.iter() {

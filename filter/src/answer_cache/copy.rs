@@ -13,7 +13,7 @@ use crate::memory::Room;
 use crate::rpc;
 
 const OK: u32 = 200;
-/// A longer content type is none that a format has.
+/// No format has a longer content type.
 pub(super) const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 /// A request of whose answer a copy may be kept.
@@ -103,7 +103,7 @@ impl Keeping {
             ttl_seconds: settings.config.cache.ttl_seconds.into(),
             question: self.wanted.question.clone(),
         };
-        // Nobody waits for what it says to that.
+        // Its answer is not waited for.
         let told = rpc::keep_answer(control_plane, &request.encode_to_vec());
         told.map_err(|refused| settings.refused(refused)).is_ok()
     }

@@ -1,7 +1,7 @@
 //! The key of a request: an HMAC-SHA-256 over everything that its answer may depend on.
 //!
-//! The HMAC's key comes from the secret and the rest of the configuration, so nobody who sees keys can tell a credential, or a
-//! prompt, by trying; and a changed configuration begins with an empty cache. Of the body, which may be long, it
+//! The HMAC's key comes from the secret and the rest of the configuration, so a reader of keys cannot find a credential or a
+//! prompt by trying; and a changed configuration begins with an empty cache. Of the body, which may be long, it
 //! takes the BLAKE3 digest: SHA-256 is several times slower in the module.
 
 use std::fmt;

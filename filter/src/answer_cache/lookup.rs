@@ -11,7 +11,7 @@ use crate::exchange::{Exchange, micros};
 use crate::host::{self, NANOS_PER_MS};
 use crate::rpc;
 
-/// An answer is this late when its question is given up: the root context that asked may be gone, and then nobody is told.
+/// A question is given up after this time: the root context that asked may be gone, and then no answer is delivered.
 const LOST_AFTER_MS: u64 = 2_000;
 
 /// A question that the sidecar has not answered.
@@ -19,7 +19,7 @@ const LOST_AFTER_MS: u64 = 2_000;
 pub(crate) struct Lookup {
     wanted: Wanted,
     token: u32,
-    /// It is asked to wait for somebody who fetches the answer.
+    /// It is asked to wait for another request that fetches the answer.
     waits: bool,
     begun: u64,
     lost_at: u64,
@@ -100,7 +100,7 @@ impl Lookup {
         now >= self.lost_at
     }
 
-    /// The sidecar's answer; `None`: there is none.
+    /// The sidecar's answer; `None`: there is no answer.
     pub(crate) fn answered(self, exchange: &mut Exchange, answer: Option<&[u8]>) -> Step {
         let now = exchange.settings.now();
         exchange.clock.asked_us = micros(self.begun, now);
@@ -121,7 +121,7 @@ impl Lookup {
         }
     }
 
-    /// What is given to a client is looked at here as well, whoever has kept it.
+    /// What a client gets is checked here as well, no matter who has kept it.
     fn found(self, exchange: &mut Exchange, answer: FindAnswerResponse, is_similar: bool, now: u64) -> Step {
         let age_ms = answer.age_ms;
         let is_wanted = !is_similar || self.wanted.question.is_some();
@@ -142,8 +142,8 @@ impl Lookup {
         Step::Replay(Replay { content_type: answer.content_type, body: answer.body, age_ms, is_similar })
     }
 
-    /// It says nothing, or nothing that can be used: the request goes as it would have. It may have been told to fetch
-    /// the answer, and equal requests wait for that.
+    /// The sidecar has no answer that can be used: the request goes to its provider. It may be the one that fetches the
+    /// answer, and equal requests wait for that.
     fn unanswered(self, exchange: &mut Exchange, now: u64) -> Step {
         exchange.record.set_answer_lookup(AnswerLookup::Failed);
         if !self.waits {

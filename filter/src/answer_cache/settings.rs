@@ -24,7 +24,7 @@ pub(crate) const CACHE_MODES: &[(&str, CacheMode)] =
 pub struct CacheSettings {
     /// For requests for which no rule says otherwise.
     pub mode: CacheMode,
-    /// What keys are made with: without it nobody can compute the key of a request.
+    /// What keys are made with: without it the key of a request cannot be computed.
     pub secret: Secret,
     /// For how long an answer is given again. Seconds.
     pub ttl_seconds: u32,
@@ -81,7 +81,7 @@ const MAX_BODY_BYTES: usize = 3 << 20;
 /// Below, questions that have little in common would get each other's answers.
 const LOWEST_SIMILARITY: u32 = 80;
 
-/// What becomes of requests where the mode cannot be read.
+/// What happens to requests if the mode cannot be read.
 pub(crate) const ASKED: &str = "every request goes to its provider";
 
 impl CacheSettings {

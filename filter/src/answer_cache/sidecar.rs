@@ -6,7 +6,7 @@ use super::key::Keys;
 use crate::config::Config;
 use crate::host::NANOS_PER_MS;
 
-/// After a question that got no answer in time nobody waits for another one for so long.
+/// After a question that got no answer in time, no request asks for this long.
 const PAUSE_NANOS: u64 = 1_000 * NANOS_PER_MS;
 
 /// The sidecar, as far as answers go.
@@ -27,7 +27,7 @@ impl AnswerSidecar {
         self.keys.as_ref()
     }
 
-    /// Whether it may be asked. A pause that is longer than one is none: the clock was set back.
+    /// Whether it may be asked. A rest that is longer than the pause does not count: the clock was set back.
     pub(crate) fn is_asked(&self, now: u64) -> bool {
         !(1..=PAUSE_NANOS).contains(&self.not_before.get().saturating_sub(now))
     }

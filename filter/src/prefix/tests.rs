@@ -302,7 +302,7 @@ fn what_else_a_request_asks_of_the_cache_is_read() {
     let turned = json!({"thinking": {"type": "any"}, "tool_choice": {"type": "enabled"}});
     assert_eq!(parameters(json!({"max_tokens": 1})), 0);
     assert!(parameters(thinking.clone()) != 0 && parameters(thinking) != parameters(turned));
-    // Which tool is to be called is no tool.
+    // The choice of a tool is not a tool.
     let converse =
         |config: Value| layout(Api::BedrockConverse, &json!({"messages": [], "toolConfig": config}));
     let tools = json!([{"toolSpec": {"name": "a", "toolChoice": 1}}]);

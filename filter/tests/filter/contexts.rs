@@ -211,7 +211,7 @@ fn another_worker_knows_that_a_conversation_began_with_nothing() {
     let mut first_vm = plugin();
     let mut stream = ask(&mut first_vm, &body(&[question()]));
     let (_, request) = asked();
-    // headroomd records, and its answer and all that it is told afterwards get lost
+    // headroomd records, and its answer and all later reports to it get lost
     fails(&mut stream);
     stream.finish();
     first_vm.end();

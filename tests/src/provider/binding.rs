@@ -3,7 +3,7 @@
 //! A [`Seal`] is what a provider puts into a thinking block's `signature`, a reasoning item's
 //! `encrypted_content` or a call's `thoughtSignature`. It contains hashes of the model, of the tools, of
 //! everything before, and of the seal before it, so that the provider needs no memory: each request is checked
-//! against itself. Tools that a client appends do not break it; neither does a request without tools.
+//! against itself. Tools that a client appends do not break it, and a request without tools does not either.
 
 pub(super) mod anthropic;
 pub(super) mod gemini;

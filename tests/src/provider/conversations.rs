@@ -217,8 +217,8 @@ impl Followed {
     }
 
     /// Whether old turns may be rewritten in this request. Any request has to be what the engine makes of it. A
-    /// continuation is none: it is the request before with a round that the client does not see, so what passes a
-    /// boundary in it is rewritten in the client's next request.
+    /// continuation does not count: it is the previous request with a round that the client does not see, so what
+    /// passes a boundary in it is rewritten in the client's next request.
     fn boundary(&mut self, api: Api, body: &Value, transcript: &Transcript) -> Boundary {
         if transcript.is_continuation() {
             return Boundary::No;

@@ -1,5 +1,5 @@
 //! Answers that are given again, on all the ways that a request and an answer can take: in pieces, with trailers, over HTTP/2, long,
-//! compressed, broken off, and while somebody else fetches them.
+//! compressed, broken off, and while another request fetches them.
 
 use std::time::{Duration, Instant};
 

@@ -142,8 +142,8 @@ async fn without_an_answer_conversations_begin_and_go_on_with_nothing() -> Resul
     Ok(())
 }
 
-/// It could not say in time what the conversation begins with, so that is nothing, also when it is there again, and
-/// for a filter that knows nothing of it.
+/// headroomd could not say in time what the conversation begins with. So it begins with nothing, also when headroomd is
+/// there again, and for a filter that does not know of this.
 #[tokio::test]
 async fn what_was_asked_in_vain_stays_nothing_when_headroomd_goes_on() -> Result<()> {
     let mut stack = Stack::start(options(Mode::Strip), Kind::Real).await?;

@@ -45,7 +45,7 @@ fn chat(line: &str, tools: &[&str], count: usize) -> Value {
     json!({"model": "gpt-4.1", "tools": tools.iter().map(function).collect::<Vec<_>>(), "messages": all})
 }
 
-/// Sends the bodies one after the other; each has to get the reason beside it, which `None` says is none.
+/// Sends the bodies one after the other; each has to get the reason beside it, or no reason for `None`.
 async fn told(path: &str, history: Vec<(Value, Option<&'static str>)>) -> Result<()> {
     let steps = history.into_iter().map(|(body, reason)| Step { reason, ..Step::new(path, body) });
     told_in_steps(steps.collect()).await

@@ -37,7 +37,7 @@ pub struct StatsHistory {
     /// The range's sums per value, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breakdown: Option<Breakdown>,
-    /// The bill over the range, and what was lost for want of the provider's cache. There is none for a provider.
+    /// The bill over the range, and what was lost because the provider's cache was not read. Not for a single provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_cache: Option<super::CacheSummary>,
 }

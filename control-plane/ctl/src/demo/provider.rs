@@ -141,7 +141,7 @@ struct Playing {
 
 /// Listens on loopback.
 pub(super) async fn serve(conversation: Conversation) -> anyhow::Result<DemoProvider> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port can be had")?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free")?;
     let url = format!("http://{}", listener.local_addr()?);
     let exchanges = Arc::default();
     let playing = Playing {

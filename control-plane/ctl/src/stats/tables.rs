@@ -123,7 +123,7 @@ fn summary(stats: &Stats) -> Table {
 
 /// How much of each allowance is used.
 fn subscriptions(subscriptions: Option<&Subscriptions>) -> Table {
-    let mut table = table(&["", "window", "state", "begins anew", "used", "tokens saved since it began"], 4);
+    let mut table = table(&["", "window", "state", "resets at", "used", "tokens saved since it began"], 4);
     let text = |value: &Option<String>| name_or_dash(value.as_deref().unwrap_or_default());
     for account in subscriptions.into_iter().flat_map(|it| &it.accounts) {
         for (n, window) in account.windows.iter().enumerate() {

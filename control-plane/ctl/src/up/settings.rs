@@ -147,7 +147,7 @@ impl Settings {
     }
 }
 
-/// What headroomd is told of the text model.
+/// The settings of the text model, for headroomd.
 fn text_model(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Vec<(&'static str, String)>> {
     let enabled = args.llmlingua || env.flag("HEADROOM_LLMLINGUA")?;
     let enabled = enabled.then(|| ("HEADROOM_LLMLINGUA", "true".to_owned()));

@@ -63,8 +63,8 @@ pub enum DownloadError {
     },
 }
 
-/// Downloads a file, of at most so many bytes. It appears under its name once it is whole; `progress` is told how many bytes
-/// have come.
+/// Downloads a file, of at most so many bytes. It appears under its name once it is whole; `progress` is called with the
+/// number of bytes so far.
 pub async fn to_file(
     url: &str,
     path: &Path,

@@ -1,4 +1,4 @@
-//! What a request cost, what it lost for want of the cache, and what other ways to use the cache would have saved.
+//! What a request cost, what it lost because the cache was not read, and what other ways to use the cache would have saved.
 
 use headroom_api::v1::{MissReason, RequestRecord};
 
@@ -10,7 +10,7 @@ use crate::models::{Models, Price};
 
 /// Nano-dollars beyond which a figure is not believed: a thousand dollars.
 const MAX_NANOUSD: f64 = 1e12;
-/// A keep-alive comes so long before a lifetime ends.
+/// A keep-alive comes this long before a lifetime ends.
 const AHEAD_MS: i64 = 10_000;
 /// Keep-alives after which a conversation is given up: an hour of five minutes each.
 const MOST_KEEP_ALIVES: i64 = 12;
@@ -109,8 +109,8 @@ fn nano(cost: f64) -> i64 {
 /// * Breakpoints, where the messages have none: what the request before has sent would have been read, and the rest
 ///   written.
 /// * A keep-alive: a request of one token shortly before the lifetime ends, at most twelve times. Each reads what is in
-///   the cache. Nobody knows that a conversation is over, so twelve are charged to each request and given back by the
-///   next one of its conversation.
+///   the cache. The end of a conversation cannot be known, so twelve are charged to each request, and the next request of
+///   its conversation gives back those that were not needed.
 fn what_if(record: &RequestRecord, verdict: &Verdict, bill: &Bill, sums: &mut CacheSums) {
     let rules = &verdict.rules;
     if rules.kind != Kind::Breakpoints {

@@ -16,7 +16,7 @@ pub enum Kind {
     Breakpoints,
     /// Beginnings of prompts are kept without being asked for.
     Automatic,
-    /// There is none.
+    /// The provider has no prompt cache.
     None,
 }
 
@@ -33,7 +33,7 @@ pub struct Rules {
     pub look_back: Option<u32>,
     /// Tokens that a full hit may read less than what was written: caches are read in pieces.
     pub slack: u64,
-    /// Whether an hour's lifetime can be had at another price.
+    /// Whether a lifetime of an hour is sold at another price.
     pub sells_an_hour: bool,
 }
 

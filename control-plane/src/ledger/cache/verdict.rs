@@ -1,11 +1,11 @@
 //! What one request could have read from its provider's cache, and the one reason why it did not.
 //!
 //! It is compared with the request that it has most in common with: of its conversation, or else one with the same
-//! system prompt and tools, or else one whose system prompt or tools are nearly the same. What that one left in the cache
-//! is what this one could have read. Reasons are tried in the order in which each makes those behind it irrelevant:
-//! a prompt that is too short is not cached whatever else is so; without a breakpoint nothing is kept for any time; what has
-//! lapsed is not there for anybody; another model, other tools, another system prompt and another history each come
-//! before what follows them in the prompt.
+//! system prompt and tools, or else one whose system prompt or tools are nearly the same. What that request left in the
+//! cache is what this one could have read. Each reason in the order makes those after it irrelevant: a prompt that is
+//! too short is not cached in any case; without a breakpoint nothing is kept; what has lapsed cannot be read by any
+//! request; another model, other tools, another system prompt and another history each come before what follows them in
+//! the prompt.
 
 use headroom_api::names::COMPRESS_API;
 use headroom_api::v1::{
@@ -16,7 +16,7 @@ use headroom_api::v1::{
 use super::rules::{Kind, Rules};
 use super::written::{WrittenPrefix, common_messages, has_message_breakpoint, keeps_messages, prompt, share};
 
-/// A share that is estimated from bytes may be wrong by so much: one of so many parts. English and code have 3.5 to 4.5
+/// A share that is estimated from bytes may be wrong by one part of this many. English and code have 3.5 to 4.5
 /// bytes a token.
 const ESTIMATE_PARTS: u64 = 6;
 /// The same where nothing but the estimate says that something was missed: Chinese, logs and hashes have half as many
@@ -27,7 +27,7 @@ const DOUBTFUL_PARTS: u64 = 2;
 const SURELY_SAME: u32 = 2;
 /// Messages that the second request of a conversation has: question, answer, result.
 const SECOND_REQUEST: u32 = 3;
-/// Classes of a line that are told.
+/// Classes of a line that are reported.
 const MAX_CLASSES: usize = 5;
 
 /// What earlier requests have written that may be compared with one.
@@ -37,7 +37,7 @@ pub struct EarlierRequests<'k> {
     pub conversation: &'k [WrittenPrefix],
     /// With its system prompt and tools.
     pub prompt: &'k [WrittenPrefix],
-    /// With its tools, and a system prompt that begins alike.
+    /// With its tools, and a system prompt that begins in the same way.
     pub family: &'k [WrittenPrefix],
     /// With its system prompt.
     pub system: &'k [WrittenPrefix],

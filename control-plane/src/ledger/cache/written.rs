@@ -70,7 +70,7 @@ impl Place {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Conversation, Self::Prompt, Self::Family, Self::System];
 
-    /// Requests on a shelf: agents that work in parallel in a conversation; models; prompts that begin alike.
+    /// Requests on a shelf: agents that work in parallel in a conversation; models; prompts that begin in the same way.
     const fn most(self) -> usize {
         match self {
             Self::Conversation => 6,
@@ -194,7 +194,7 @@ fn lifetime(rules: &Rules, layout: &CacheLayout, usage: &Usage) -> u32 {
     }
 }
 
-/// Whether a breakpoint stands among the messages, or behind them.
+/// Whether a breakpoint stands among the messages, or after them.
 pub fn has_message_breakpoint(layout: &CacheLayout) -> bool {
     layout
         .breakpoints
@@ -202,8 +202,8 @@ pub fn has_message_breakpoint(layout: &CacheLayout) -> bool {
         .any(|point| matches!(point.place(), BreakpointPlace::Messages | BreakpointPlace::Automatic))
 }
 
-/// Whether messages are kept: a breakpoint asks for it, or somebody behind the filter does who sets breakpoints himself, as
-/// gateways and Copilot do.
+/// Whether messages are kept: a breakpoint asks for it, or something between the filter and the model sets breakpoints
+/// itself, as gateways and Copilot do.
 pub fn keeps_messages(layout: &CacheLayout, usage: &Usage) -> bool {
     let is_used = usage.cache_read_tokens > 0 || usage.cache_write_tokens > 0;
     has_message_breakpoint(layout) || (layout.breakpoints.is_empty() && is_used)

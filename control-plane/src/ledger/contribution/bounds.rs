@@ -30,12 +30,12 @@ const MAX_ANSWER_AGE_MS: u64 = 7 * 24 * 3_600 * 1_000;
 pub(crate) const MAX_WINDOWS: usize = 8;
 /// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
 const MAX_USED: u32 = 1_000_000;
-/// The windows of allowances are weeks long; one that begins anew so much later is not believed.
+/// The windows of allowances are weeks long; a reset that is later than this is not believed.
 const LATEST_RESET_MS: i64 = 366 * DAY_MS;
 /// A record may lie this far in the past: it was made when the request finished.
 const OLDEST_MS: i64 = 365 * DAY_MS;
-/// A record may lie this far in the future: the clock of its proxy or that of the sidecar is wrong, nobody can tell
-/// which, and by its own time it stays among the others of its proxy.
+/// A record may lie this far in the future: the clock of its proxy or that of the sidecar is wrong. It is not known
+/// which one, and by its own time the record stays among the others of its proxy.
 pub(super) const MAX_CLOCK_SKEW_MS: i64 = 31 * DAY_MS;
 
 /// The record with names tidied, figures bounded and a time that can be believed.
@@ -65,7 +65,7 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         record.started_unix_ms = now;
     }
     if record.outcome() == RequestOutcome::Cached {
-        // what was made of them has reached nobody
+        // their forms were not sent to any provider
         record.blocks.clear();
         record.blocks_left_out = 0;
     }

@@ -67,7 +67,7 @@ pub(super) fn sums(record: &RequestRecord, models: &Models) -> Sums {
         PrefixChange::Unseen | PrefixChange::Unspecified => sums.mismatches_unseen = mismatches,
     }
     if record.subscription {
-        // Nobody pays for its tokens one by one.
+        // Its tokens are not paid one by one.
         sums.subscription_requests = 1;
         sums.subscription_tokens_saved = sums.tokens_saved;
         return sums;
@@ -128,7 +128,7 @@ fn answered_again(record: &RequestRecord, models: &Models) -> Sums {
 ///   have cost that share of the price of reading, and `fresh` for the rest.
 ///
 /// A block is compressed the same way in every turn, so it is cached exactly when what stands around it is.
-/// Without a usage report it is the least that it can have been: reading for the old ones, plain
+/// Without a usage report it is the least possible price: reading for the old ones, plain
 /// input for the new ones.
 fn charge(sums: &mut Sums, price: Price, asks_a_provider: bool) {
     // USD per million tokens are a thousand nano-dollars per token

@@ -51,7 +51,7 @@ pub(super) async fn decide(
     Ok(decided.fetch_one(&mut **tx).await?)
 }
 
-/// Decides on nothing, if this request has decided or nobody has.
+/// Records that the conversation begins with nothing, if this request has decided or nothing is decided yet.
 pub(super) async fn withdraw(
     pool: &Pool<Db>,
     tenant: &str,

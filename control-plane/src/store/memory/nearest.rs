@@ -25,7 +25,7 @@ impl SqlMemory {
     ) -> Result<Vec<(i64, f32)>, StoreError> {
         let mut nearest = Nearest::new(limit);
         let mut candidates: Vec<i64> = Vec::new();
-        // numbers begin with 1: a smaller one is nobody's
+        // numbers begin with 1: a smaller one belongs to no holder
         for holder in holders.iter().filter(|holder| **holder > 0) {
             match self.packed(*holder, vector).await? {
                 Some(packed) => {

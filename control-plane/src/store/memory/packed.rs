@@ -121,11 +121,11 @@ impl Packed {
     }
 }
 
-/// Appends a vector's bytes, and says what each is worth. A vector that is no vector is one of zeros.
+/// Appends a vector's bytes, and returns what each is worth. An invalid vector counts as one of zeros.
 fn pack(values: &[f32], packed: &mut Vec<i8>) -> f32 {
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let scale = if largest.is_finite() { largest / LARGEST } else { 0.0 };
-    // a quotient that is no number becomes 0
+    // a quotient that is not a number becomes 0
     packed.extend(values.iter().map(|value| if scale > 0.0 { (value / scale).round() as i8 } else { 0 }));
     scale
 }

@@ -53,7 +53,8 @@ const NEAREST: &str = "
     SELECT v.fact, CAST(1 - (CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector)) AS REAL)
     FROM memory_vector v WHERE v.embedder = $2 AND v.holder IN ($4, $5, $6)
     ORDER BY CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector) LIMIT $3";
-/// A fact that a record is about to quote. Nobody ends or deletes it before the record is there, which is then changed, too.
+/// A fact that a record is about to quote. It cannot be ended or deleted before the record is there, and then the record
+/// is changed too.
 const STANDS: &str = "SELECT ordinal FROM memory_fact WHERE id = $1 AND expired_ms IS NULL FOR SHARE";
 /// Vectors of facts: `$1` their ordinals, `$2` the embedder, `$3` to `$5` the holders.
 const VECTORS_OF: &str = "SELECT fact, vector FROM memory_vector

@@ -15,7 +15,7 @@ use crate::memo::{Entry, Memo};
 /// Bytes of outputs that the memo knows, in one step.
 const KNOWN_BYTES: usize = 4 << 20;
 
-/// What becomes of the blocks, as far as it is known.
+/// The results for the blocks, as far as they are known.
 #[derive(Debug)]
 pub(super) struct Blocks {
     pub(super) edits_by_line: bool,

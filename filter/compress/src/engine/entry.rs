@@ -1,4 +1,4 @@
-//! What becomes of one block that the memo does not know.
+//! The replacement for one block that the memo does not know.
 
 use std::borrow::Cow;
 use std::sync::Arc;

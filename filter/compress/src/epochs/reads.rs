@@ -65,7 +65,7 @@ pub(super) struct Files {
 #[derive(Debug)]
 struct Use {
     block: usize,
-    /// The model's turn: of calls that were made at once nobody knows which was answered first.
+    /// The model's turn: of calls that were made at once it is not known which was answered first.
     turn: u32,
     path: String,
     used: FileUse,

@@ -259,12 +259,12 @@ fn tag(mut n: usize) -> String {
 /// Tags that could be confused with a line's own words.
 struct Taken<'a>(HashSet<&'a str>);
 
-/// So many tags that no line of a text, and none around it, begins with.
+/// This many tags with which no line of a text, and no line around it, begins.
 pub(crate) fn free_tags(lines: &[&str], around: &str, count: usize) -> Vec<String> {
     Taken::of(lines.iter().copied().chain(around.lines())).free(count)
 }
 
-/// Whether a text has a line that looks like the explanation of a form: two of them could not be told apart.
+/// Whether a text has a line that looks like the explanation of a form: a reader could not distinguish the two.
 pub(crate) fn has_explanation(text: &str) -> bool {
     text.starts_with(EXPLANATION)
         || memchr::memmem::find_iter(text.as_bytes(), EXPLANATION.as_bytes())

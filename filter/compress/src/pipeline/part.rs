@@ -17,8 +17,8 @@ use crate::outcome::{Compressor, Kind};
 use crate::work;
 
 impl Run<'_> {
-    /// Appends what becomes of one part of `whole` to `out.text`. The kind of the part, and the lines of what was
-    /// appended, where they have been read.
+    /// Appends the form of one part of `whole` to `out.text`. Returns the kind of the part, and the lines of what was
+    /// appended, if they have been read.
     pub(super) fn shrink_part(
         &self,
         whole: &str,
@@ -45,7 +45,7 @@ impl Run<'_> {
         let is_python = envelope.as_ref().is_some_and(|envelope| envelope.spelling() == Spelling::Python);
         let (source, inside, values) = match opened {
             Some(opened) => {
-                // JSON is a kind; what Python prints is none, and is what it holds.
+                // JSON is a kind. What Python prints is not a kind: it has the kind of what it holds.
                 if is_python {
                     kind = opened.kind;
                 }
@@ -56,7 +56,7 @@ impl Run<'_> {
         let changed = matches!(source, Cow::Owned(_));
         let (mut shown, mut lines) = match &envelope {
             Some(envelope) if envelope.is_mostly_texts() || changed && is_python => {
-                // Only the texts change, and white space goes: whoever refers to a line of them has to find it.
+                // Only the texts change, and white space goes: a reference to one of their lines has to find it.
                 let shown = self.envelope_form(&source, envelope.spelling(), kind, &mut taken);
                 self.document(shown, changed, kind, place, &mut taken)
             }
@@ -120,7 +120,7 @@ impl Run<'_> {
         Envelope::read(text)
     }
 
-    /// What becomes of a document after its own rewrites: `shown`. `changed`: texts in it have been. Only lines as
+    /// The form of a document after its own rewrites, `shown`. `changed`: texts in it were changed. Only lines as
     /// they were printed are compared.
     fn document<'t>(
         &self,

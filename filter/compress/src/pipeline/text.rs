@@ -126,7 +126,7 @@ impl Run<'_> {
         hint::kind(detect::kind(text), || *self.hint.get_or_init(|| hint::of_call(self.cx.call)))
     }
 
-    /// What becomes of a text.
+    /// The replacement for a text.
     pub(super) fn replace(&self, text: &str, place: Place<'_>) -> Replaced {
         let mut shrunk = self.shrink(text, place);
         let mut left_out = shrunk.inside;
@@ -146,7 +146,7 @@ impl Run<'_> {
         Replaced { kind, replacement: Replacement { text, left_out }, lines, gains, off, coded, values }
     }
 
-    /// What becomes of a value in whose envelope only the texts may change.
+    /// The replacement for a value in whose envelope only the texts may change.
     pub(super) fn replace_value(&self, value: &str, envelope: &Envelope<'_>) -> Replaced {
         let mut gains = Gains::default();
         let place = PartPlace {
@@ -186,7 +186,7 @@ impl Run<'_> {
         let mut values = Values::default();
         let mut largest = (0, Kind::Text);
         let mut replacements = Vec::with_capacity(envelope.texts().len());
-        // What looks like a reference in one text could not be told from ours in another.
+        // A text that looks like a reference in one text could not be distinguished from ours in another.
         let refers = place.earlier.is_some() && !envelope.texts().iter().any(|inner| has_ours(&inner.text));
         for inner in envelope.texts() {
             if work::is_over() {
@@ -252,7 +252,7 @@ impl Run<'_> {
         if text.len() < original.len() {
             out.gains.add(Compressor::Clean, original.len(), text.len());
         }
-        // Lines that look like references of ours could not be told from them.
+        // Lines that look like references of ours could not be distinguished from them.
         let refers = place.refers && !has_ours(original);
         let cleaned = if refers { clean::changed_lines(original, self.cx) } else { Vec::new() };
         let whole = parts.len() == 1;

@@ -43,7 +43,7 @@ fn only(messages: &mut Value) -> Option<&mut Message> {
     users(message)
 }
 
-/// The only message that is no instruction of the system's: the last one.
+/// The only message that is not an instruction of the system: the last one.
 fn behind_instructions(messages: &mut Value) -> Option<&mut Message> {
     let (last, instructions) = messages.as_array_mut()?.split_last_mut()?;
     let is_instruction =

@@ -46,7 +46,7 @@ pub(super) fn is_replayable(asked: &ReplayableRequest, model: Option<&str>) -> b
     let ReplayableRequest { api, body } = asked;
     let members = || body.iter().map(|(name, value)| (folded(name), value));
     let is_stored = match (*api, body.get("store")) {
-        // OpenAI keeps a response unless it is told not to.
+        // OpenAI keeps a response unless the request says no.
         (Api::OpenAiResponses, store) => store != Some(&Value::Bool(false)),
         (_, store) => store.is_some_and(says_something),
     };

@@ -15,7 +15,7 @@ use crate::provider::transcript::is_ours;
 pub(in crate::provider) struct Read {
     /// The position after its last content.
     walk: Pieces,
-    /// The model thinks, as it does unless it is told not to: its calls have signatures.
+    /// The model thinks, which is the default: its calls have signatures.
     signs: bool,
     pub(in crate::provider) dropped: Vec<Dropped>,
     /// Why the request is refused.

@@ -27,7 +27,7 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """What becomes of one tool output."""
+    """The plan for one tool output."""
 
     message: int
     """The place of its message."""
@@ -50,7 +50,7 @@ class Compressed:
     tokens_after: int
     transforms: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
-    """What can be had back by `retrieve`."""
+    """The originals that `retrieve` gives back."""
     skipped: str | None = None
     """Why the messages came back as they were."""
 
@@ -61,7 +61,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would become of messages."""
+    """The plan for messages, which are not changed."""
 
     before: list[dict[str, Any]]
     after: list[dict[str, Any]]

@@ -122,7 +122,7 @@ fn tree_sitter_sees_the_same_bodies() {
     let seen: usize = figures.values().map(|figures| figures.seen).sum();
     assert!(
         wrong.len() * 200 <= seen,
-        "{} bodies are none:\n{}",
+        "{} found bodies are not bodies:\n{}",
         wrong.len(),
         wrong[..wrong.len().min(60)].join("\n")
     );

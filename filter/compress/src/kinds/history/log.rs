@@ -299,7 +299,7 @@ fn time_of<'t>(date: &'t str, other: &str) -> Option<&'t str> {
     (with_time(other, time)? == date).then_some(time)
 }
 
-/// A date with another time; what is no time is a date itself.
+/// A date with another time; a value that is not a time is a date itself.
 fn with_time(date: &str, other: &str) -> Option<String> {
     if other.contains([' ', 'T']) {
         return Some(other.to_owned());

@@ -22,7 +22,7 @@ const MIN_TERM: usize = 3;
 /// A term that more than this share of the items contains (per thousand) does not distinguish them.
 const COMMON: usize = 200;
 
-/// Items that score below this share of the best one are no match.
+/// Items that score below this share of the best one do not match.
 const MIN_SHARE: f64 = 0.4;
 
 /// Items that match the query, the best first.

@@ -363,7 +363,7 @@ fn signs(failing: &[&str]) -> String {
     }
 }
 
-/// A value in quotes where it could not be told from what is said of it.
+/// A value, in quotes if it could not be distinguished from the words around it.
 fn quoted(value: &str) -> String {
     if value.is_empty() {
         return "empty".to_owned();

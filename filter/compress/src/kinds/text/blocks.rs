@@ -199,7 +199,7 @@ fn has_numbered(text: &str, open: &str) -> bool {
         .any(|at| text.as_bytes().get(at + open.len()).is_some_and(u8::is_ascii_digit))
 }
 
-/// The lines of a text by what they say but for their values, and sequences of them.
+/// The lines of a text by what they say apart from their values, and sequences of them.
 struct Sequences {
     /// Lines with one number say the same with other values, or the very same.
     ids: Vec<u32>,
