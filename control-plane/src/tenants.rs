@@ -1,4 +1,5 @@
-//! Tokens of tenants: a caller with such a token can read that tenant's originals, and nothing else.
+//! Tokens of tenants: a caller with such a token can use that tenant's originals and memory, and `/v1/compress` and
+//! `/v1/usage` for it, and nothing else.
 //!
 //! A file with a name and a token on each line; blank lines and those that begin with `#` are ignored. A name is the
 //! one that filters report for the tenant.

@@ -1,6 +1,6 @@
 //! The text model: LLMLingua-2 for callers of `/v1/compress` who ask for it.
 //!
-//! It is a feature of the build, since few want it; without it everything here says so.
+//! It is a feature of the build, because few want it. Without the feature, every call here answers that it is not built.
 
 #[cfg(not(feature = "llmlingua"))]
 mod absent;

@@ -1,4 +1,4 @@
-//! What retrievals tell about forms: of which outputs something was left out, and how often models asked for it.
+//! What retrievals say about forms: of which outputs something was left out, and how often models asked for it.
 //!
 //! Nothing steers a form by itself: `headroomctl tune` turns the page into configuration that an operator deploys.
 

@@ -21,7 +21,7 @@ pub(crate) struct Contexts {
     /// In the order in which they came.
     order: VecDeque<String>,
     bytes: usize,
-    /// No request waits patiently for what its conversation begins with before this time. Nanoseconds.
+    /// Before this time no request waits long for what its conversation begins with. Nanoseconds.
     pub(crate) not_before: u64,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Contexts {
 pub(crate) enum Known {
     /// It is recorded. Empty: nothing.
     Recorded(Rc<str>),
-    /// This request was forwarded without, since its question got no answer: the sidecar does not know it yet.
+    /// This request was forwarded without notes, since its question got no answer: the sidecar does not know it yet.
     Unanswered(String),
 }
 

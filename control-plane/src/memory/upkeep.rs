@@ -1,4 +1,4 @@
-//! What is done behind everyone's back: the model is loaded, facts without a vector get one, duplicates are merged.
+//! Work in the background: loads the model, gives vectors to facts without one, merges duplicates.
 
 use std::sync::Arc;
 use std::time::Duration;

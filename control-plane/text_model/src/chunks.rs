@@ -1,4 +1,4 @@
-//! A text in pieces that the model reads at once, each with the places of the original that its tokens stand for.
+//! A text in pieces that the model reads at once. Each token has its place in the caller's text.
 //!
 //! The Python package puts each piece's tokens together to a string and takes that apart again, which gives other tokens
 //! here and there, most often at a piece's beginning. So does this, since the model's answer depends on it.
@@ -9,7 +9,7 @@ use tokenizers::{Decoder as _, Tokenizer};
 
 use crate::config::{Family, SEQUENCE};
 
-/// The original of each byte of a text in which tokens were replaced.
+/// A text in which tokens were replaced, and the place of each of its bytes in the caller's text.
 #[derive(Debug)]
 pub(crate) struct Replaced {
     pub(crate) text: String,
@@ -64,7 +64,7 @@ fn covered(bytes: &[Range<usize>]) -> Range<usize> {
 pub(crate) struct Token {
     pub(crate) id: u32,
     pub(crate) text: String,
-    /// The bytes of the original that it stands for. Empty where it stands for none.
+    /// The bytes of the caller's text that it stands for. Empty if it stands for no bytes.
     pub(crate) span: Range<usize>,
 }
 

@@ -108,7 +108,7 @@ pub struct Word {
     pub text: String,
     /// Whether it stays.
     pub kept: bool,
-    /// The bytes of the original that it stands for, in order.
+    /// The bytes of the caller's text that it stands for, in order.
     pub spans: Vec<Range<usize>>,
 }
 
@@ -361,7 +361,7 @@ fn joined(text: &str, words: &[Word]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut written = 0;
     for span in words.iter().filter(|word| word.kept).flat_map(|word| &word.spans) {
-        // two words may stand for one token of the original, which stays once
+        // two words may stand for one token of the caller's text, which stays once
         let start = span.start.max(written);
         let Some(part) = text.get(start..span.end).filter(|part| !part.is_empty()) else { continue };
         if !out.is_empty() {

@@ -1,6 +1,6 @@
 //! The transformer encoder of BERT and XLM-R with a classifier of two classes on top, on the CPU.
 //!
-//! It runs one sequence at a time, without padding: padded places are masked in the original, so that they add nothing to
+//! It runs one sequence at a time, without padding: the Python package masks padded places, so that they add nothing to
 //! any other place.
 
 use std::fmt;

@@ -1,8 +1,8 @@
-//! LLMLingua-2: a small model that says, word by word, what of a text can go.
+//! LLMLingua-2: a small model that decides for each word of a text whether it can go.
 //!
 //! Models are token classifiers of BERT and XLM-R in the layout of the Hugging Face hub. They run on the CPU with the
 //! parts of rten, which the sidecar's embedder brings anyway. The words that stay are the Python package's; their bytes are
-//! the original's, where the package puts words together again from tokens.
+//! those of the caller's text, while the package builds words again from tokens.
 
 mod chunks;
 mod compress;

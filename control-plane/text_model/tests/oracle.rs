@@ -49,7 +49,7 @@ fn written(compressed: &Compressed) -> (String, String) {
     (kept, hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Each kept span is the original's, they are in order, and nothing else is in the answer but blanks.
+/// Each kept span is one of the text, the spans are in order, and the answer has nothing else except blanks.
 fn assert_faithful(text: &str, compressed: &Compressed) {
     let mut rest = compressed.text.as_str();
     let mut end = 0;

@@ -1,14 +1,14 @@
 //! Epochs: old tool outputs that are rewritten at boundaries of a conversation.
 //!
-//! A conversation is read from its start, value by value. Each time its tokens, as they would be without any of this, pass
-//! a multiple of `step_tokens`, there is a boundary: reads of files that were edited or read again are replaced by
-//! markers, and where the conversation is longer than its window the least important outputs go too. What happens at a
-//! boundary depends on what stands before it alone, so every later request comes to the same, and between two boundaries
-//! a request begins with the last one (I3). Behind a boundary no form refers to what stands before it.
+//! A conversation is read from its start, value by value. Each time its tokens, counted as if no output had been
+//! rewritten, pass a multiple of `step_tokens`, there is a boundary: reads of files that were edited or read again are
+//! replaced by markers, and if the conversation is longer than its window, the least important outputs go too. What
+//! happens at a boundary depends only on what stands before it, so every later request gives the same result, and between
+//! two boundaries each request begins with the previous one (I3). After a boundary no form refers to what stands before it.
 //!
-//! A call keeps its result: what goes is the result's text, for which a marker stands with the address of all of it (I5).
-//! An output to which one that stays refers stays too (I8). Nothing happens where what it saves does not pay for what
-//! the provider asks for writing its cache again.
+//! A call keeps its result. Only the result's text goes, and a marker with the address of all of it takes its place (I5).
+//! An output stays if another one that stays refers to it (I8). Nothing happens if the saving is smaller than the price
+//! of writing the provider's cache again.
 
 mod reads;
 pub(crate) mod unit;

@@ -88,7 +88,7 @@ impl Keeping {
         drop(room);
     }
 
-    /// There will be none: who waits for it is to go on.
+    /// There will be no copy: a request that waits for it has to go on.
     pub(crate) fn abandon(self, exchange: &Exchange) {
         self.tell(exchange, None);
     }

@@ -1,4 +1,4 @@
-//! `/v1/toin/stats`: what retrievals tell about forms.
+//! `/v1/toin/stats`: what retrievals say about forms.
 
 use std::collections::BTreeMap;
 

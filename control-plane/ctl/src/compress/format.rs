@@ -1,4 +1,4 @@
-//! The wire formats by name, and how to tell them from a body.
+//! The wire formats by name, and how a body shows which one it has.
 
 use std::collections::HashMap;
 

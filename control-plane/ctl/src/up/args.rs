@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::bootstrap::BodyMode;
 use crate::profile::ProfileName;
 
-/// What becomes of old tool outputs.
+/// Whether old tool outputs may be rewritten.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum HistoryName {
     /// Old tool outputs stay as they were sent.

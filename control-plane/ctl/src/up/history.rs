@@ -1,4 +1,5 @@
-//! What `up` tells the filter of old turns: whether they are rewritten, and what models' prompt caches cost.
+//! The filter's settings for old turns, as `up` makes them: whether they are rewritten, and what models' prompt caches
+//! cost.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What calls do with files: which reads are of no use any more, and how often a file is named again.
+//! What calls do with files: which reads are no longer useful, and how often a file is named again.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What decides about an output when it is old, and what was said of late.
+//! What decides about an output when it is old, and what was said recently.
 
 use std::sync::Arc;
 
