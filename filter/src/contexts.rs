@@ -67,7 +67,7 @@ impl Contexts {
     }
 }
 
-/// Tells the other VMs of this process which request a conversation has begun with nothing by.
+/// Shares with the other VMs of this process that a conversation has begun with nothing, and by which request.
 pub(crate) fn share_unanswered(conversation: &str, request: &str) -> host::Result<()> {
     host::share(&place(conversation), format!("{conversation} {request}").as_bytes(), 0).map(drop)
 }
