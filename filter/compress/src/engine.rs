@@ -51,7 +51,7 @@ pub struct Request<'a> {
     /// Tools of memory to add, where the client brings none of the kind. As `retrieve_tool` the same for all requests of
     /// a conversation.
     pub memory_tools: MemoryTools,
-    /// The caller may want to add to the beginning of the conversation.
+    /// Somebody may want to add to the beginning of the conversation.
     pub wants_opening: bool,
 }
 
@@ -140,7 +140,7 @@ impl<'b> ParsedBody<'b> {
     }
 }
 
-/// A compression that is done step by step. The result for a body does not depend on what happens to the memo
+/// A compression that is done step by step. What becomes of a body does not depend on what happens to the memo
 /// between two steps (I3).
 #[derive(Debug)]
 pub struct Compression<'b> {
@@ -149,13 +149,13 @@ pub struct Compression<'b> {
 }
 
 impl<'b> Compression<'b> {
-    /// Takes one step: the next new tool output, or other work that takes about as long. False: no step is
-    /// left. The configuration has to be the same for all steps.
+    /// Takes one step: the next tool output that is new, or as much of anything else as takes about as long. False:
+    /// there is none left. The configuration has to be the same for all steps.
     pub fn step(&mut self, config: &Config, memo: &mut Memo) -> bool {
         self.steps.as_mut().is_ok_and(|steps| steps.step(config, memo))
     }
 
-    /// The result for the body. Steps that were not taken leave their outputs as they came.
+    /// What has become of the body. Steps that were not taken leave their outputs as they came.
     pub fn finish(self, memo: &mut Memo) -> Outcome<'b> {
         match self.steps {
             Ok(steps) => steps.finish(self.body, memo),
@@ -179,11 +179,11 @@ struct Steps<'b> {
     figures: Vec<(u32, u32)>,
     /// The files that the calls name, once it was asked.
     files: OnceCell<Files>,
-    /// If explanations are wanted: what led to the outcome of each block so far.
+    /// Where somebody wants to know, what led to the outcome of each block so far.
     explanations: Option<Explanations>,
 }
 
-/// Bytes that are read in one step, if the step is not a tool output: a few milliseconds.
+/// Bytes that are read in one step where a step is no tool output: a few milliseconds.
 const STEP_BYTES: usize = 128 << 10;
 
 impl<'b> Steps<'b> {

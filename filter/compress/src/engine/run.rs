@@ -25,9 +25,9 @@ pub(super) struct Run<'w, 'b> {
     pub(super) config: &'w Config,
     pub(super) lossy_blocks: usize,
     pub(super) edits_by_line: bool,
-    /// The files that the calls name, found when first needed; `None` if they may not be looked for.
+    /// The files that the calls name, once it was asked; `None` where nobody may ask.
     pub(super) files: Option<&'w OnceCell<Files>>,
-    /// If explanations are wanted: what led to the outcome of each block so far.
+    /// Where somebody wants to know, what led to the outcome of each block so far.
     pub(super) explanations: Option<&'w Explanations>,
 }
 
@@ -97,7 +97,7 @@ impl<'b> Run<'_, 'b> {
 }
 
 /// What a block is compressed as: the text of a string, structured data as it is written. `None` for what stays
-/// as it is: other values, and strings that are not a text.
+/// as it is: other values, and strings that are no text.
 pub(super) fn shown_text<'b>(output: &Output, body: &'b str) -> Option<Cow<'b, str>> {
     if output.structured { Some(Cow::Borrowed(output.span.raw(body))) } else { output.span.text(body) }
 }

@@ -98,12 +98,12 @@ impl Run<'_, '_> {
         shown.blocks += 1;
         let Some(text) = text else { return };
         shown.bytes += text.len();
-        // Nothing may refer to what the provider may take out, or to what it gives to a program instead of the
-        // model.
+        // What the provider may take out is nothing that could be referred to, and neither is what it gives to a
+        // program instead of the model.
         if self.walk.clears_outputs || output.call.is_some_and(|call| call.by_program) {
             return;
         }
-        // If the filter has filled in a result, its new text is what the model sees.
+        // Of a result that the filter has filled in, what is shown is what it says.
         let compressed = matches!(entry.outcome, BlockOutcome::Compressed { .. });
         let original = if compressed { shown_text(output, self.walk.body) } else { None };
         let printed = ShownOutput {
