@@ -20,7 +20,7 @@ mod values;
 mod written;
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -345,8 +345,8 @@ struct Text<'a> {
     /// For each line, the newest equal line of earlier outputs.
     newest: Vec<u32>,
     kind: Kind,
-    /// Which lines must stay; worked out when first needed.
-    stay: OnceCell<Vec<bool>>,
+    /// Which lines must stay; worked out where it is needed.
+    stay: RefCell<Vec<Option<bool>>>,
     /// How many lines from the first on have rising numbers, so that a number names exactly one of them.
     rising: usize,
 }
@@ -385,22 +385,39 @@ impl<'a> Text<'a> {
                 _ => mark.unwrap_or(1),
             };
         }
-        let stay = OnceCell::new();
+        let stay = RefCell::new(vec![None; read.len()]);
         // A number names a line of an output; other texts in its values may have the same numbers.
         let rising = if name == Some(OUTPUT) { rising.unwrap_or(read.len()) } else { 0 };
         Some(Self { text, name, read, own, newest, kind, stay, rising })
     }
 
+    /// Whether a line must stay: it reports a failure, or belongs to a line that does.
     fn stays(&self, line: usize) -> bool {
-        let stay = self.stay.get_or_init(|| {
-            let text = |line: &Line| line.text(self.text);
-            // Numbered lines belong to a file, and do not report what the tool did.
-            let fails = |line: &Line| line.read.role == Role::Plain && stays(text(line), self.kind);
-            let failures: Vec<bool> = self.read.iter().map(fails).collect();
-            let text = |line: usize| self.read.get(line).map_or("", text);
-            failure::with_belongings(&failures, text, |_| false, MOST_BELONGING)
-        });
-        stay.get(line).copied().unwrap_or(false)
+        let mut stay = self.stay.borrow_mut();
+        if let Some(known) = stay.get(line).copied().flatten() {
+            return known;
+        }
+        let text = |line: usize| self.read.get(line).map_or("", |line| line.text(self.text));
+        // Numbered lines belong to a file, and do not report what the tool did.
+        let fails = |line: usize| {
+            self.read.get(line).is_some_and(|read| read.read.role == Role::Plain)
+                && stays(text(line), self.kind)
+        };
+        // What belongs to a failure is indented, and next to it.
+        let indented = |line: &usize| failure::is_indented(text(*line));
+        let (mut first, mut end, mut border) = (line, line + 1, 0);
+        if indented(&line) {
+            first -= (0..line).rev().take_while(indented).count();
+            end += (end..self.read.len()).take_while(indented).count();
+            border = 1;
+        }
+        let from = first.saturating_sub(border);
+        let failures: Vec<bool> = (from..self.read.len().min(end + border)).map(fails).collect();
+        let stays = failure::with_belongings(&failures, |line| text(from + line), |_| false, MOST_BELONGING);
+        for (line, stays) in (from..end).zip(stays).skip(first - from) {
+            stay[line] = Some(stays);
+        }
+        stay.get(line).copied().flatten().unwrap_or(false)
     }
 
     fn replaced(mut self, earlier: &Earlier) -> Option<String> {

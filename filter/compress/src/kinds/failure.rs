@@ -14,10 +14,7 @@ pub(crate) fn with_belongings<'a>(
     if !failures.contains(&true) {
         return stays;
     }
-    let indented = |line: usize| {
-        let text = text(line);
-        text.starts_with([' ', '\t']) && !text.trim_ascii().is_empty()
-    };
+    let indented = |line: usize| is_indented(text(line));
     let mut room = 0;
     for (line, (fails, stays)) in failures.iter().zip(&mut stays).enumerate() {
         room = match fails {
@@ -37,6 +34,11 @@ pub(crate) fn with_belongings<'a>(
         *stays |= room > 0;
     }
     stays
+}
+
+/// Whether a line lies deeper than the first column.
+pub(crate) fn is_indented(line: &str) -> bool {
+    line.starts_with([' ', '\t']) && !line.trim_ascii().is_empty()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::words::{is_value, words};
+use super::words::words;
 use crate::work;
 
 /// Longer lines belong to no group: they are payload, and comparing their words is not worth it.
@@ -167,13 +167,9 @@ impl Groups {
     }
 }
 
-/// Hashes of lines, with one buffer for all of them.
+/// Hashes of lines by what stands between words, with the words of the last line.
 #[derive(Default)]
-struct Key(Vec<u8>);
-
-/// Replaces a masked word. A line that contains it may have the same hash as another one; words are compared
-/// before the hash is relied on.
-const MASK: u8 = 0;
+struct Key(Vec<(usize, usize)>);
 
 impl Key {
     /// The hash of the line with its values masked, and the number of its words. `None` if the line cannot be
@@ -182,38 +178,55 @@ impl Key {
         if line.len() > LONGEST_LINE {
             return None;
         }
-        let mut count = 0;
-        let hash = self.hash(line, class, |value| {
-            count += 1;
-            value
-        });
-        (count > 0).then_some((hash, count))
-    }
-
-    /// The hash of the line with all its words masked.
-    fn shape(&mut self, line: &str, class: u8) -> u64 {
-        self.hash(line, class, |_| true)
-    }
-
-    /// `masks` returns for each word whether it is masked, given whether it is a value.
-    fn hash(&mut self, line: &str, class: u8, mut masks: impl FnMut(bool) -> bool) -> u64 {
         let bytes = line.as_bytes();
         work::spend(bytes.len());
         self.0.clear();
-        self.0.push(class);
-        // Unmasked text is copied in one piece.
-        let mut from = 0;
+        let (mut hash, mut from) = (start(class), 0);
         let mut words = words(line);
-        while let Some((start, end, value)) = words.next_with_value() {
-            if masks(value) {
-                self.0.extend_from_slice(bytes.get(from..start).unwrap_or_default());
-                self.0.push(MASK);
+        while let Some((start, end, is_value)) = words.next_with_value() {
+            self.0.push((start, end));
+            if is_value {
+                hash = add(hash, bytes.get(from..start).unwrap_or_default());
                 from = end;
             }
         }
-        self.0.extend_from_slice(bytes.get(from..).unwrap_or_default());
-        xxh3_64(&self.0)
+        let count = self.0.len();
+        (count > 0).then_some((add(hash, bytes.get(from..).unwrap_or_default()), count))
     }
+
+    /// The hash of the line that was read last, with all its words masked.
+    fn shape(&self, line: &str, class: u8) -> u64 {
+        let bytes = line.as_bytes();
+        work::spend(bytes.len());
+        let (mut hash, mut from) = (start(class), 0);
+        for (start, end) in &self.0 {
+            hash = add(hash, bytes.get(from..*start).unwrap_or_default());
+            from = *end;
+        }
+        add(hash, bytes.get(from..).unwrap_or_default())
+    }
+}
+
+/// The hash of no text.
+fn start(class: u8) -> u64 {
+    u64::from(class) + 1
+}
+
+/// The hash with a piece of text after it, between two masked words. Other texts may have the same: words are compared
+/// before a hash is relied on.
+#[inline]
+fn add(mut hash: u64, piece: &[u8]) -> u64 {
+    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut chunks = piece.chunks_exact(8);
+    for chunk in &mut chunks {
+        let bytes = chunk.first_chunk().copied().unwrap_or_default();
+        hash = (hash ^ u64::from_le_bytes(bytes)).wrapping_mul(FACTOR);
+        hash ^= hash >> 32;
+    }
+    let rest = chunks.remainder().iter().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+    // a remainder has at most seven bytes, so its length fits above them
+    hash = (hash ^ rest ^ (chunks.remainder().len() as u64 + 1) << 56).wrapping_mul(FACTOR);
+    hash ^ hash >> 32
 }
 
 /// Merges small groups of the same shape whose words are mostly equal. Returns for each group the one that it
@@ -227,7 +240,7 @@ fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
             continue;
         }
         let candidates = open.entry(shapes[id], Vec::new);
-        let found = candidates.iter().copied().find(|&c| alike(firsts[c as usize], firsts[id]));
+        let found = candidates.iter().copied().find(|&c| alike(firsts[c as usize], firsts[id], group.words));
         match found {
             Some(to) => {
                 target[id] = to;
@@ -244,17 +257,24 @@ fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
     target
 }
 
-/// Whether most words of two lines with the same number of words are equal.
-fn alike(a: &str, b: &str) -> bool {
+/// Whether most words of two lines, each with so many, are equal.
+fn alike(a: &str, b: &str, count: usize) -> bool {
     let (mut same, mut all) = (0, 0);
-    for ((a0, a1), (b0, b1)) in words(a).zip(words(b)) {
-        let (x, y) =
-            (a.as_bytes().get(a0..a1).unwrap_or_default(), b.as_bytes().get(b0..b1).unwrap_or_default());
-        if is_value(x) && is_value(y) {
+    let (mut a_words, mut b_words) = (words(a), words(b));
+    while let (Some((a0, a1, a_value)), Some((b0, b1, b_value))) =
+        (a_words.next_with_value(), b_words.next_with_value())
+    {
+        if a_value && b_value {
             continue;
         }
+        let (x, y) =
+            (a.as_bytes().get(a0..a1).unwrap_or_default(), b.as_bytes().get(b0..b1).unwrap_or_default());
         all += 1;
         same += usize::from(x == y);
+        // not even if all others are equal
+        if (all - same) * 100 > count * (100 - ALIKE_PERCENT) {
+            return false;
+        }
     }
     same >= 2 && same * 100 >= all * ALIKE_PERCENT
 }

@@ -32,7 +32,7 @@ impl Run<'_> {
             out.text.push_str(text);
             return (Kind::Short, None);
         }
-        let mut kind = self.kind(text);
+        let mut kind = place.kind.unwrap_or_else(|| self.kind(text));
         let policy = cx.config.kind_policy(kind);
         if policy == Policy::Off {
             out.off = true;

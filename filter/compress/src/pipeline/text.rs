@@ -88,6 +88,8 @@ pub(super) struct PartPlace<'a> {
     pub(super) at: TextPlace<'a>,
     /// The text, if it has other parts.
     pub(super) around: &'a str,
+    /// The part's kind, if it is known: of a text that is one part.
+    pub(super) kind: Option<Kind>,
     /// What references call the value that the part may be, if it has a name.
     pub(super) value: Option<&'a str>,
     /// What the conversation has shown, where the part may refer to it.
@@ -155,6 +157,7 @@ impl Run<'_> {
             value: Some(self.cx.name),
             earlier: Some(self.earlier),
             around: "",
+            kind: None,
         };
         let opened = self.open(envelope, place, &mut gains);
         let coded = if opened.is_some() { Fidelity::Document } else { Fidelity::No };
@@ -265,6 +268,7 @@ impl Run<'_> {
                 nesting: place.nesting,
                 at: TextPlace { name: place.name, before, cleaned: &cleaned },
                 around: if start == 0 && end == text.len() { "" } else { text },
+                kind: whole.then_some(kind),
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),
                 earlier: Some(self.earlier).filter(|_| refers),

@@ -1,5 +1,7 @@
 //! The level that a line of a log states about itself.
 
+use headroom_providers::simd::blocks;
+
 use super::{is_in_a_name, says_none};
 
 /// How a log line ranks itself.
@@ -57,6 +59,9 @@ fn may_be_level(word: &[u8]) -> bool {
 pub(super) fn level(line: &str) -> Option<Level> {
     let bytes = line.as_bytes();
     let head = bytes.get(..bytes.len().min(LEVEL_WITHIN)).unwrap_or_default();
+    if !may_have_level(head) {
+        return None;
+    }
     let mut at = 0;
     while at < head.len() {
         let length =
@@ -89,6 +94,18 @@ pub(super) fn level(line: &str) -> Option<Level> {
         }
     }
     None
+}
+
+/// Whether a text has what each level has: two capitals side by side, a bracket before it, or the `v` of a field's name.
+/// Most lines have none of them.
+fn may_have_level(head: &[u8]) -> bool {
+    let mut last = 0;
+    blocks(head).any(|(_, bytes)| {
+        let capitals = bytes.within(b'A', b'Z');
+        let pairs = capitals & (capitals << 1 | last);
+        last = capitals >> 63;
+        pairs | bytes.equal(b'[') | bytes.equal(b'<') | bytes.equal(b'v') | bytes.equal(b'V') != 0
+    })
 }
 
 /// Whether the text at `start` is the value of a field for levels.

@@ -55,6 +55,10 @@ const LEAST_GAIN: usize = 60;
 /// Sequences of lines of which the best are looked at.
 const CANDIDATES: usize = 64;
 
+/// Lines in the middle of a text of more than twice as many. Where these save less than half of what is asked for, the
+/// text is not read: what consists of blocks does so everywhere.
+const SAMPLE: usize = 200;
+
 /// Where so many percent of the blocks agree in a word, the others stay as printed: at most so many percent of all.
 const AGREEING: usize = 90;
 const FEWEST_AGREEING: usize = 80;
@@ -84,21 +88,18 @@ pub(super) fn form(
     least_saved: usize,
 ) -> Option<Form> {
     let (bare, end) = text.strip_suffix('\n').map_or((text, ""), |bare| (bare, "\n"));
-    let lines: Vec<&str> = bare.split('\n').collect();
+    let lines = split(bare);
     if lines.len() < FEWEST_LINES || lines.contains(&OUTPUT) {
         return None;
     }
-    let sequences = Sequences::of(&lines);
-    let candidates = sequences.candidates();
-    if candidates.is_empty() {
-        return None;
+    let middle = (lines.len() / 2).saturating_sub(SAMPLE / 2);
+    if lines.len() > 2 * SAMPLE
+        && let Some(sample) = lines.get(middle..middle + SAMPLE)
+    {
+        repeated(sample, least_saved / 2)?;
     }
+    let (sequences, candidates) = repeated(&lines, least_saved)?;
     let (open, close) = *MARKS.iter().find(|(open, _)| !has_numbered(text, open))?;
-    // Which lines report a failure is asked only where it matters.
-    let gain = choose(&lines, &sequences, &candidates, &mut vec![false; lines.len()]);
-    if gain.iter().map(|block| block.gain).sum::<usize>() * 100 < text.len() * least_saved {
-        return None;
-    }
     let mut taken = whole_lines(&lines, fails);
     let blocks = choose(&lines, &sequences, &candidates, &mut taken);
     if blocks.is_empty() {
@@ -134,6 +135,20 @@ pub(super) fn form(
     }
     body.push_str(end);
     Some(Form { sentence: sentence(&blocks, &tags, open, close), body })
+}
+
+/// What is repeated in these lines, where blocks of it may save so many percent of them. Which lines report a failure
+/// is not asked: it takes longer than the rest, and most texts save too little as it is.
+fn repeated(lines: &[&str], least_saved: usize) -> Option<(Sequences, Vec<Candidate>)> {
+    let sequences = Sequences::of(lines);
+    let candidates = sequences.candidates();
+    if candidates.is_empty() {
+        return None;
+    }
+    let blocks = choose(lines, &sequences, &candidates, &mut vec![false; lines.len()]);
+    let gain: usize = blocks.iter().map(|block| block.gain).sum();
+    let bytes = sequences.bytes.last().copied().unwrap_or_default();
+    (gain * 100 >= bytes.saturating_sub(1) * least_saved).then_some((sequences, candidates))
 }
 
 /// ` A line "A x y" stands for the lines of block A, with x for <1> and y for <2>; so do B and C.`
@@ -179,6 +194,18 @@ fn listed(parts: &[impl AsRef<str>]) -> String {
         out.push_str(part.as_ref());
     }
     out
+}
+
+/// The lines of a text.
+fn split(text: &str) -> Vec<&str> {
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    let lines = ends.map(|end| {
+        let line = text.get(from..end).unwrap_or_default();
+        from = end + 1;
+        line
+    });
+    lines.collect()
 }
 
 fn push_line(out: &mut String, line: &str) {
