@@ -60,13 +60,14 @@ check: toolchain ## check format, lints and unit tests of every crate, only with
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib --bins
 
+# Twice as many tests at once as there are processors: most of them wait for the programs that they have started.
 test: module ## run all tests; with cargo-nextest if it is installed
 	@.ci/wasm-tests
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" HEADROOM_BUILT=1 && \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \
 		$(CARGO) test --workspace --doc --quiet; \
-		$(CARGO) nextest run --workspace; \
+		$(CARGO) nextest run --workspace --test-threads "$$(( $$(getconf _NPROCESSORS_ONLN) * 2 ))"; \
 	else \
 		set -ex; \
 		$(CARGO) test --workspace; \
@@ -106,8 +107,8 @@ bench: module ## measure the engine, the module in V8, requests through Envoy an
 lint: toolchain ## run clippy, native and for the module; find crates that the module has twice, and circles of imports
 	@.ci/circles
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p headroom-filter -p headroom-compress -p headroom-providers --target wasm32-wasip1 -- -D warnings
-	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-unknown-unknown -- -D warnings
+	$(CARGO) clippy -p headroom-filter --target wasm32-wasip1 -- -D warnings
+	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-wasip1 --target wasm32-unknown-unknown -- -D warnings
 	@twice=$$($(CARGO) tree --quiet --duplicates --edges normal,no-proc-macro -p headroom-filter --target wasm32-wasip1 2>/dev/null) && \
 	if [ -n "$$twice" ]; then echo "the module contains more than one version of a crate:"; echo "$$twice"; exit 1; fi
 
