@@ -403,19 +403,12 @@ impl<'a> Text<'a> {
             self.read.get(line).is_some_and(|read| read.read.role == Role::Plain)
                 && stays(text(line), self.kind)
         };
-        // What belongs to a failure is indented, and next to it.
-        let indented = |line: &usize| failure::is_indented(text(*line));
-        let (mut first, mut end, mut border) = (line, line + 1, 0);
-        if indented(&line) {
-            first -= (0..line).rev().take_while(indented).count();
-            end += (end..self.read.len()).take_while(indented).count();
-            border = 1;
-        }
-        let from = first.saturating_sub(border);
-        let failures: Vec<bool> = (from..self.read.len().min(end + border)).map(fails).collect();
-        let stays = failure::with_belongings(&failures, |line| text(from + line), |_| false, MOST_BELONGING);
-        for (line, stays) in (from..end).zip(stays).skip(first - from) {
-            stay[line] = Some(stays);
+        let (among, decided) = failure::surroundings(line, self.read.len(), text);
+        let failures: Vec<bool> = among.clone().map(fails).collect();
+        let text = |line| text(among.start + line);
+        let stays = failure::with_belongings(&failures, text, |_| false, MOST_BELONGING);
+        for line in decided {
+            stay[line] = Some(stays[line - among.start]);
         }
         stay.get(line).copied().flatten().unwrap_or(false)
     }
