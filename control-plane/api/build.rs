@@ -2,11 +2,12 @@
 
 use std::{env, path::Path};
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "proto/headroom/v1/answers.proto",
     "proto/headroom/v1/control_plane.proto",
     "proto/headroom/v1/memory.proto",
     "proto/headroom/v1/originals.proto",
+    "proto/headroom/v1/text_model.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

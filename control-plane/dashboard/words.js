@@ -19,6 +19,7 @@ const COMPRESSORS = {
   snapshot: "Page snapshot shortened",
   text: "Text shortened",
   code: "Bodies of functions left out",
+  llmlingua: "Prose shortened by a text model",
   stale_read: "Read of a file that was edited later",
   superseded_read: "Read of a file that was read again",
   shortened: "Old output shortened",

@@ -4,6 +4,7 @@ mod answers;
 mod memory;
 mod originals;
 mod report;
+mod text_model;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use headroom_api::v1::answers_server::AnswersServer;
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
 use headroom_api::v1::memory_server::MemoryServer;
 use headroom_api::v1::originals_server::OriginalsServer;
+use headroom_api::v1::text_model_server::TextModelServer;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
@@ -20,7 +22,9 @@ use self::memory::MemoryService;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
+use self::text_model::TextModelService;
 use crate::answers::{Answers, MAX_ANSWER_BYTES};
+use crate::decisions::Decisions;
 use crate::learn::Learner;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
@@ -37,6 +41,9 @@ const MAX_ADMIT_BYTES: usize = 33 << 20;
 /// Bytes of one call of memory at most: twice what the filter forwards of a model's arguments.
 const MAX_CALL_BYTES: usize = 2 << 20;
 
+/// Bytes of a question about texts at most: twice what the filter sends.
+const MAX_DECIDE_BYTES: usize = 1 << 20;
+
 /// Bytes of a stored answer at most, and the metadata.
 const MAX_KEEP_BYTES: usize = MAX_ANSWER_BYTES + (16 << 10);
 
@@ -47,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) originals: Originals,
     pub(crate) memory: Memory,
     pub(crate) answers: Answers,
+    pub(crate) decisions: Decisions,
     pub(crate) messages: Arc<Messages>,
     pub(crate) learner: Learner,
     pub(crate) watched: Watched,
@@ -55,7 +63,8 @@ pub(crate) struct Parts {
 
 /// The services, each with a limit on the size of a message.
 pub(crate) fn routes(parts: Parts) -> Routes {
-    let Parts { ledger, limits, originals, memory, answers, messages, learner, watched, keys } = parts;
+    let Parts { ledger, limits, originals, memory, answers, decisions, messages, learner, watched, keys } =
+        parts;
     let report = ReportService {
         ledger,
         limits,
@@ -68,11 +77,13 @@ pub(crate) fn routes(parts: Parts) -> Routes {
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
     let originals = OriginalsServer::new(OriginalsService { originals, keys: keys.clone() });
     let memory = MemoryServer::new(MemoryService { memory, keys: keys.clone() });
-    let answers = AnswersServer::new(AnswersService { answers, keys });
+    let answers = AnswersServer::new(AnswersService { answers, keys: keys.clone() });
+    let text_model = TextModelServer::new(TextModelService { decisions, keys });
     Routes::new(report)
         .add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
         .add_service(memory.max_decoding_message_size(MAX_CALL_BYTES))
         .add_service(answers.max_decoding_message_size(MAX_KEEP_BYTES))
+        .add_service(text_model.max_decoding_message_size(MAX_DECIDE_BYTES))
 }
 
 /// The tokens that callers send.

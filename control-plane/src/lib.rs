@@ -10,6 +10,7 @@ pub mod answers;
 pub mod budget;
 
 pub mod clock;
+mod decisions;
 mod filters;
 mod gateway;
 mod grpc;

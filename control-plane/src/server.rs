@@ -20,6 +20,7 @@ use self::listeners::{listen, serve_grpc, serve_http};
 use crate::answers::Answers;
 use crate::budget::Budgets;
 use crate::clock::now_ms;
+use crate::decisions::Decisions;
 use crate::filters::Filters;
 use crate::gateway::Service;
 use crate::grpc;
@@ -162,6 +163,12 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let aging = Arc::clone(&retention);
     let (originals, originals_writer) =
         Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(move || aging.now()));
+    let aging = Arc::clone(&retention);
+    let decisions = Decisions::new(
+        Arc::clone(&originals_store),
+        Arc::clone(&text_model) as _,
+        Arc::new(move || aging.now()),
+    );
     import(store.as_ref(), &settings.savings_path, &mut warmup).await;
     if let Err(error) = tidy(store.as_ref(), &retention).await {
         tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
@@ -296,6 +303,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         originals,
         memory: memory.clone(),
         answers,
+        decisions,
         messages,
         learner: learning.learner,
         watched,

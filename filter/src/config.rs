@@ -9,12 +9,15 @@
 //! | key | default | meaning |
 //! |---|---|---|
 //! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and report the form that each output would have got; `off`: pass everything |
-//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "history": "…", "provider": "…", "project": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner, cache and history (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports, and the project of requests that name none |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "history": "…", "text_model": "…", "provider": "…", "project": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner, cache, history and text model (the configuration's own where it says nothing; `align` and `text_model` are `on` or `off`) and names the provider in reports, and the project of requests that name none |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how strongly tool outputs may be shortened |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
 //! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
 //! | `history` | `"append"` | `append`: what a provider was sent is only ever extended; `epochs`: with `reversible`, old tool outputs are rewritten at boundaries of a conversation where that pays, in requests without thinking or reasoning (docs/epochs.md) |
+//! | `text_model.mode` | `"off"` | `on`: with `reversible`, a text model in headroomd shortens prose that no form shortens, when it is first seen, in requests without thinking or reasoning; such a request waits for it. Needs `control_plane` (docs/text-model.md) |
+//! | `text_model.min_tokens` | 500 | shorter prose stays as it is |
+//! | `text_model.timeout_ms` | 10000 | how long a request waits; what is not done by then stays as it is, for good |
 //! | `epochs.window_tokens` | 100000 | the number of tokens that a conversation should stay below |
 //! | `epochs.step_tokens` | a quarter of the window | from one boundary to the next |
 //! | `epochs.keep_turns` | 4 | outputs of this many newest turns of the model stay |
@@ -86,6 +89,7 @@ use crate::prompt_cache::{self, BREAKPOINTS, NO_BREAKPOINTS};
 use crate::rules::{self, Rule, Treatment};
 use crate::structure;
 use crate::tenant::TenantSource;
+use crate::text_model::settings::TextModelSettings;
 
 /// Up to this length a serialized `GrpcService` is valid UTF-8 and each of its lengths fits in one byte.
 pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
@@ -129,6 +133,8 @@ pub struct Config {
     pub rewrites_history: bool,
     /// How they are.
     pub epochs: Epochs,
+    /// What a text model may do to prose.
+    pub text_model: TextModelSettings,
     /// Whether something may be left out.
     pub reversible: bool,
     /// Whether copies of it go to the sidecar's store; `None`: only where the client lists
@@ -215,6 +221,7 @@ impl Default for Config {
             engine: headroom_compress::Config::default(),
             rewrites_history: false,
             epochs: Epochs::default(),
+            text_model: TextModelSettings::default(),
             reversible: false,
             store_originals: None,
             retrieve_tool: RetrieveTool::Add,
@@ -284,6 +291,7 @@ impl Config {
         let mut cache = CacheSettings::read(&mut reader);
         let rewrites_history = reader.guarded("history", epochs::HISTORIES, false, epochs::APPEND);
         let epochs = epochs::read(&mut reader);
+        let mut text_model = TextModelSettings::read(&mut reader);
         let default = Treatment {
             mode,
             profile: engine.profile,
@@ -291,10 +299,14 @@ impl Config {
             align: !align.is_empty(),
             cache: cache.mode,
             rewrites_history,
+            text_model: text_model.is_on,
         };
         let mut rules = rules::read(&mut reader, default);
         if !reversible && (rewrites_history || rules.iter().any(|rule| rule.treatment.rewrites_history)) {
             reader.warn("history", "needs reversible; old turns stay as they are");
+        }
+        if !reversible || control_plane.is_none() {
+            withhold_text_model(&mut reader, &mut text_model, &mut rules);
         }
         withhold_cache(&mut reader, &mut cache, &mut rules, control_plane.is_some());
         let config = Self {
@@ -310,6 +322,7 @@ impl Config {
             providers: providers(&mut reader),
             rewrites_history,
             epochs,
+            text_model,
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
             memo_bytes: reader.bytes("memo_bytes", 0..=MAX_MEMO_BYTES, defaults.memo_bytes),
@@ -345,6 +358,7 @@ impl Config {
             align: !self.align.is_empty(),
             cache: self.cache.mode,
             rewrites_history: self.rewrites_history,
+            text_model: self.text_model.is_on,
         }
     }
 
@@ -355,12 +369,14 @@ impl Config {
 
     /// The engine's part for requests that are treated so.
     pub fn engine(&self, treatment: Treatment) -> Cow<'_, headroom_compress::Config> {
-        let Treatment { profile, rewrites_history, .. } = treatment;
-        if profile == self.engine.profile && !rewrites_history {
+        let Treatment { mode, profile, rewrites_history, text_model, .. } = treatment;
+        // Whoever only measures asks nobody.
+        let text_model = (text_model && mode == Mode::Optimize).then_some(self.text_model.min_tokens);
+        if profile == self.engine.profile && !rewrites_history && text_model.is_none() {
             return Cow::Borrowed(&self.engine);
         }
         let epochs = rewrites_history.then(|| Box::new(self.epochs.clone()));
-        Cow::Owned(headroom_compress::Config { profile, epochs, ..self.engine.clone() })
+        Cow::Owned(headroom_compress::Config { profile, epochs, text_model, ..self.engine.clone() })
     }
 
     /// Whether ids in answers may carry traces of hidden rounds.
@@ -461,6 +477,17 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
         .collect();
     reader.close(section);
     policies
+}
+
+/// Switches the text model off, for lack of something that it needs.
+fn withhold_text_model(reader: &mut Reader, settings: &mut TextModelSettings, rules: &mut [Rule]) {
+    if settings.is_on || rules.iter().any(|rule| rule.treatment.text_model) {
+        reader.warn("text_model", "needs reversible and control_plane; prose stays as it is");
+        settings.is_on = false;
+        for rule in rules {
+            rule.treatment.text_model = false;
+        }
+    }
 }
 
 /// Switches the cache off if something is missing that it needs.

@@ -1,4 +1,5 @@
-//! What a VM knows of how conversations begin: what the sidecar has recorded, and what it could not say.
+//! What a VM knows of how conversations begin: what the sidecar has recorded, and what it could not say. In the same way
+//! it knows what was decided on texts, by tenant and address in the place of a conversation's name.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;

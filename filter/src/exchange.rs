@@ -40,6 +40,8 @@ pub(crate) struct Clock {
     pub(crate) asked_us: u32,
     /// Waiting for it to say what the conversation begins with.
     pub(crate) memory_context_us: u32,
+    /// Waiting for the text model.
+    pub(crate) text_model_us: u32,
 }
 
 impl Exchange {
@@ -158,6 +160,7 @@ impl Exchange {
             compress_us,
             asked_us,
             memory_context_us,
+            text_model_us,
         } = clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),
@@ -168,6 +171,7 @@ impl Exchange {
             parse_us,
             admit_us: asked_us,
             memory_context_us,
+            text_model_us,
         });
         if !is_probe(&record) {
             settings.metrics.request(&record);

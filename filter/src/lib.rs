@@ -65,6 +65,7 @@ mod stream;
 mod structure;
 pub mod system_lines;
 pub mod tenant;
+pub mod text_model;
 mod tool_loop;
 mod traffic;
 mod unrecognized;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{memory_context_name, outcome_name, session_end_name};
-use headroom_api::v1::{MemoryContext, RequestOutcome, RequestRecord, SessionEnd};
+use headroom_api::v1::{MemoryContext, RequestOutcome, RequestRecord, SessionEnd, TextModelRecord};
 use headroom_compress::Strategy;
 use proxy_wasm::types::MetricType;
 
@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     memory_calls: Option<u32>,
     memory_calls_failed: Option<u32>,
     memory_contexts: [Option<u32>; 3],
+    /// Outputs that it has shortened, that stay, and about which it said nothing in time.
+    text_model: [Option<u32>; 3],
     sessions: Option<u32>,
     sessions_active: Option<u32>,
     sessions_ended: Vec<(SessionEnd, Option<u32>)>,
@@ -149,6 +151,8 @@ impl Metrics {
                 memory_context_name(context)
                     .and_then(|name| counter(&format!("headroom.memory_context.{name}")))
             }),
+            text_model: ["shortened", "plain", "unanswered"]
+                .map(|word| counter(&format!("headroom.text_model.{word}"))),
             sessions: counter("headroom.websocket_sessions"),
             sessions_active: define(MetricType::Gauge, "headroom.websocket_sessions_active"),
             sessions_ended: SESSION_ENDS
@@ -184,6 +188,11 @@ impl Metrics {
         add(self.prefix_mismatches, record.prefix_mismatches.into());
         for (context, id) in MEMORY_CONTEXTS.into_iter().zip(self.memory_contexts) {
             add(id, u64::from(record.memory_context() == context));
+        }
+        if let Some(TextModelRecord { shortened, plain, unanswered }) = record.text_model {
+            for (id, outputs) in self.text_model.into_iter().zip([shortened, plain, unanswered]) {
+                add(id, outputs.into());
+            }
         }
         if let Some(tokens) = &record.tokens {
             // An audited or simulated request leaves as it came, whatever compression would have saved.

@@ -32,6 +32,7 @@ use crate::rewrite::{self, Rewrite};
 use crate::rules::Treatment;
 use crate::sent::{Head, Sent, lists};
 use crate::settings::Settings;
+use crate::text_model::{self, TextLookup};
 use crate::work::{EngineOutput, Slice, Work};
 
 /// A request on its way through the filter.
@@ -71,6 +72,8 @@ enum Phase {
     Waiting(Body),
     /// The body is in work, and has paused.
     Working(Box<Work>),
+    /// The engine is done, and the sidecar is asked what of its prose stays.
+    Deciding(Box<TextLookup>),
     /// It is done, and the sidecar is asked what its conversation begins with.
     Recalling(Box<ContextLookup>),
     /// It could leave, and the sidecar is asked for an answer.
@@ -247,9 +250,11 @@ impl Request {
         let collecting = match &mut self.phase {
             Phase::Collecting(collecting) => collecting,
             Phase::Passing => return Action::Continue,
-            Phase::Waiting(_) | Phase::Working(_) | Phase::Recalling(_) | Phase::Asking(_) => {
-                return Action::Pause;
-            }
+            Phase::Waiting(_)
+            | Phase::Working(_)
+            | Phase::Deciding(_)
+            | Phase::Recalling(_)
+            | Phase::Asking(_) => return Action::Pause,
         };
         collecting.size = size;
         if collecting.held {
@@ -324,6 +329,17 @@ impl Request {
             self.phase = Phase::Working(Box::new(work));
             return Action::Pause;
         }
+        match text_model::begin(exchange, work) {
+            text_model::Step::Wait(lookup) => {
+                self.phase = Phase::Deciding(Box::new(lookup));
+                Action::Pause
+            }
+            text_model::Step::Done(work) => self.finish_work(exchange, response, work),
+        }
+    }
+
+    /// Takes what the engine, and the text model, have made of the body.
+    fn finish_work(&mut self, exchange: &mut Exchange, response: &mut Response, work: Work) -> Action {
         let output = work.finish(exchange);
         if let Some(rewrite) = &output.rewrite {
             // Before anything else is changed, which moves what the blocks point to.
@@ -488,6 +504,7 @@ impl Request {
     /// Whether the question with this token is its own.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
         match &self.phase {
+            Phase::Deciding(lookup) => lookup.awaits(token),
             Phase::Recalling(lookup) => lookup.awaits(token),
             Phase::Asking(lookup) => lookup.awaits(token),
             _ => false,
@@ -496,12 +513,16 @@ impl Request {
 
     /// Whether it waits for the sidecar's answer.
     pub(crate) fn waits_for_sidecar(&self) -> bool {
-        matches!(self.phase, Phase::Recalling(_) | Phase::Asking(_))
+        matches!(self.phase, Phase::Deciding(_) | Phase::Recalling(_) | Phase::Asking(_))
     }
 
     /// The provider has answered before it has seen the body, so no one else can answer any more.
     pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange, response: &mut Response) {
         match std::mem::take(&mut self.phase) {
+            Phase::Deciding(lookup) => {
+                let output = lookup.give_up(exchange).finish(exchange);
+                self.forward_or_give_up(exchange, response, output);
+            }
             Phase::Recalling(lookup) => {
                 let output = lookup.give_up(exchange);
                 self.forward_or_give_up(exchange, response, output);
@@ -529,6 +550,10 @@ impl Request {
         answer: Option<&[u8]>,
     ) {
         let action = match std::mem::take(&mut self.phase) {
+            Phase::Deciding(lookup) => {
+                let work = lookup.answered(exchange, answer);
+                self.finish_work(exchange, response, work)
+            }
             Phase::Recalling(lookup) => {
                 let step = lookup.answered(exchange, answer);
                 self.recall(exchange, response, step)
@@ -603,6 +628,7 @@ impl Request {
     /// Whether its headers are held for a body that will never come.
     pub(crate) fn is_overdue(&self, exchange: &Exchange, now: u64) -> bool {
         match &self.phase {
+            Phase::Deciding(lookup) => return lookup.is_lost(now),
             Phase::Recalling(lookup) => return lookup.is_lost(now),
             Phase::Asking(lookup) => return lookup.is_lost(now),
             _ => {}

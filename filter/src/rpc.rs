@@ -42,6 +42,11 @@ pub(crate) fn memory_context(
     call(control_plane, method::MEMORY, method::CONTEXT, message, timeout_ms)
 }
 
+/// As [`report`] for a `DecideRequest`, with a deadline of its own.
+pub(crate) fn decide(control_plane: &ControlPlane, message: &[u8], timeout_ms: u32) -> host::Result<u32> {
+    call(control_plane, method::TEXT_MODEL, method::DECIDE, message, timeout_ms)
+}
+
 /// As [`report`] for a `FindAnswerRequest`, with a deadline of its own.
 pub(crate) fn find_answer(
     control_plane: &ControlPlane,

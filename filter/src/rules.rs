@@ -13,6 +13,7 @@ use crate::host;
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
 use crate::prompt_cache::{ALIGN, BREAKPOINTS, NO_BREAKPOINTS};
+use crate::text_model::settings::{PLAIN, TEXT_MODELS};
 
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Treatment {
     pub cache: CacheMode,
     /// Whether old turns of its conversation may be rewritten.
     pub rewrites_history: bool,
+    /// Whether a text model may shorten its prose.
+    pub text_model: bool,
 }
 
 /// A rule. A condition that is not set holds for every request.
@@ -121,6 +124,7 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
             align: section.guarded("align", ALIGN, default.align, (false, "no lines of its prompts move")),
             cache: section.guarded("cache", CACHE_MODES, default.cache, (CacheMode::Off, ASKED)),
             rewrites_history: section.guarded("history", HISTORIES, default.rewrites_history, APPEND),
+            text_model: section.guarded("text_model", TEXT_MODELS, default.text_model, PLAIN),
         };
         let [provider, project] =
             ["provider", "project"].map(|key| Some(section.text(key)).filter(|text| !text.is_empty()));

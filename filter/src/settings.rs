@@ -73,6 +73,8 @@ pub(crate) struct Requests {
     pub(crate) recoveries: RefCell<Recoveries>,
     /// What conversations begin with.
     pub(crate) contexts: RefCell<Contexts>,
+    /// What was decided on texts.
+    pub(crate) decisions: RefCell<Contexts>,
     pub(crate) deferred: Rc<Deferred>,
     pub(crate) in_work: Rc<InWork>,
 }
@@ -302,6 +304,7 @@ impl Requests {
             memory,
             recoveries: RefCell::default(),
             contexts: RefCell::default(),
+            decisions: RefCell::default(),
             in_work: Rc::default(),
         }
     }

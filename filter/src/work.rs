@@ -8,7 +8,8 @@
 
 use std::rc::Rc;
 
-use headroom_compress::{Compression, Opening, ParsedBody};
+use headroom_compress::{Compression, Opening, ParsedBody, Prose};
+use headroom_providers::route::Purpose;
 
 use crate::body::Body;
 use crate::exchange::{Exchange, micros};
@@ -39,7 +40,7 @@ pub(crate) struct Work {
     bytes: Rc<Vec<u8>>,
     is_restored: bool,
     job: Job,
-    _place: Place,
+    place: Option<Place>,
     /// Memory for the copy, once the work has paused.
     room: Option<Room>,
 }
@@ -78,7 +79,7 @@ impl Work {
         let spent = micros(started, settings.now());
         exchange.clock.parse_us = exchange.clock.parse_us.saturating_add(spent);
         exchange.clock.compress_us = exchange.clock.compress_us.saturating_add(spent);
-        Self { body, bytes, is_restored, job, _place: place, room: None }
+        Self { body, bytes, is_restored, job, place: Some(place), room: None }
     }
 
     /// Works for one slice.
@@ -114,14 +115,48 @@ impl Work {
         slice
     }
 
+    /// The outputs about which the text model may be asked, once all is done.
+    pub(crate) fn prose(&mut self) -> Vec<Prose> {
+        if self.body.route.purpose != Purpose::Answer {
+            return Vec::new();
+        }
+        let job = &mut self.job;
+        job.with_dependent_mut(|_, compression| compression.as_ref().map(Compression::prose))
+            .unwrap_or_default()
+    }
+
+    /// The text of one of them.
+    pub(crate) fn text(&self, block: usize) -> Option<String> {
+        self.job.with_dependent(|_, compression| Some(compression.as_ref()?.text(block)?.into_owned()))
+    }
+
+    /// Puts the text model's form into the place of one of them. False: it cannot stand there.
+    pub(crate) fn shorten(&mut self, exchange: &Exchange, block: usize, form: &str) -> bool {
+        let memo = &mut exchange.settings.memo.borrow_mut();
+        self.job.with_dependent_mut(|_, compression| {
+            compression.as_mut().is_some_and(|compression| compression.shorten(block, form, memo))
+        })
+    }
+
+    /// Gives back its place while it waits for somebody. False: there is no room to keep it.
+    pub(crate) fn rest(&mut self, exchange: &Exchange) -> bool {
+        if self.room.is_none() {
+            self.room = exchange.settings.requests.memory.room(self.bytes.len());
+        }
+        if self.room.is_some() {
+            self.place = None;
+        }
+        self.room.is_some()
+    }
+
     /// The result, once all is done.
     pub(crate) fn finish(self, exchange: &mut Exchange) -> EngineOutput {
-        let Self { body, bytes, is_restored, mut job, _place, room } = self;
+        let Self { body, bytes, is_restored, mut job, place, room } = self;
         let rewrite = job.with_dependent_mut(|_, compression| {
             let outcome = compression.take()?.finish(&mut exchange.settings.memo.borrow_mut());
             Some(Rewrite::new(exchange, outcome, body.treatment.mode))
         });
-        drop((job, room));
+        drop((job, place, room));
         EngineOutput { body, bytes, is_restored, rewrite }
     }
 }

@@ -44,6 +44,10 @@ pub mod method {
     pub const FIND: &str = "Find";
     /// Stores an answer.
     pub const KEEP: &str = "Keep";
+    /// The service that asks the text model.
+    pub const TEXT_MODEL: &str = "headroom.v1.TextModel";
+    /// Decides what stays of texts.
+    pub const DECIDE: &str = "Decide";
 }
 
 /// The tokens that the provider received. If nothing was rewritten, these are all tokens of the request. Filters

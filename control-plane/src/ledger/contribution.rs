@@ -196,6 +196,7 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
         ("compress", timings.compress_us, read),
         ("body_wait", timings.body_wait_us, timings.body_wait_us > 0),
         ("memory_context", timings.memory_context_us, timings.memory_context_us > 0),
+        ("text_model", timings.text_model_us, timings.text_model_us > 0),
         ("admit", timings.admit_us, timings.admit_us > 0),
     ]
     .into_iter()

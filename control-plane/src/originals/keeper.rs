@@ -8,7 +8,7 @@ use headroom_api::v1::AdmitRequest;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::counts::{Counts, Unwritten};
-use super::store::{OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal};
+use super::store::{DECISIONS_KEPT, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal};
 use super::verify;
 use super::writer::{AdmitError, Job, Receipt, Writer};
 use crate::clock::{Clock, UnixMs, now_ms};
@@ -198,8 +198,10 @@ impl Originals {
         Ok(purged)
     }
 
-    /// Removes expired originals. The caller runs this at intervals.
+    /// Removes expired originals, and old decisions on texts. The caller runs this at intervals.
     pub async fn sweep(&self) -> Result<(), StoreError> {
+        let (kept_ms, most) = DECISIONS_KEPT;
+        self.store.forget_decisions((self.clock)().saturating_sub(kept_ms), most).await?;
         loop {
             let removed = self.store.sweep((self.clock)()).await?;
             self.counts.expired.fetch_add(removed, Ordering::Relaxed);
@@ -248,7 +250,7 @@ fn weight(request: &AdmitRequest) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES)
 }
 
-fn is_address(hash: &str) -> bool {
+pub(crate) fn is_address(hash: &str) -> bool {
     hash.len() == 24 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

@@ -27,7 +27,7 @@
 
 use async_trait::async_trait;
 
-use crate::clock::{HOUR_MS, UnixMs};
+use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::StoreError;
 
@@ -143,6 +143,18 @@ pub struct OriginalSums {
     pub retrievals: i64,
 }
 
+/// How long a decision on a text holds, and how many are kept at most: the newest.
+pub const DECISIONS_KEPT: (i64, i64) = (7 * DAY_MS, 1_000_000);
+
+/// What was decided on a text in requests.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct TextDecision {
+    /// The content address of the text.
+    pub hash: String,
+    /// What stands for it; `None`: the text itself.
+    pub form: Option<String>,
+}
+
 /// A store of originals.
 #[async_trait]
 pub trait OriginalsStore: Send + Sync + 'static {
@@ -168,7 +180,27 @@ pub trait OriginalsStore: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
     /// Removes some of the expired ones, and returns their number. 0: there are no more.
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError>;
-    /// Deletes the originals in a scope, and returns the amount; a dry run deletes nothing.
+    /// What was decided on texts, without those on which nothing was.
+    async fn decisions(&self, tenant: &str, hashes: &[String]) -> Result<Vec<TextDecision>, StoreError>;
+    /// Decides on texts on which nothing was decided, for a request, and returns what stands for each, once that is durable.
+    async fn decide(
+        &self,
+        tenant: &str,
+        request: &str,
+        decisions: &[TextDecision],
+        now: UnixMs,
+    ) -> Result<Vec<TextDecision>, StoreError>;
+    /// Lets texts stay as they are on which this request has decided, or nobody.
+    async fn withdraw(
+        &self,
+        tenant: &str,
+        request: &str,
+        hashes: &[String],
+        now: UnixMs,
+    ) -> Result<(), StoreError>;
+    /// Forgets decisions before a time, and the oldest of more than so many; returns their number.
+    async fn forget_decisions(&self, before: UnixMs, most: i64) -> Result<u64, StoreError>;
+    /// Deletes the originals, and the decisions on texts, in a scope, and returns the amount; a dry run deletes nothing.
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError>;
     /// Sums over the stored originals.
     async fn sums(&self) -> Result<OriginalSums, StoreError>;

@@ -14,6 +14,7 @@ use super::schema::ORIGINALS;
 use crate::clock::UnixMs;
 use crate::originals::store::{
     Admission, AdmitOutcome, Fate, HOLD_MS, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal,
+    TextDecision,
 };
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::{StoreError, Trouble};
@@ -173,6 +174,81 @@ impl OriginalsStore for SqlOriginals {
         Ok(rows.len() as u64)
     }
 
+    async fn decisions(&self, tenant: &str, hashes: &[String]) -> Result<Vec<TextDecision>, StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let mut found = Vec::new();
+        for hash in hashes {
+            found.extend(decision(&mut tx, tenant, hash).await?);
+        }
+        tx.commit().await?;
+        Ok(found)
+    }
+
+    async fn decide(
+        &self,
+        tenant: &str,
+        request: &str,
+        decisions: &[TextDecision],
+        now: UnixMs,
+    ) -> Result<Vec<TextDecision>, StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let mut sorted: Vec<&TextDecision> = decisions.iter().collect();
+        // in one order, so that two who decide on the same texts do not wait for each other
+        sorted.sort_unstable();
+        let mut standing = Vec::new();
+        for TextDecision { hash, form } in sorted {
+            query(
+                "INSERT INTO text_decision (tenant, hash, decided_by, decided_ms, form)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, hash) DO NOTHING",
+            )
+            .bind(tenant.to_owned())
+            .bind(hash.clone())
+            .bind(request.to_owned())
+            .bind(now)
+            .bind(form.clone().unwrap_or_default())
+            .execute(&mut tx)
+            .await?;
+            standing.extend(decision(&mut tx, tenant, hash).await?);
+        }
+        tx.commit().await?;
+        Ok(standing)
+    }
+
+    async fn withdraw(
+        &self,
+        tenant: &str,
+        request: &str,
+        hashes: &[String],
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let mut sorted: Vec<&String> = hashes.iter().collect();
+        sorted.sort_unstable();
+        for hash in sorted {
+            query(
+                "INSERT INTO text_decision (tenant, hash, decided_by, decided_ms, form)
+                 VALUES ($1, $2, $3, $4, '') ON CONFLICT (tenant, hash) DO UPDATE SET form = ''
+                 WHERE text_decision.decided_by = excluded.decided_by",
+            )
+            .bind(tenant.to_owned())
+            .bind(hash.clone())
+            .bind(request.to_owned())
+            .bind(now)
+            .execute(&mut tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn forget_decisions(&self, before: UnixMs, most: i64) -> Result<u64, StoreError> {
+        let forget = query(
+            "DELETE FROM text_decision WHERE decided_ms < $1 OR decided_ms <= COALESCE(
+                (SELECT decided_ms FROM text_decision ORDER BY decided_ms DESC LIMIT 1 OFFSET $2), $1 - 1)",
+        );
+        Ok(forget.bind(before).bind(most).execute(&self.0.pool).await?)
+    }
+
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
         let mut tx = self.0.pool.begin().await?;
         let (before, _) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
@@ -182,6 +258,14 @@ impl OriginalsStore for SqlOriginals {
             Scope::Before(time) => query("DELETE FROM original WHERE admitted_ms < $1").bind(*time),
         };
         let originals = delete.execute(&mut tx).await?;
+        let decisions = match scope {
+            Scope::All => query("DELETE FROM text_decision"),
+            Scope::Tenant(tenant) => {
+                query("DELETE FROM text_decision WHERE tenant = $1").bind(tenant.clone())
+            }
+            Scope::Before(time) => query("DELETE FROM text_decision WHERE decided_ms < $1").bind(*time),
+        };
+        decisions.execute(&mut tx).await?;
         let left = query(
             "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
                 CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
@@ -241,6 +325,24 @@ impl OriginalsStore for SqlOriginals {
     async fn close(&self) {
         self.0.pool.close().await;
     }
+}
+
+/// What was decided on a text.
+async fn decision(
+    tx: &mut Transaction,
+    tenant: &str,
+    hash: &str,
+) -> Result<Option<TextDecision>, StoreError> {
+    let row = query("SELECT form FROM text_decision WHERE tenant = $1 AND hash = $2")
+        .bind(tenant.to_owned())
+        .bind(hash.to_owned())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let kept = |row: Row| {
+        let form = Some(row.try_get::<String>(0)?).filter(|form| !form.is_empty());
+        Ok(TextDecision { hash: hash.to_owned(), form })
+    };
+    row.map(kept).transpose()
 }
 
 /// The sums and the epoch, with the sums locked.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use headroom_api::v1::control_plane_client::ControlPlaneClient;
 use headroom_api::v1::memory_client::MemoryClient;
 use headroom_api::v1::originals_client::OriginalsClient;
+use headroom_api::v1::text_model_client::TextModelClient;
 use serde::Deserialize;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
@@ -117,6 +118,11 @@ impl Sidecar {
     /// A gRPC client for memory, connected.
     pub(crate) async fn memory(&self) -> MemoryClient<Channel> {
         MemoryClient::new(self.channel().await)
+    }
+
+    /// A gRPC client for decisions on texts, connected.
+    pub(crate) async fn text_model(&self) -> TextModelClient<Channel> {
+        TextModelClient::new(self.channel().await)
     }
 
     async fn channel(&self) -> Channel {

@@ -6,6 +6,7 @@ mod cache_page;
 mod child;
 mod compress;
 mod dashboard;
+mod decisions;
 mod events;
 mod facts;
 mod health;

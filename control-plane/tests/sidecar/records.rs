@@ -66,6 +66,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
             admit_us: 0,
             parse_us: 100,
             memory_context_us: 0,
+            text_model_us: 0,
         }),
         usage: Some(Usage {
             input_tokens: 1_000,

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::child::{PATIENCE, Sidecar, client};
 
-const MODEL: &str =
+pub(crate) const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/text_model/tests/oracle/bert-base-multilingual-cased");
 
-fn prose() -> String {
+pub(crate) fn prose() -> String {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/faq.md")).unwrap();
     let page = page.replace("**", "");
     let paragraphs = page.split("\n\n").filter(|part| part.starts_with(|char: char| char.is_alphabetic()));
@@ -30,7 +30,7 @@ async fn compress(sidecar: &Sidecar, mut config: Value) -> (u16, Value) {
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-async fn status(sidecar: &Sidecar, expected: &str) -> Value {
+pub(crate) async fn status(sidecar: &Sidecar, expected: &str) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let state = sidecar.json("/debug/warmup").await["llmlingua"].clone();

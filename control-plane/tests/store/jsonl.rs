@@ -87,6 +87,8 @@ mod of_originals {
     use super::*;
 
     originals_in_memory!(
+        the_first_decision_on_a_text_stands_for_both,
+        a_request_takes_back_what_it_has_decided_alone,
         an_original_is_had_back_by_its_tenant_alone,
         time_begins_anew_with_each_admission_and_each_reading,
         the_oldest_make_room_and_what_is_in_use_does_not,

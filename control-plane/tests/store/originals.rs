@@ -2,8 +2,9 @@
 
 use headroomd::clock::{HOUR_MS, UnixMs};
 use headroomd::originals::store::{
-    Admission, Fate, HOLD_MS, OriginalSums, OriginalsStore, ROW_BYTES, RetentionLimits,
+    Admission, Fate, HOLD_MS, OriginalSums, OriginalsStore, ROW_BYTES, RetentionLimits, TextDecision,
 };
+use headroomd::purge::Scope;
 use headroomd::store::SqlOriginals;
 
 const NOW: UnixMs = 1_790_000_000_000;
@@ -140,4 +141,63 @@ pub(crate) async fn two_that_share_the_originals_keep_each_once(one: &SqlOrigina
         there += i64::from(is_there(other, n, NOW).await);
     }
     assert_eq!(there, sums.entries);
+}
+
+fn hashes(texts: std::ops::Range<usize>) -> Vec<String> {
+    texts.map(|n| format!("{n:024x}")).collect()
+}
+
+fn decided(texts: std::ops::Range<usize>, form: &str) -> Vec<TextDecision> {
+    let form = Some(form.to_owned()).filter(|form| !form.is_empty());
+    hashes(texts).into_iter().map(|hash| TextDecision { hash, form: form.clone() }).collect()
+}
+
+pub(crate) async fn the_first_decision_on_a_text_stands_for_both(one: &SqlOriginals, other: &SqlOriginals) {
+    let decide = async |store: &SqlOriginals, word: &'static str, back: bool| {
+        let mut told = Vec::new();
+        for round in 0..10 {
+            let mut decisions = decided(round * 5..round * 5 + 10, word);
+            if back {
+                decisions.reverse();
+            }
+            let mut stands = store.decide("t", word, &decisions, NOW).await.unwrap();
+            stands.sort_unstable();
+            assert_eq!(stands.len(), 10);
+            told.push(stands);
+        }
+        told
+    };
+    let (first, second, third) =
+        tokio::join!(decide(one, "short", false), decide(other, "", true), decide(one, "shorter", true));
+    assert!(first == second && second == third);
+    let stands = other.decisions("t", &hashes(0..55)).await.unwrap();
+    assert_eq!(stands.len(), 55);
+    assert!(first.iter().flatten().all(|told| stands.contains(told)));
+    assert!(other.decisions("u", &hashes(0..55)).await.unwrap().is_empty());
+    assert_eq!(one.decisions("t", &hashes(50..60)).await.unwrap().len(), 5);
+}
+
+pub(crate) async fn a_request_takes_back_what_it_has_decided_alone(one: &SqlOriginals, other: &SqlOriginals) {
+    one.decide("t", "first", &decided(0..2, "short"), NOW).await.unwrap();
+    one.decide("t", "second", &decided(2..4, "short"), NOW + 1).await.unwrap();
+    one.decide("u", "first", &decided(0..1, "short"), NOW + 2).await.unwrap();
+    other.withdraw("t", "first", &hashes(1..6), NOW + 3).await.unwrap();
+    // what comes late finds that it was decided
+    one.decide("t", "first", &decided(5..6, "late"), NOW + 4).await.unwrap();
+    let form = |n: usize| Some("short".to_owned()).filter(|_| matches!(n, 0 | 2 | 3));
+    let expected: Vec<_> =
+        hashes(0..6).into_iter().enumerate().map(|(n, hash)| TextDecision { hash, form: form(n) }).collect();
+    assert_eq!(one.decisions("t", &hashes(0..6)).await.unwrap(), expected);
+
+    let left = async || one.decisions("t", &hashes(0..6)).await.unwrap().len();
+    assert_eq!((one.forget_decisions(NOW, 7).await.unwrap(), left().await), (0, 6));
+    assert_eq!((one.forget_decisions(NOW + 1, 7).await.unwrap(), left().await), (2, 4));
+    assert_eq!((one.forget_decisions(NOW, 3).await.unwrap(), left().await), (2, 2), "the oldest go");
+    assert!(one.purge(&Scope::Tenant("t".to_owned()), true).await.is_ok() && left().await == 2);
+    other.purge(&Scope::Tenant("t".to_owned()), false).await.unwrap();
+    assert_eq!((left().await, one.decisions("u", &hashes(0..1)).await.unwrap().len()), (0, 1));
+    other.purge(&Scope::Before(NOW + 2), false).await.unwrap();
+    assert_eq!(one.decisions("u", &hashes(0..1)).await.unwrap().len(), 1);
+    other.purge(&Scope::All, false).await.unwrap();
+    assert!(one.decisions("u", &hashes(0..1)).await.unwrap().is_empty());
 }

@@ -19,9 +19,18 @@ pub fn append_marker(replacement: &mut String, left_out: &str, address: &str) {
     if !replacement.ends_with('\n') && !replacement.is_empty() {
         replacement.push('\n');
     }
-    replacement.push_str("[headroom: ");
+    replacement.push_str(BEGIN);
     replacement.push_str(left_out);
-    replacement.push_str(". Full text: headroom_retrieve hash=");
+    replacement.push_str(HASH);
     replacement.push_str(address);
     replacement.push(']');
+}
+
+const BEGIN: &str = "[headroom: ";
+const HASH: &str = ". Full text: headroom_retrieve hash=";
+
+/// What the marker says that a replacement ends with. `None`: it does not end with one that names `address`.
+pub(crate) fn marked<'t>(replacement: &'t str, address: &str) -> Option<&'t str> {
+    let last = replacement.rsplit('\n').next()?;
+    last.strip_prefix(BEGIN)?.strip_suffix(']')?.strip_suffix(address)?.strip_suffix(HASH)
 }

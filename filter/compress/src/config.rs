@@ -105,6 +105,8 @@ pub struct Config {
     pub max_items: Option<usize>,
     /// How old outputs are rewritten as a conversation grows; `None`: never.
     pub epochs: Option<Box<Epochs>>,
+    /// From how many tokens on a text model is asked what of prose stays; `None`: it is not asked. Counted in o200k_base.
+    pub text_model: Option<u32>,
 }
 
 /// How old tool outputs are rewritten as a conversation grows: at boundaries that follow from what stands before them, and
@@ -245,6 +247,7 @@ impl Default for Config {
             pressure: false,
             max_items: None,
             epochs: None,
+            text_model: None,
         }
     }
 }

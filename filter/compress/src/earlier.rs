@@ -192,6 +192,18 @@ impl Earlier {
         self.calls.get(source.call?)?.as_ref()
     }
 
+    /// Counts the next output, to which nothing may refer.
+    pub(crate) fn pass_over(&mut self, source: Source) {
+        match source.call {
+            Some(call) => {
+                if let Some(Some(made)) = self.calls.get_mut(call) {
+                    made.texts += 1;
+                }
+            }
+            None => self.unknown += 1,
+        }
+    }
+
     /// Adds the next output, in the order of the request. `lines`: the lines of the forwarded text, if they
     /// have been read.
     pub(crate) fn add(&mut self, printed: ShownOutput<'_>, lines: Option<Vec<Line>>, source: Source) {

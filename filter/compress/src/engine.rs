@@ -6,12 +6,14 @@ mod entry;
 mod keys;
 mod opening;
 mod placeholder;
+mod prose;
 mod run;
 mod shown;
 mod tools;
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use headroom_providers::{Api, MemoryTools, OwnTools};
 use self::blocks::Blocks;
 use self::counts::{FORMS, count_span, count_text};
 use self::opening::{conversation_id, opening};
+pub use self::prose::Prose;
 use self::run::{Explanations, Run};
 use self::tools::{Addition, edits_by_line, lossy_blocks, retrieval};
 use crate::config::Config;
@@ -155,6 +158,22 @@ impl<'b> Compression<'b> {
         self.steps.as_mut().is_ok_and(|steps| steps.step(config, memo))
     }
 
+    /// The outputs about which a text model may be asked, in order. Once all steps are taken.
+    pub fn prose(&self) -> Vec<Prose> {
+        self.steps.as_ref().map(|steps| steps.prose()).unwrap_or_default()
+    }
+
+    /// The text of one of them.
+    pub fn text(&self, block: usize) -> Option<Cow<'_, str>> {
+        let walk = &self.steps.as_ref().ok()?.walk;
+        walk.outputs.get(block)?.span.text(walk.body)
+    }
+
+    /// Puts a text model's form into the place of one of them. False: it is none that could stand there.
+    pub fn shorten(&mut self, block: usize, form: &str, memo: &mut Memo) -> bool {
+        self.steps.as_mut().is_ok_and(|steps| steps.shorten(block, form, memo))
+    }
+
     /// What has become of the body. Steps that were not taken leave their outputs as they came.
     pub fn finish(self, memo: &mut Memo) -> Outcome<'b> {
         match self.steps {
@@ -177,6 +196,8 @@ struct Steps<'b> {
     read_tokens: u64,
     blocks: Option<Blocks>,
     figures: Vec<(u32, u32)>,
+    /// What stands for outputs that a text model has shortened.
+    shortened: BTreeMap<usize, FoldedOutput>,
     /// The files that the calls name, once it was asked.
     files: OnceCell<Files>,
     /// Where somebody wants to know, what led to the outcome of each block so far.
@@ -202,6 +223,7 @@ impl<'b> Steps<'b> {
             read_tokens: 0,
             blocks: None,
             figures: Vec::new(),
+            shortened: BTreeMap::new(),
             files: OnceCell::new(),
             explanations: None,
         }
@@ -229,6 +251,7 @@ impl<'b> Steps<'b> {
             config,
             lossy_blocks: self.lossy_blocks,
             edits_by_line: blocks.edits_by_line,
+            text_model: prose::least_tokens(config, &self.walk, self.lossy_blocks),
             files: config.code_aware.then_some(&self.files),
             explanations: self.explanations.as_ref(),
         };
@@ -250,7 +273,16 @@ impl<'b> Steps<'b> {
 
     fn finish(self: Box<Self>, body: &'b [u8], memo: &mut Memo) -> Outcome<'b> {
         let Self {
-            walk, model, counting, addition, wants_opening, read_tokens, blocks: keyed, figures, ..
+            walk,
+            model,
+            counting,
+            addition,
+            wants_opening,
+            read_tokens,
+            blocks: keyed,
+            figures,
+            shortened,
+            ..
         } = *self;
         let (keyed, steps, fold) =
             keyed.map(|blocks| (blocks.entries, blocks.steps, blocks.fold)).unwrap_or_default();
@@ -264,7 +296,8 @@ impl<'b> Steps<'b> {
         for ((output, (entry, from_memo)), figures) in walk.outputs.iter().zip(&keyed).zip(figures) {
             let new = blocks.len() >= walk.answered;
             sums.add(figures, new);
-            let taken = taken.get(blocks.len()).and_then(Option::as_deref);
+            let taken =
+                taken.get(blocks.len()).and_then(Option::as_deref).or_else(|| shortened.get(&blocks.len()));
             let replacement = taken.map(|taken| &taken.replacement).or(entry.replacement.as_ref());
             if let Some(replacement) = replacement {
                 edits.push((output.span.range(), &**replacement));

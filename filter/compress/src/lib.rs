@@ -71,7 +71,7 @@ pub use ccr::{address, append_marker};
 pub use config::{
     AskedBack, CachePrice, Config, Epochs, PRESSURE_TOKENS, Policy, Profile, ToolRule, Weights,
 };
-pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
+pub use engine::{Compression, ParsedBody, Prose, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use headroom_providers::{Api, MemoryTools, OwnTools};

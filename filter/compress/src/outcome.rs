@@ -215,6 +215,8 @@ pub enum Compressor {
     Shortened,
     /// An old output that is left out.
     Dropped,
+    /// Prose of which a text model has left some words.
+    TextModel,
 }
 
 /// Why a block was forwarded as it was.
@@ -302,6 +304,7 @@ impl Compressor {
             Self::SupersededRead => "superseded_read",
             Self::Shortened => "shortened",
             Self::Dropped => "dropped",
+            Self::TextModel => "llmlingua",
         }
     }
 }

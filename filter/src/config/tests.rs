@@ -224,6 +224,38 @@ fn what_cannot_be_read_of_old_turns_leaves_them_as_they_are() {
 }
 
 #[test]
+fn what_cannot_be_read_of_the_text_model_leaves_prose_as_it_is() {
+    for (json, errors) in [
+        (r#"{"text_model":7}"#, 1),
+        (r#"{"text_model":{"mode":true}}"#, 1),
+        (r#"{"text_model":{"mode":"yes"}}"#, 1),
+        (r#"{"rules":[{"text_model":true}]}"#, 1),
+        (r#"{"text_model":{"min_tokens":99}}"#, 1),
+        (r#"{"text_model":{"timeout_ms":0}}"#, 1),
+        (r#"{"text_model":{"timeout_ms":60001,"min_tokens":"many"}}"#, 2),
+        // nobody could be asked, or give back what is gone
+        (r#"{"text_model":{"mode":"on"}}"#, 0),
+        (r#"{"text_model":{"mode":"on"},"reversible":true}"#, 0),
+        (r#"{"rules":[{"text_model":"on"}],"control_plane":{"cluster":"c"}}"#, 0),
+    ] {
+        let parsed = parse(json);
+        assert_eq!(parsed.config.text_model, TextModelSettings::default(), "{json}");
+        assert!(parsed.config.rules.iter().all(|rule| !rule.treatment.text_model), "{json}");
+        assert_eq!((parsed.errors, parsed.warnings.len()), (errors, errors.max(1) as usize), "{json}");
+    }
+    let parsed = parse(
+        r#"{"text_model":{"mode":"on","min_tokens":700,"timeout_ms":5000},"reversible":true,
+            "rules":[{"host":"a","text_model":"off"},{"host":"b","mode":"audit"}],"control_plane":{"cluster":"c"}}"#,
+    );
+    assert_eq!((parsed.errors, parsed.warnings.as_slice()), (0, &[][..]));
+    let config = parsed.config;
+    assert_eq!(config.text_model, TextModelSettings { is_on: true, min_tokens: 700, timeout_ms: 5_000 });
+    let asked = |treatment| config.engine(treatment).text_model;
+    assert_eq!(asked(config.treatment()), Some(700));
+    assert_eq!([0, 1].map(|rule| asked(config.rules[rule].treatment)), [None, None]);
+}
+
+#[test]
 fn an_unknown_key_is_a_warning_and_not_an_error() {
     let parsed = parse(r#"{"max_body_byte":1,"control_plane":{"cluster":"c","port":8789}}"#);
     assert_eq!(parsed.errors, 0);

@@ -27,3 +27,4 @@ mod session_ends;
 mod sessions;
 mod slices;
 mod tenants;
+mod text_model;

@@ -139,6 +139,18 @@ pub(super) const KEYS: &[Key] = &[
     key([UP, "log_messages", "HEADROOM_LOG_MESSAGES"], Some("--log-messages"), Kind::Bool, "false"),
     key([UP, "memory_context", "HEADROOM_MEMORY_CONTEXT"], Some("--memory-context"), Kind::Bool, "false"),
     key([UP, "learn", "HEADROOM_LEARN"], Some("--learn"), Kind::Bool, "false"),
+    key(
+        [UP, "llmlingua_in_filter", "HEADROOM_LLMLINGUA_IN_FILTER"],
+        Some("--llmlingua-in-filter"),
+        Kind::Bool,
+        "false",
+    ),
+    key(
+        [UP, "llmlingua_timeout_ms", "HEADROOM_LLMLINGUA_TIMEOUT_MS"],
+        Some("--llmlingua-timeout-ms"),
+        Kind::Count(1),
+        "10000",
+    ),
     key([UP, "workers", "HEADROOM_WORKERS"], Some("--workers"), Kind::Count(1), "2"),
     key(
         [UP, "bodies_in_work", "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY"],
@@ -247,7 +259,7 @@ pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 9] = [
 ];
 
 /// The keys of the filter's configuration that may stand in [`FILTER`].
-pub(super) const FILTER_KEYS: [&str; 25] = [
+pub(super) const FILTER_KEYS: [&str; 26] = [
     "accept_encoding",
     "bodies_in_work",
     "cache",
@@ -272,6 +284,7 @@ pub(super) const FILTER_KEYS: [&str; 25] = [
     "team_header",
     "tenant",
     "tenant_from",
+    "text_model",
     "tools",
 ];
 

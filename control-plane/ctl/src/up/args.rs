@@ -158,6 +158,12 @@ pub struct UpArgs {
     /// The share of prose that is kept: a number; or text=0.3,json=0.35,code=0.4, or auto for these [env: HEADROOM_LLMLINGUA_RATE] [default: 0.3]
     #[arg(long, value_name = "RATE")]
     pub llmlingua_rate: Option<String>,
+    /// Let the text model shorten new prose in requests that ask for no reasoning, which wait for it; needs --llmlingua [env: HEADROOM_LLMLINGUA_IN_FILTER]
+    #[arg(long)]
+    pub llmlingua_in_filter: bool,
+    /// With --llmlingua-in-filter, how long a request waits; what is not done by then stays as it is, for good [env: HEADROOM_LLMLINGUA_TIMEOUT_MS] [default: 10000]
+    #[arg(long, value_name = "MS")]
+    pub llmlingua_timeout_ms: Option<u32>,
     /// Bodies that a worker processes at a time; others wait in order; 0 or less: no limit [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: the number of processors, from 2 to 8]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub anthropic_pre_upstream_concurrency: Option<String>,
@@ -232,6 +238,8 @@ impl UpArgs {
             "--llmlingua-model" => self.llmlingua_model.clone(),
             "--llmlingua-device" => self.llmlingua_device.clone(),
             "--llmlingua-rate" => self.llmlingua_rate.clone(),
+            "--llmlingua-in-filter" => flag(self.llmlingua_in_filter),
+            "--llmlingua-timeout-ms" => self.llmlingua_timeout_ms.map(|ms| ms.to_string()),
             "--workers" => self.workers.map(|workers| workers.to_string()),
             "--anthropic-pre-upstream-concurrency" => self.anthropic_pre_upstream_concurrency.clone(),
             "--workspace-dir" => path(&self.workspace_dir),

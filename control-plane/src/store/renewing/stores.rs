@@ -24,7 +24,7 @@ use crate::memory::{
     Updated, Vector,
 };
 use crate::originals::store::{
-    Admission, AdmitOutcome, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal,
+    Admission, AdmitOutcome, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal, TextDecision,
 };
 use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
 use crate::store::learn::SqlLearn;
@@ -228,6 +228,34 @@ impl OriginalsStore for Renewing<SqlOriginals> {
 
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError> {
         ask!(self, store => store.sweep(now))
+    }
+
+    async fn decisions(&self, tenant: &str, hashes: &[String]) -> Result<Vec<TextDecision>, StoreError> {
+        ask!(self, store => store.decisions(tenant, hashes))
+    }
+
+    async fn decide(
+        &self,
+        tenant: &str,
+        request: &str,
+        decisions: &[TextDecision],
+        now: UnixMs,
+    ) -> Result<Vec<TextDecision>, StoreError> {
+        ask!(self, store => store.decide(tenant, request, decisions, now))
+    }
+
+    async fn withdraw(
+        &self,
+        tenant: &str,
+        request: &str,
+        hashes: &[String],
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        ask!(self, store => store.withdraw(tenant, request, hashes, now))
+    }
+
+    async fn forget_decisions(&self, before: UnixMs, most: i64) -> Result<u64, StoreError> {
+        ask!(self, store => store.forget_decisions(before, most))
     }
 
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {

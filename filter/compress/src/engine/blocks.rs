@@ -9,6 +9,7 @@ use super::placeholder::Given;
 use super::run::Run;
 use super::shown::Shown;
 use crate::block::Call;
+use crate::ccr::address;
 use crate::epochs::{Fold, FoldedOutput};
 use crate::memo::{Entry, Memo};
 
@@ -30,6 +31,8 @@ pub(super) struct Blocks {
     /// With each whether the memo knew.
     pub(super) entries: Vec<(Arc<Entry>, bool)>,
     given: Given,
+    /// The outputs about which a text model may be asked, with their addresses.
+    pub(super) prose: Vec<(usize, Arc<str>)>,
     /// How old outputs are rewritten, where they may be.
     pub(super) fold: Option<Fold>,
     /// Where in the body references of each block end: the last compaction, or the last boundary at which something was
@@ -48,6 +51,7 @@ impl Blocks {
             shown: Shown::default(),
             entries: Vec::new(),
             given: Given::default(),
+            prose: Vec::new(),
             fold,
             sinces: Vec::new(),
         }
@@ -150,7 +154,15 @@ impl Blocks {
 
     fn add(&mut self, run: &Run<'_, '_>, output: &Output, entry: (Arc<Entry>, bool), memo: &mut Memo) {
         self.prefix.add(entry.0.tokens_after);
-        self.given.add(self.entries.len(), &entry.0);
+        let block = self.entries.len();
+        self.given.add(block, &entry.0);
+        if run.is_prose(block, output, &entry.0)
+            && let Some(text) = output.span.text(run.walk.body)
+        {
+            let address: Arc<str> = address(&text).into();
+            self.given.add_address(block, Arc::clone(&address));
+            self.prose.push((block, address));
+        }
         self.entries.push(entry);
         if let Some(fold) = &mut self.fold {
             let before = fold.digest();

@@ -28,6 +28,7 @@ impl Keys {
         run.config.hash(&mut hash);
         run.edits_by_line.hash(&mut hash);
         run.walk.clears_outputs.hash(&mut hash);
+        run.text_model.hash(&mut hash);
         Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0, made: 0 }
     }
 

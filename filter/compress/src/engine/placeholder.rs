@@ -57,6 +57,10 @@ impl Given {
         }
     }
 
+    pub(super) fn add_address(&mut self, block: usize, address: Arc<str>) {
+        self.blocks.entry(address).or_insert(block);
+    }
+
     fn has_room(&self, original: usize) -> bool {
         self.bytes < MAX_GIVEN_BYTES && original.saturating_mul(self.pages) < MAX_LOOKED_AT
     }

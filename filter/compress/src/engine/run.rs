@@ -25,6 +25,8 @@ pub(super) struct Run<'w, 'b> {
     pub(super) config: &'w Config,
     pub(super) lossy_blocks: usize,
     pub(super) edits_by_line: bool,
+    /// From how many tokens on a text model may be asked about prose; `None`: it is not asked in this request.
+    pub(super) text_model: Option<u32>,
     /// The files that the calls name, once it was asked; `None` where nobody may ask.
     pub(super) files: Option<&'w OnceCell<Files>>,
     /// Where somebody wants to know, what led to the outcome of each block so far.

@@ -95,9 +95,14 @@ impl Run<'_, '_> {
         text: Option<&str>,
         lines: Option<Vec<Line>>,
     ) {
+        let may_be_shortened = self.is_prose(shown.blocks, output, entry);
         shown.blocks += 1;
         let Some(text) = text else { return };
         shown.bytes += text.len();
+        // Nobody knows here which of its words the model will see.
+        if may_be_shortened {
+            return shown.earlier.pass_over(source);
+        }
         // What the provider may take out is nothing that could be referred to, and neither is what it gives to a
         // program instead of the model.
         if self.walk.clears_outputs || output.call.is_some_and(|call| call.by_program) {

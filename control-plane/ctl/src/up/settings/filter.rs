@@ -54,6 +54,9 @@ pub(super) fn plugin_config(
         plugin_config
             .insert("epochs".to_owned(), history::epochs(window.as_deref(), !keeps_reads, !keeps_all)?);
     }
+    if let Some(text_model) = text_model(args, env)? {
+        plugin_config.insert("text_model".to_owned(), text_model);
+    }
     let breakpoints = choice(args.breakpoints, env, "HEADROOM_BREAKPOINTS")?;
     if let Some(breakpoints) = breakpoints.and_then(|it| it.to_possible_value()) {
         plugin_config.insert("breakpoints".to_owned(), breakpoints.get_name().into());
@@ -93,6 +96,31 @@ pub(super) fn plugin_config(
     }
     Ok(plugin_config)
 }
+
+/// What the filter is told of the text model, if it is to ask for it.
+fn text_model(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Option<Value>> {
+    if !(args.llmlingua_in_filter || env.flag("HEADROOM_LLMLINGUA_IN_FILTER")?) {
+        return Ok(None);
+    }
+    if !(args.llmlingua || env.flag("HEADROOM_LLMLINGUA")?) {
+        bail!("--llmlingua-in-filter: there is no text model without --llmlingua");
+    }
+    let mut text_model = serde_json::json!({ "mode": "on" });
+    let timeout = args.llmlingua_timeout_ms.map(|ms| ms.to_string());
+    if let Some(text) = env.or(timeout.as_ref(), "HEADROOM_LLMLINGUA_TIMEOUT_MS") {
+        let ms: Option<u32> = text.parse().ok().filter(|ms| (1..=MAX_TIMEOUT_MS).contains(ms));
+        let ms = ms.with_context(|| {
+            format!(
+                "--llmlingua-timeout-ms: expected milliseconds from 1 to {MAX_TIMEOUT_MS}, found {text:?}"
+            )
+        })?;
+        text_model["timeout_ms"] = ms.into();
+    }
+    Ok(Some(text_model))
+}
+
+/// The longest time that the filter lets a request wait.
+const MAX_TIMEOUT_MS: u32 = 60_000;
 
 /// Puts a key of the configuration file into the filter's configuration. Existing entries of an object stay unless the
 /// file sets them.

@@ -48,6 +48,25 @@ fn bodies_in_work_are_said_by_an_argument_or_a_variable_and_tenants_beyond_loopb
 }
 
 #[test]
+fn the_filter_asks_the_text_model_where_it_is_told_to() {
+    let told = |args: &UpArgs, vars: &[(&str, &str)]| {
+        resolve(args, vars).unwrap().plugin_config.get("text_model").map(ToString::to_string)
+    };
+    let model = UpArgs { llmlingua: true, ..UpArgs::default() };
+    assert_eq!(told(&model, &[("HEADROOM_LLMLINGUA_TIMEOUT_MS", "5000")]), None);
+    let args = UpArgs { llmlingua_in_filter: true, ..model };
+    assert_eq!(told(&args, &[]).as_deref(), Some(r#"{"mode":"on"}"#));
+    let args = UpArgs { llmlingua_timeout_ms: Some(4_000), ..args };
+    let variables = [
+        ("HEADROOM_LLMLINGUA", "1"),
+        ("HEADROOM_LLMLINGUA_IN_FILTER", "true"),
+        ("HEADROOM_LLMLINGUA_TIMEOUT_MS", "5000"),
+    ];
+    assert_eq!(told(&args, &variables).as_deref(), Some(r#"{"mode":"on","timeout_ms":4000}"#));
+    assert_eq!(told(&UpArgs::default(), &variables).as_deref(), Some(r#"{"mode":"on","timeout_ms":5000}"#));
+}
+
+#[test]
 fn an_argument_wins_over_its_variable_and_a_blank_one_counts_as_unset() {
     let args = UpArgs { port: Some("9000".to_owned()), ..UpArgs::default() };
     let variables = [("HEADROOM_PORT", "9100"), ("OPENAI_TARGET_API_URL", "http://127.0.0.1:1/v1")];
@@ -86,6 +105,12 @@ fn what_cannot_be_used_is_named() {
         (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
         (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
         (UpArgs::default(), vec![("HEADROOM_MODE", "audti")], "HEADROOM_MODE"),
+        (UpArgs { llmlingua_in_filter: true, ..UpArgs::default() }, vec![], "--llmlingua-in-filter"),
+        (
+            UpArgs { llmlingua: true, llmlingua_in_filter: true, ..UpArgs::default() },
+            vec![("HEADROOM_LLMLINGUA_TIMEOUT_MS", "60001")],
+            "--llmlingua-timeout-ms",
+        ),
         (UpArgs::default(), vec![("HEADROOM_PROFILE", "hard")], "HEADROOM_PROFILE"),
         (UpArgs::default(), vec![("HEADROOM_BODY_MODE", "x")], "HEADROOM_BODY_MODE"),
         (UpArgs::default(), vec![("HEADROOM_WORKERS", "0")], "HEADROOM_WORKERS"),
