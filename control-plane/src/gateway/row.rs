@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use headroom_api::llmlingua::{Rates, left_out};
 use headroom_api::v1::{BlockRecord, ContentEncoding, Original};
 use headroom_compress::{
-    Api, Block, BlockOutcome, Config, Encoding, Memo, Outcome, Request, address, append_marker, compress,
-    provider_tokens,
+    Api, Block, BlockOutcome, Compressor, Config, Encoding, Memo, Outcome, Request, address, append_marker,
+    compress, provider_tokens,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -245,6 +245,7 @@ impl Engine<'_> {
                 encoding: ContentEncoding::Identity.into(),
                 tool,
                 kind: block.kind.name().to_owned(),
+                form: TEXT_MODEL.to_owned(),
                 tokens_before: block.tokens_before,
                 tokens_after: after,
             });
@@ -308,7 +309,7 @@ impl RowResult {
                 tokens_before: block.tokens_before,
                 tokens_after: block.tokens_after,
                 memo: block.memo,
-                // It is unknown here what the provider has already seen.
+                // the record says it, which knows the rows around it
                 new: false,
                 pressure: block.pressure.into(),
                 lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
@@ -328,6 +329,7 @@ fn original(original: &headroom_compress::Original<'_>) -> Original {
         encoding: ContentEncoding::Identity.into(),
         tool: original.tool.to_string(),
         kind: original.kind.name().to_owned(),
+        form: original.form.map(Compressor::name).unwrap_or_default().to_owned(),
         tokens_before: original.tokens_before,
         tokens_after: original.tokens_after,
     }

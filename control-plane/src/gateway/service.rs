@@ -300,9 +300,11 @@ fn record(
     let sum = |count: fn(&Compressed) -> u64| rows.iter().map(count).sum::<u64>();
     // The rows after the model's last message; unknown for parts of a conversation.
     let behind_the_model = || rows.iter().rposition(|row| row.by_model).map_or(rows.len(), |last| last + 1);
-    let new = rows.iter().skip(if asked.session.is_some() { replayed } else { behind_the_model() });
-    let (new_before, new_after) =
-        new.fold((0, 0), |(before, after), row| (before + row.tool_before, after + row.tool_after));
+    let first_new = if asked.session.is_some() { replayed } else { behind_the_model() };
+    let (new_before, new_after) = rows
+        .iter()
+        .skip(first_new)
+        .fold((0, 0), |(before, after), row| (before + row.tool_before, after + row.tool_after));
     let compressed = rows.iter().any(|row| row.text.is_some());
     let outcome = match skipped {
         Some(Skipped::Bypass) => RequestOutcome::Bypassed,
@@ -310,7 +312,9 @@ fn record(
         None if compressed => RequestOutcome::Compressed,
         _ => RequestOutcome::Unchanged,
     };
-    let blocks = rows.iter().flat_map(|row| &row.blocks).map(|told| &told.record);
+    let blocks = rows.iter().enumerate().flat_map(|(place, row)| {
+        row.blocks.iter().map(move |told| BlockRecord { new: place >= first_new, ..told.record.clone() })
+    });
     let left_out = blocks.clone().count().saturating_sub(MAX_BLOCKS);
     let counted = rows.first();
     let mut record = RequestRecord {
@@ -332,7 +336,7 @@ fn record(
             tool_outputs_new_after: new_after,
             ..Tokens::default()
         }),
-        blocks: blocks.take(MAX_BLOCKS).cloned().collect::<Vec<BlockRecord>>(),
+        blocks: blocks.take(MAX_BLOCKS).collect(),
         blocks_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
         error_class: skipped.and_then(Skipped::reason).unwrap_or_default().to_owned(),
         forms_version: FORMS_VERSION,
