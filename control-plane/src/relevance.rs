@@ -61,11 +61,17 @@ pub enum RankError {
     Embedder(#[from] EmbedError),
 }
 
-/// Stretches of one text. One costs about ten milliseconds.
+/// Stretches of one text, and lines of one stretch. One costs about ten milliseconds.
 const MOST_CHUNKS: usize = 64;
 /// Lines, and rows, of a stretch at least.
 const LEAST_LINES: usize = 20;
 const LEAST_ROWS: usize = 4;
+/// Lines that are close enough are told, at most so many and of each so many bytes: together as much as the engine reads of
+/// a question.
+const MOST_CLOSE: usize = 4;
+const CLOSE_BYTES: usize = 400;
+/// Upstream's: what scores less is about something else.
+const CLOSE: f64 = 0.25;
 /// Of each stretch so many bytes are embedded: models read 256 tokens.
 const EMBEDDED_BYTES: usize = 2_000;
 const MOST_BYTES: usize = 4 << 20;
@@ -122,12 +128,38 @@ async fn by_meaning(
     if text.len() > MOST_BYTES {
         return Err(RankError::TooLong(text.len()));
     }
-    let stretches = scored(scorer, &embedder, &Arc::from(text), query).await?;
-    let best = stretches.iter().enumerate().max_by(|(at, a), (other, b)| {
-        // of equally good ones the first
-        a.score.total_cmp(&b.score).then(other.cmp(at))
-    });
-    Ok(Ranked { range: best.map(|(_, best)| best.range), scorer, note: None })
+    let stretches = scored(scorer, &embedder, &Arc::from(text), query, None).await?;
+    Ok(Ranked { range: best(&stretches).map(|best| best.range), scorer, note: None })
+}
+
+/// The lines, or rows, of a text that are closest to a question, as they are spelled, the best first: those of the best
+/// stretch.
+pub(crate) async fn closest(
+    scorer: Scorer,
+    embedder: &Arc<Embedder>,
+    text: &Arc<str>,
+    query: &str,
+) -> Result<Vec<String>, RankError> {
+    if text.len() > MOST_BYTES {
+        return Err(RankError::TooLong(text.len()));
+    }
+    let stretches = scored(scorer, embedder, text, query, None).await?;
+    let Some(best) = best(&stretches) else { return Ok(Vec::new()) };
+    let mut lines = scored(scorer, embedder, text, query, Some(best.range)).await?;
+    lines.retain(|line| line.score >= CLOSE);
+    lines.sort_by(|a, b| b.score.total_cmp(&a.score));
+    Ok(lines.iter().take(MOST_CLOSE).map(|line| start(line.text.trim(), CLOSE_BYTES).to_owned()).collect())
+}
+
+/// The best stretch, of equally good ones the first.
+fn best(stretches: &[Stretch]) -> Option<&Stretch> {
+    let best = stretches.iter().enumerate();
+    best.max_by(|(at, a), (other, b)| a.score.total_cmp(&b.score).then(other.cmp(at))).map(|(_, best)| best)
+}
+
+/// The first bytes of a text.
+fn start(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 /// A part of a text, and how well it answers.
@@ -139,17 +171,18 @@ struct Stretch {
     score: f64,
 }
 
-/// The stretches of a text, in their order, with their scores.
+/// The stretches of a text, or of a part of it, in their order, with their scores.
 async fn scored(
     scorer: Scorer,
     embedder: &Arc<Embedder>,
     text: &Arc<str>,
     query: &str,
+    within: Option<PageRange>,
 ) -> Result<Vec<Stretch>, RankError> {
     let (whole, asked) = (Arc::clone(text), query.to_owned());
     // looking through a long text takes milliseconds in which others are to be served
     let cut = tokio::task::spawn_blocking(move || {
-        let mut stretches = stretches(&whole);
+        let mut stretches = stretches(&whole, within);
         if scorer == Scorer::Hybrid {
             score_words(&mut stretches, &asked);
         }
@@ -157,10 +190,8 @@ async fn scored(
     });
     let failed = |error| EmbedError::Run(format!("the text could not be cut: {error}"));
     let mut stretches = cut.await.map_err(failed)?;
-    let start =
-        |text: &str| text.get(..text.floor_char_boundary(EMBEDDED_BYTES)).unwrap_or_default().to_owned();
-    let texts = stretches.iter().map(|stretch| start(&stretch.text));
-    let vectors = embedder.embed(std::iter::once(start(query)).chain(texts).collect()).await?;
+    let texts = std::iter::once(query).chain(stretches.iter().map(|stretch| &*stretch.text));
+    let vectors = embedder.embed(texts.map(|text| start(text, EMBEDDED_BYTES).to_owned()).collect()).await?;
     let alpha = if scorer == Scorer::Hybrid { alpha(query) } else { 0.0 };
     if let Some((question, vectors)) = vectors.split_first() {
         for (stretch, vector) in stretches.iter_mut().zip(vectors) {
@@ -171,14 +202,20 @@ async fn scored(
     Ok(stretches)
 }
 
-/// The text in stretches, each at most a page.
-fn stretches(text: &str) -> Vec<Stretch> {
-    let whole = excerpt(text, None, Part::Rows(0, 0), PAGE_BYTES);
-    let (unit, total) = (whole.unit, whole.total);
-    let least = if unit == Unit::Rows { LEAST_ROWS } else { LEAST_LINES };
+/// The text in stretches, each at most a page, or a part of it in lines.
+fn stretches(text: &str, within: Option<PageRange>) -> Vec<Stretch> {
+    let (unit, first, total, least) = match within {
+        Some(PageRange { unit, from, to }) => (unit, from as usize, (to - from.min(to)) as usize + 1, 1),
+        None => {
+            let whole = excerpt(text, None, Part::Rows(0, 0), PAGE_BYTES);
+            let least = if whole.unit == Unit::Rows { LEAST_ROWS } else { LEAST_LINES };
+            (whole.unit, whole.unit.first(), whole.total, least)
+        }
+    };
     let size = total.div_ceil(MOST_CHUNKS).max(least);
-    let first = unit.first();
-    let ranges = (0..total.div_ceil(size)).map(|at| (first + at * size, first + (at + 1) * size - 1));
+    let last = first + total;
+    let ranges =
+        (0..total.div_ceil(size)).map(|at| (first + at * size, (first + (at + 1) * size).min(last) - 1));
     let found = ranges.map(|(from, to)| {
         let part = if unit == Unit::Rows { Part::Rows(from, to) } else { Part::Lines(from, to) };
         excerpt(text, None, part, PAGE_BYTES)
@@ -314,12 +351,18 @@ mod tests {
     #[test]
     fn a_text_is_cut_into_few_stretches_that_are_all_of_it() {
         let text: String = (1..=5_000).map(|line| format!("line {line}\n")).collect();
-        let found = stretches(&text);
+        let found = stretches(&text, None);
         assert!(found.len() <= MOST_CHUNKS);
         assert_eq!((found[0].range.from, found.last().unwrap().range.to), (1, 5_000));
         let rows = serde_json::to_string(&(0..100).collect::<Vec<_>>()).unwrap();
-        assert!(!stretches(&rows).is_empty());
-        assert!(stretches("").len() <= 1);
+        let found = stretches(&rows, None);
+        assert_eq!(found[0].range, PageRange { unit: Unit::Rows, from: 0, to: 3 });
+        let each: Vec<String> =
+            stretches(&rows, Some(found[2].range)).into_iter().map(|row| row.text).collect();
+        assert_eq!(each, ["8", "9", "10", "11"]);
+        assert!(stretches("", None).len() <= 1);
+        let nowhere = PageRange { unit: Unit::Lines, from: 7, to: 3 };
+        assert!(stretches("one\ntwo\n", Some(nowhere)).is_empty());
     }
 
     #[tokio::test]
