@@ -66,7 +66,7 @@ pub(crate) fn routes(parts: Parts) -> Routes {
     let Parts { ledger, limits, originals, memory, answers, decisions, messages, learner, watched, keys } =
         parts;
     let report = ReportService {
-        ledger,
+        ledger: ledger.clone(),
         limits,
         originals: originals.clone(),
         messages,
@@ -75,7 +75,7 @@ pub(crate) fn routes(parts: Parts) -> Routes {
         token: keys.token.clone(),
     };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
-    let originals = OriginalsServer::new(OriginalsService { originals, keys: keys.clone() });
+    let originals = OriginalsServer::new(OriginalsService { originals, ledger, keys: keys.clone() });
     let memory = MemoryServer::new(MemoryService { memory, keys: keys.clone() });
     let answers = AnswersServer::new(AnswersService { answers, keys: keys.clone() });
     let text_model = TextModelServer::new(TextModelService { decisions, keys });

@@ -19,6 +19,8 @@ mod upkeep;
 
 pub use self::compare::{fingerprint, likeness, relation};
 pub use self::context::ContextQuestion;
+#[cfg(test)]
+pub(crate) use self::embedder::tests::of_words;
 pub use self::embedder::{EmbedError, Embedder, Found, Models, OpenAiSettings, detect};
 pub(crate) use self::fact::cosine;
 pub use self::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};

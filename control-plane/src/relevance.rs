@@ -3,9 +3,10 @@
 //! By words alone the engine answers, in one pass, as it does in the filter. By meaning the text is cut into at most
 //! [`MOST_CHUNKS`] stretches, which are embedded with the embedder that memory has.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use bm25::{EmbedderBuilder, Embedding, Tokenizer};
 use headroom_compress::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 use headroom_compress::rounds::PageRange;
 
@@ -60,17 +61,26 @@ pub enum RankError {
     Embedder(#[from] EmbedError),
 }
 
-/// Stretches of one text. One costs about ten milliseconds.
+/// Stretches of one text, and lines of one stretch. One costs about ten milliseconds.
 const MOST_CHUNKS: usize = 64;
 /// Lines, and rows, of a stretch at least.
 const LEAST_LINES: usize = 20;
 const LEAST_ROWS: usize = 4;
+/// Lines that are close enough are told, at most so many and of each so many bytes: together as much as the engine reads of
+/// a question.
+const MOST_CLOSE: usize = 4;
+const CLOSE_BYTES: usize = 400;
+/// Upstream's: what scores less is about something else.
+const CLOSE: f64 = 0.25;
 /// Of each stretch so many bytes are embedded: models read 256 tokens.
 const EMBEDDED_BYTES: usize = 2_000;
 const MOST_BYTES: usize = 4 << 20;
 
-const K1: f64 = 1.5;
-const B: f64 = 0.75;
+/// Words of a question that count, from its start: each is looked for in each stretch.
+const MOST_WORDS: usize = 96;
+/// Upstream's constants of BM25: how soon repetition stops counting, and how much length counts against a text.
+const K1: f32 = 1.5;
+const B: f32 = 0.75;
 
 /// The best stretch and who has found it.
 #[derive(Debug, Default)]
@@ -118,48 +128,107 @@ async fn by_meaning(
     if text.len() > MOST_BYTES {
         return Err(RankError::TooLong(text.len()));
     }
-    let chunks = chunks(text);
-    let start =
-        |text: &str| text.get(..text.floor_char_boundary(EMBEDDED_BYTES)).unwrap_or_default().to_owned();
-    let texts: Vec<String> =
-        std::iter::once(start(query)).chain(chunks.iter().map(|chunk| start(&chunk.text))).collect();
-    let vectors = embedder.embed(texts).await?;
-    let Some((question, vectors)) = vectors.split_first() else {
-        return Ok(Ranked::by_words(None));
-    };
-    let meaning = vectors.iter().map(|vector| f64::from(cosine(question, vector)).clamp(0.0, 1.0));
-    let scores: Vec<f64> = if scorer == Scorer::Hybrid {
-        let texts: Vec<&str> = chunks.iter().map(|chunk| &*chunk.text).collect();
-        let alpha = alpha(query);
-        bm25(&texts, query)
-            .into_iter()
-            .zip(meaning)
-            .map(|(words, meaning)| alpha * words + (1.0 - alpha) * meaning)
-            .collect()
-    } else {
-        meaning.collect()
-    };
-    let best = scores.iter().enumerate().max_by(|(at, a), (other, b)| a.total_cmp(b).then(other.cmp(at)));
-    let range = best.and_then(|(at, _)| chunks.get(at)).and_then(|chunk| {
-        let number = |value: usize| u32::try_from(value).ok();
-        Some(PageRange { unit: chunk.unit, from: number(chunk.from)?, to: number(chunk.to)? })
-    });
-    Ok(Ranked { range, scorer, note: None })
+    let stretches = scored(scorer, &embedder, &Arc::from(text), query, None).await?;
+    Ok(Ranked { range: best(&stretches).map(|best| best.range), scorer, note: None })
 }
 
-/// The text in stretches, each at most a page.
-fn chunks(text: &str) -> Vec<Excerpt<'_>> {
-    let whole = excerpt(text, None, Part::Rows(0, 0), PAGE_BYTES);
-    let (unit, total) = (whole.unit, whole.total);
-    let least = if unit == Unit::Rows { LEAST_ROWS } else { LEAST_LINES };
+/// The lines, or rows, of a text that are closest to a question, as they are spelled, the best first: those of the best
+/// stretch.
+pub(crate) async fn closest(
+    scorer: Scorer,
+    embedder: &Arc<Embedder>,
+    text: &Arc<str>,
+    query: &str,
+) -> Result<Vec<String>, RankError> {
+    if text.len() > MOST_BYTES {
+        return Err(RankError::TooLong(text.len()));
+    }
+    let stretches = scored(scorer, embedder, text, query, None).await?;
+    let Some(best) = best(&stretches) else { return Ok(Vec::new()) };
+    let mut lines = scored(scorer, embedder, text, query, Some(best.range)).await?;
+    lines.retain(|line| line.score >= CLOSE);
+    lines.sort_by(|a, b| b.score.total_cmp(&a.score));
+    Ok(lines.iter().take(MOST_CLOSE).map(|line| start(line.text.trim(), CLOSE_BYTES).to_owned()).collect())
+}
+
+/// The best stretch, of equally good ones the first.
+fn best(stretches: &[Stretch]) -> Option<&Stretch> {
+    let best = stretches.iter().enumerate();
+    best.max_by(|(at, a), (other, b)| a.score.total_cmp(&b.score).then(other.cmp(at))).map(|(_, best)| best)
+}
+
+/// The first bytes of a text.
+fn start(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}
+
+/// A part of a text, and how well it answers.
+#[derive(Clone, Debug)]
+struct Stretch {
+    range: PageRange,
+    text: String,
+    /// From 0 to 1.
+    score: f64,
+}
+
+/// The stretches of a text, or of a part of it, in their order, with their scores.
+async fn scored(
+    scorer: Scorer,
+    embedder: &Arc<Embedder>,
+    text: &Arc<str>,
+    query: &str,
+    within: Option<PageRange>,
+) -> Result<Vec<Stretch>, RankError> {
+    let (whole, asked) = (Arc::clone(text), query.to_owned());
+    // looking through a long text takes milliseconds in which others are to be served
+    let cut = tokio::task::spawn_blocking(move || {
+        let mut stretches = stretches(&whole, within);
+        if scorer == Scorer::Hybrid {
+            score_words(&mut stretches, &asked);
+        }
+        stretches
+    });
+    let failed = |error| EmbedError::Run(format!("the text could not be cut: {error}"));
+    let mut stretches = cut.await.map_err(failed)?;
+    let texts = std::iter::once(query).chain(stretches.iter().map(|stretch| &*stretch.text));
+    let vectors = embedder.embed(texts.map(|text| start(text, EMBEDDED_BYTES).to_owned()).collect()).await?;
+    let alpha = if scorer == Scorer::Hybrid { alpha(query) } else { 0.0 };
+    if let Some((question, vectors)) = vectors.split_first() {
+        for (stretch, vector) in stretches.iter_mut().zip(vectors) {
+            let meaning = f64::from(cosine(question, vector)).clamp(0.0, 1.0);
+            stretch.score = alpha * stretch.score + (1.0 - alpha) * meaning;
+        }
+    }
+    Ok(stretches)
+}
+
+/// The text in stretches, each at most a page, or a part of it in lines.
+fn stretches(text: &str, within: Option<PageRange>) -> Vec<Stretch> {
+    let (unit, first, total, least) = match within {
+        Some(PageRange { unit, from, to }) => (unit, from as usize, (to - from.min(to)) as usize + 1, 1),
+        None => {
+            let whole = excerpt(text, None, Part::Rows(0, 0), PAGE_BYTES);
+            let least = if whole.unit == Unit::Rows { LEAST_ROWS } else { LEAST_LINES };
+            (whole.unit, whole.unit.first(), whole.total, least)
+        }
+    };
     let size = total.div_ceil(MOST_CHUNKS).max(least);
-    let first = unit.first();
-    (0..total.div_ceil(size))
-        .map(|at| (first + at * size, first + (at + 1) * size - 1))
-        .map(|(from, to)| if unit == Unit::Rows { Part::Rows(from, to) } else { Part::Lines(from, to) })
-        .map(|part| excerpt(text, None, part, PAGE_BYTES))
-        .filter(|chunk| !chunk.text.is_empty())
-        .collect()
+    let last = first + total;
+    let ranges =
+        (0..total.div_ceil(size)).map(|at| (first + at * size, (first + (at + 1) * size).min(last) - 1));
+    let found = ranges.map(|(from, to)| {
+        let part = if unit == Unit::Rows { Part::Rows(from, to) } else { Part::Lines(from, to) };
+        excerpt(text, None, part, PAGE_BYTES)
+    });
+    found.filter(|found| !found.text.is_empty()).filter_map(Stretch::new).collect()
+}
+
+impl Stretch {
+    fn new(found: Excerpt<'_>) -> Option<Self> {
+        let number = |value: usize| u32::try_from(value).ok();
+        let range = PageRange { unit: found.unit, from: number(found.from)?, to: number(found.to)? };
+        Some(Self { range, text: found.text.into_owned(), score: 0.0 })
+    }
 }
 
 /// Upstream's words: a UUID, or a run of letters, digits and underscores. A number of four digits and more is such a run.
@@ -181,44 +250,42 @@ fn is_uuid(text: &str) -> bool {
         && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// The scores of texts by words, from 0 to 1: a tenth of BM25's, and 0.3 more where a word of eight letters is found.
-fn bm25(texts: &[&str], query: &str) -> Vec<f64> {
+/// [`words`], for the crate.
+struct Words;
+
+impl Tokenizer for Words {
+    fn tokenize(&self, text: &str) -> Vec<String> {
+        words(text)
+    }
+}
+
+/// Scores stretches by words, from 0 to 1: a tenth of BM25's, and 0.3 more where a word of eight letters is found.
+fn score_words(stretches: &mut [Stretch], query: &str) {
+    let texts: Vec<&str> = stretches.iter().map(|stretch| &*stretch.text).collect();
+    let embedder = EmbedderBuilder::<u64, Words>::with_tokenizer_and_fit_to_corpus(Words, &texts);
+    let embedder = embedder.k1(K1).b(B).build();
+    let mut scorer = bm25::Scorer::<usize, u64>::new();
+    for (at, text) in texts.iter().enumerate() {
+        scorer.upsert(&at, once_each(embedder.embed(text)));
+    }
     let mut asked = words(query);
-    asked.sort_unstable();
-    asked.dedup();
-    let documents: Vec<HashMap<String, u32>> = texts
-        .iter()
-        .map(|text| {
-            let mut counts = HashMap::new();
-            words(text).into_iter().for_each(|word| *counts.entry(word).or_default() += 1);
-            counts
-        })
-        .collect();
-    let lengths: Vec<f64> =
-        documents.iter().map(|counts| counts.values().map(|n| f64::from(*n)).sum()).collect();
-    let number = documents.len().max(1) as f64;
-    let average = (lengths.iter().sum::<f64>() / number).max(1.0);
-    let rarities: Vec<(&String, f64)> = asked
-        .iter()
-        .map(|word| {
-            let holding = documents.iter().filter(|counts| counts.contains_key(word)).count() as f64;
-            (word, (1.0 + (number - holding + 0.5) / (holding + 0.5)).ln())
-        })
-        .collect();
-    documents
-        .iter()
-        .zip(&lengths)
-        .map(|(counts, length)| {
-            let mut score = 0.0;
-            let mut long = false;
-            for (word, rarity) in &rarities {
-                let Some(count) = counts.get(*word).map(|count| f64::from(*count)) else { continue };
-                score += rarity * count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / average));
-                long |= word.len() >= 8;
-            }
-            ((score / 10.0).min(1.0) + if long { 0.3 } else { 0.0 }).min(1.0)
-        })
-        .collect()
+    let mut seen = HashSet::new();
+    asked.retain(|word| seen.insert(word.clone()));
+    asked.truncate(MOST_WORDS);
+    let long: Vec<&str> = asked.iter().map(String::as_str).filter(|word| word.len() >= 8).collect();
+    let long = once_each(embedder.embed(&long.join(" ")));
+    let asked = once_each(embedder.embed(&asked.join(" ")));
+    for (at, stretch) in stretches.iter_mut().enumerate() {
+        let of = |words| f64::from(scorer.score(&at, words).unwrap_or_default());
+        stretch.score = ((of(&asked) / 10.0).min(1.0) + if of(&long) > 0.0 { 0.3 } else { 0.0 }).min(1.0);
+    }
+}
+
+/// An embedding has an entry for each time that a word stands in its text, all with the same value. One is enough.
+fn once_each(mut embedding: Embedding<u64>) -> Embedding<u64> {
+    embedding.0.sort_unstable_by_key(|word| word.index);
+    embedding.0.dedup_by_key(|word| word.index);
+    embedding
 }
 
 /// How much words count beside meaning: more where the question has names that have no meaning.
@@ -258,25 +325,44 @@ mod tests {
         assert_eq!(alpha(""), 0.5);
     }
 
+    fn scores(texts: &[&str], query: &str) -> Vec<f64> {
+        let range = PageRange { unit: Unit::Lines, from: 1, to: 1 };
+        let mut stretches: Vec<Stretch> =
+            texts.iter().map(|text| Stretch { range, text: (*text).to_owned(), score: 0.0 }).collect();
+        score_words(&mut stretches, query);
+        stretches.into_iter().map(|stretch| stretch.score).collect()
+    }
+
     #[test]
     fn the_text_with_the_rare_words_is_best() {
         let texts = ["the server started", "the server stopped: certificate expired", "the end"];
-        let scores = bm25(&texts, "certificate of the server");
-        assert!(scores[1] > scores[0] && scores[0] > scores[2], "{scores:?}");
-        assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
-        assert_eq!(bm25(&[], "x"), Vec::<f64>::new());
-        assert_eq!(bm25(&["", "\u{0}"], ""), [0.0, 0.0]);
+        let found = scores(&texts, "certificate of the server");
+        assert!(found[1] > found[0] && found[0] > found[2], "{found:?}");
+        assert!(found.iter().all(|score| (0.0..=1.0).contains(score)));
+        // "certificate" has eight letters, "server" has not
+        assert!(found[1] > 0.3 && found[0] < 0.3, "{found:?}");
+        assert_eq!(scores(&texts, "server server server"), scores(&texts, "server"), "a word counts once");
+        assert_eq!(scores(&[], "x"), Vec::<f64>::new());
+        assert_eq!(scores(&["", "\u{0}"], ""), [0.0, 0.0]);
+        let pasted: String = (0..200_000).map(|n| format!("word{n} ")).collect();
+        assert_eq!(scores(&[&pasted], &pasted), [1.0], "of a long question the start counts");
     }
 
     #[test]
     fn a_text_is_cut_into_few_stretches_that_are_all_of_it() {
         let text: String = (1..=5_000).map(|line| format!("line {line}\n")).collect();
-        let chunks = chunks(&text);
-        assert!(chunks.len() <= MOST_CHUNKS);
-        assert_eq!((chunks[0].from, chunks.last().unwrap().to), (1, 5_000));
+        let found = stretches(&text, None);
+        assert!(found.len() <= MOST_CHUNKS);
+        assert_eq!((found[0].range.from, found.last().unwrap().range.to), (1, 5_000));
         let rows = serde_json::to_string(&(0..100).collect::<Vec<_>>()).unwrap();
-        assert!(!super::chunks(&rows).is_empty());
-        assert!(super::chunks("").len() <= 1);
+        let found = stretches(&rows, None);
+        assert_eq!(found[0].range, PageRange { unit: Unit::Rows, from: 0, to: 3 });
+        let each: Vec<String> =
+            stretches(&rows, Some(found[2].range)).into_iter().map(|row| row.text).collect();
+        assert_eq!(each, ["8", "9", "10", "11"]);
+        assert!(stretches("", None).len() <= 1);
+        let nowhere = PageRange { unit: Unit::Lines, from: 7, to: 3 };
+        assert!(stretches("one\ntwo\n", Some(nowhere)).is_empty());
     }
 
     #[tokio::test]

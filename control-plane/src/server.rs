@@ -232,6 +232,10 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             originals.clone(),
             ledger.clone(),
             Arc::clone(&text_model),
+            {
+                let memory = memory.clone();
+                Arc::new(move || memory.embedder())
+            },
         )),
         text_model: Arc::clone(&text_model),
         board: Board::new(

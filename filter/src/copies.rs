@@ -15,7 +15,7 @@ use std::hash::RandomState;
 use std::rc::Rc;
 
 use headroom_api::v1::{self, AdmitRequest, AdmitResponse, ContentEncoding};
-use headroom_compress::Original;
+use headroom_compress::{Compressor, Original};
 use prost::Message as _;
 
 use crate::call::Call;
@@ -153,6 +153,7 @@ impl Copies {
                 encoding: ContentEncoding::Identity.into(),
                 tool: original.tool.to_string(),
                 kind: original.kind.name().to_owned(),
+                form: original.form.map(Compressor::name).unwrap_or_default().to_owned(),
                 tokens_before: original.tokens_before,
                 tokens_after: original.tokens_after,
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headroom_api::v1::Retrieval;
 use headroom_compress::rounds::{self, RetrieveArguments};
-use headroom_compress::{Api, BlockOutcome, Compressor, Kind, Outcome};
+use headroom_compress::{Api, Compressor, Kind, Outcome};
 
 use crate::memory::Room;
 use crate::name::name;
@@ -38,10 +38,6 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn of(outcome: &Outcome<'_>) -> Vec<Self> {
         let originals = outcome.originals.iter();
-        let form = |block: usize| match outcome.blocks.get(block)?.outcome {
-            BlockOutcome::Compressed { compressor, .. } => Some(compressor),
-            BlockOutcome::Skipped(_) => None,
-        };
         originals
             .map(|it| Self {
                 hash: Rc::from(&*it.hash),
@@ -49,7 +45,7 @@ impl Known {
                 span: it.span(),
                 tool: Arc::clone(&it.tool),
                 kind: it.kind,
-                form: form(it.block),
+                form: it.form,
             })
             .collect()
     }
@@ -81,16 +77,11 @@ impl Originals {
     /// What a call asks for, for the record.
     pub(crate) fn describe(&self, asked: &RetrieveArguments) -> Option<Retrieval> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
-        let part = match rounds::PageRange::read(&asked.lines) {
-            Some(range) => range.unit.name(),
-            None if asked.query.is_empty() => "whole",
-            None => "query",
-        };
         Some(Retrieval {
             tool: name(&known.tool),
             kind: known.kind.name().to_owned(),
             form: known.form.map(Compressor::name).unwrap_or_default().to_owned(),
-            part: part.to_owned(),
+            part: asked.part().to_owned(),
         })
     }
 

@@ -53,6 +53,8 @@ struct Figures<'a> {
     skip_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     llmlingua: Option<&'a TextModelAnswer>,
+    #[serde(flatten)]
+    scored: Option<&'a ScorerAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
 }
@@ -65,6 +67,15 @@ pub(super) struct TextModelAnswer {
     /// Why it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+/// Who has decided which lines what the user has said is about.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(super) struct ScorerAnswer {
+    pub(super) scorer: &'static str,
+    /// Why it is not the one that was asked for, or not for each output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scorer_note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +127,8 @@ pub(super) struct Answer<'a> {
     pub(super) skipped: Option<Skipped>,
     /// `None`: nobody has asked for a text model.
     pub(super) text_model: Option<TextModelAnswer>,
+    /// `None`: nobody has named a scorer, or nothing may be left out.
+    pub(super) scored: Option<ScorerAnswer>,
 }
 
 impl Answer<'_> {
@@ -178,6 +191,7 @@ impl Answer<'_> {
             compression_skipped: reason.map(|_| true),
             skip_reason: reason,
             llmlingua: self.text_model.as_ref(),
+            scored: self.scored.as_ref(),
             simulated: (self.asked.mode == Mode::Simulate).then_some(true),
         }
     }

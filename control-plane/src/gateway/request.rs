@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::relevance::Scorer;
+
 /// Characters of a session's name at most.
 const MAX_SESSION_ID: usize = 256;
 
@@ -56,6 +58,8 @@ pub(crate) struct CompressRequest {
     /// The number of rows at the beginning that stay unchanged.
     pub(super) frozen: usize,
     pub(super) session: Option<String>,
+    /// Who decides which lines of an output what the user has said is about; `None`: that does not matter.
+    pub(super) scorer: Option<Scorer>,
     /// A text model is to shorten what no form does; with the rates of its own, where the caller names some.
     pub(super) text_model: Option<Option<Rates>>,
 }
@@ -112,6 +116,7 @@ impl CompressRequest {
             max_items: None,
             frozen: 0,
             session: None,
+            scorer: None,
             text_model: None,
             text: Arc::clone(&text),
         };
@@ -122,6 +127,11 @@ impl CompressRequest {
     /// The rows as received.
     pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
         self.rows.iter().map(|row| &self.text[row.clone()])
+    }
+
+    /// Whether something may be left out.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.mode != Mode::Lossless
     }
 
     /// Bytes of the body.
@@ -168,8 +178,12 @@ impl CompressRequest {
                     self.max_items = Some(usize::try_from(items).unwrap_or(usize::MAX));
                 }
                 "llmlingua" => self.text_model = text_model(value)?,
-                "scorer" if !matches!(value.as_str(), Some("bm25" | "embedding" | "hybrid")) => {
-                    return expected("Expected bm25, embedding or hybrid.");
+                "scorer" => {
+                    let scorer = value.as_str().and_then(Scorer::from_name);
+                    let Some(scorer) = scorer.filter(|scorer| value == scorer.name()) else {
+                        return expected("Expected bm25, embedding or hybrid.");
+                    };
+                    self.scorer = Some(scorer);
                 }
                 "target_ratio" if !value.as_f64().is_some_and(|ratio| ratio > 0.0 && ratio <= 1.0) => {
                     return expected("Expected a number above 0 and at most 1.");

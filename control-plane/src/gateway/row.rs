@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use headroom_api::llmlingua::{Rates, left_out};
 use headroom_api::v1::{BlockRecord, ContentEncoding, Original};
 use headroom_compress::{
-    Api, Block, BlockOutcome, Config, Encoding, Memo, Outcome, Request, address, append_marker, compress,
-    provider_tokens,
+    Api, Block, BlockOutcome, Compressor, Config, Encoding, Memo, Outcome, Request, address, append_marker,
+    compress, provider_tokens,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::request::Input;
+use super::request::{CompressRequest, Input};
 use crate::text_model::Shorten;
 
 /// The result for a row.
@@ -34,6 +35,8 @@ pub(super) struct Compressed {
     pub(super) hashes: Vec<String>,
     /// Whether the model wrote it.
     pub(super) by_model: bool,
+    /// `None`: nothing of it is left out, the user has said nothing, or the caller names no scorer.
+    pub(super) question: Option<Question>,
 }
 
 /// The result for one tool output.
@@ -43,9 +46,23 @@ pub(super) struct RowResult {
     pub(super) left_out: Option<String>,
 }
 
-/// The calls of a conversation, by their id.
+/// A conversation up to a row.
 #[derive(Debug, Default)]
-pub(super) struct Calls<'b>(HashMap<Cow<'b, str>, &'b str>);
+pub(super) struct Conversation<'b> {
+    /// The calls by their id.
+    calls: HashMap<Cow<'b, str>, &'b str>,
+    /// What the user has said last.
+    said: String,
+}
+
+/// What an output of which something is left out may be looked through for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Question {
+    /// What the user has said last before it.
+    pub(super) said: String,
+    /// The texts of which something is left out.
+    pub(super) texts: Vec<Arc<str>>,
+}
 
 /// The parts of a row that are needed here; the engine reads the rest.
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +92,18 @@ struct Part<'b> {
     tool_use_id: Option<Cow<'b, str>>,
 }
 
+/// A text among the elements of a user's row.
+#[derive(Debug, Default, Deserialize)]
+struct TextPart<'b> {
+    #[serde(borrow, default)]
+    text: Option<Cow<'b, str>>,
+}
+
+/// Bytes of what a user has said that count, from its start, as in the engine.
+const SAID_BYTES: usize = 2_000;
+/// How a text begins that an agent has added to what the user has said.
+const REMINDER: &str = "<system-reminder>";
+
 /// Maximum number of elements of a row: more tool outputs than any client puts into one message.
 const MAX_PARTS: usize = 1024;
 
@@ -90,7 +119,7 @@ fn is(kind: &Option<Cow<'_, str>>, name: &str) -> bool {
 }
 
 /// The kind of a row.
-enum Shape<'b> {
+pub(super) enum Shape<'b> {
     /// A tool output, in a wire format, with the calls that made it.
     Output(Api, Vec<&'b str>),
     /// Written by the model.
@@ -99,19 +128,45 @@ enum Shape<'b> {
     Other(Api),
 }
 
-impl<'b> Calls<'b> {
-    /// Records the calls of a row, and returns its kind.
-    fn read(&mut self, text: &'b str, input: Input) -> Shape<'b> {
+/// What a user says in a row; empty where it is somebody else's.
+fn said(row: &Row<'_>) -> String {
+    let Some(content) = row.content.filter(|_| is(&row.role, "user")).map(RawValue::get) else {
+        return String::new();
+    };
+    let mut texts: Vec<String> = match serde_json::from_str::<String>(content) {
+        Ok(text) => vec![text],
+        Err(_) => {
+            let parts: Vec<TextPart<'_>> = serde_json::from_str(content).unwrap_or_default();
+            parts.into_iter().take(MAX_PARTS).filter_map(|part| part.text).map(Cow::into_owned).collect()
+        }
+    };
+    texts.retain(|text| !text.trim_start().starts_with(REMINDER));
+    let mut said = texts.join("\n");
+    said.truncate(said.floor_char_boundary(SAID_BYTES));
+    said
+}
+
+impl<'b> Conversation<'b> {
+    /// Records what a row says and calls, and returns its kind.
+    pub(super) fn read(&mut self, text: &'b str, input: Input) -> Shape<'b> {
         let row: Row<'b> = serde_json::from_str(text).unwrap_or_default();
+        let said = said(&row);
+        if !said.trim().is_empty() {
+            self.said = said;
+        }
+        self.shape(&row, text, input)
+    }
+
+    fn shape(&mut self, row: &Row<'b>, text: &'b str, input: Input) -> Shape<'b> {
         if input == Input::Items {
-            let known = |id: &Option<Cow<'b, str>>| id.as_ref().and_then(|id| self.0.get(id).copied());
+            let known = |id: &Option<Cow<'b, str>>| id.as_ref().and_then(|id| self.calls.get(id).copied());
             if matches!(row.kind.as_deref(), Some("function_call_output" | "custom_tool_call_output")) {
                 return Shape::Output(Api::OpenAiResponses, known(&row.call_id).into_iter().collect());
             }
             if let (Some("function_call" | "custom_tool_call"), Some(id)) =
                 (row.kind.as_deref(), &row.call_id)
             {
-                self.0.insert(id.clone(), text);
+                self.calls.insert(id.clone(), text);
             }
             let model =
                 matches!(row.kind.as_deref(), Some("function_call" | "custom_tool_call" | "reasoning"))
@@ -123,7 +178,7 @@ impl<'b> Calls<'b> {
             };
         }
         if is(&row.role, "tool") {
-            let call = row.tool_call_id.as_ref().and_then(|id| self.0.get(id).copied());
+            let call = row.tool_call_id.as_ref().and_then(|id| self.calls.get(id).copied());
             return Shape::Output(Api::OpenAiChat, call.into_iter().collect());
         }
         if is(&row.role, "assistant") {
@@ -131,7 +186,7 @@ impl<'b> Calls<'b> {
             let calls: Vec<_> = parts(row.tool_calls).into_iter().chain(uses).collect();
             for (raw, part) in calls {
                 if let Some(id) = part.id {
-                    self.0.insert(id, raw);
+                    self.calls.insert(id, raw);
                 }
             }
             return Shape::Model(Api::OpenAiChat);
@@ -142,7 +197,7 @@ impl<'b> Calls<'b> {
             return Shape::Other(Api::OpenAiChat);
         }
         let ids = results.iter().filter_map(|(_, part)| part.tool_use_id.as_ref());
-        let calls = ids.filter_map(|id| self.0.get(id).copied()).collect();
+        let calls = ids.filter_map(|id| self.calls.get(id).copied()).collect();
         Shape::Output(Api::AnthropicMessages, calls)
     }
 }
@@ -155,8 +210,26 @@ pub(super) struct Engine<'a> {
     pub(super) lossy: bool,
     pub(super) min_tokens: u32,
     pub(super) memo: &'a mut Memo,
+    /// Whether rows are to have their question.
+    pub(super) ask: bool,
     /// What shortens outputs that no form does, and how much.
     pub(super) text_model: Option<(&'a dyn Shorten, Rates)>,
+}
+
+impl<'a> Engine<'a> {
+    /// With what a caller asks for, and without a text model.
+    pub(super) fn new(asked: &'a CompressRequest, config: &'a Config, memo: &'a mut Memo) -> Self {
+        Self {
+            model: &asked.model,
+            input: asked.input,
+            config,
+            lossy: asked.is_lossy(),
+            min_tokens: asked.min_tokens,
+            memo,
+            ask: false,
+            text_model: None,
+        }
+    }
 }
 
 /// Tokens of an output that a text model is asked about: below them nothing is won.
@@ -165,15 +238,22 @@ const MIN_TOKENS: u32 = 100;
 pub(super) const TEXT_MODEL: &str = "llmlingua";
 
 impl Engine<'_> {
-    /// Compresses the next row of a conversation. `frozen`: it stays unchanged.
-    pub(super) fn compress<'b>(&mut self, row: &'b str, calls: &mut Calls<'b>, frozen: bool) -> Compressed {
-        let shape = calls.read(row, self.input);
+    /// Compresses the next row of a conversation. `frozen`: it stays unchanged. `focus`: what its reader looks for, the
+    /// words of which the engine takes for the user's.
+    pub(super) fn compress<'b>(
+        &mut self,
+        row: &'b str,
+        conversation: &mut Conversation<'b>,
+        frozen: bool,
+        focus: &str,
+    ) -> Compressed {
+        let shape = conversation.read(row, self.input);
         let (output, by_model) = (matches!(shape, Shape::Output(..)), matches!(shape, Shape::Model(_)));
         let (api, made_by) = match shape {
             Shape::Output(api, made_by) => (api, made_by),
             Shape::Model(api) | Shape::Other(api) => (api, Vec::new()),
         };
-        let [before, after] = around(api, self.model, &made_by);
+        let [before, after] = around(api, self.model, &made_by, focus);
         let body = [before.as_str(), row, after.as_str()].concat();
         let request = Request { reversible: self.lossy, ..Request::new(api) };
         let outcome = compress(body.as_bytes(), &request, self.config, self.memo);
@@ -197,11 +277,26 @@ impl Engine<'_> {
                 compressed.text = Some(text.to_owned());
                 compressed.originals.extend(outcome.originals.iter().map(original));
                 compressed.hashes = compressed.originals.iter().map(|it| it.hash.clone()).collect();
+                // a text model is not asked twice about the same row
+                if self.ask && shortened.is_none() && !conversation.said.is_empty() {
+                    compressed.question = question(&outcome, &body, &conversation.said);
+                }
             }
             _ => compressed.leave(),
         }
         compressed
     }
+}
+
+/// What the outputs of a row may be looked through for of which a form leaves something out.
+fn question(outcome: &Outcome<'_>, body: &str, said: &str) -> Option<Question> {
+    let lossy = outcome
+        .blocks
+        .iter()
+        .filter(|block| matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }));
+    let texts = lossy.filter_map(|block| serde_json::from_str::<String>(body.get(block.span.clone())?).ok());
+    let texts: Vec<Arc<str>> = texts.map(Arc::from).collect();
+    (!texts.is_empty()).then(|| Question { said: said.to_owned(), texts })
 }
 
 impl Engine<'_> {
@@ -245,6 +340,7 @@ impl Engine<'_> {
                 encoding: ContentEncoding::Identity.into(),
                 tool,
                 kind: block.kind.name().to_owned(),
+                form: TEXT_MODEL.to_owned(),
                 tokens_before: block.tokens_before,
                 tokens_after: after,
             });
@@ -308,7 +404,7 @@ impl RowResult {
                 tokens_before: block.tokens_before,
                 tokens_after: block.tokens_after,
                 memo: block.memo,
-                // It is unknown here what the provider has already seen.
+                // the record says it, which knows the rows around it
                 new: false,
                 pressure: block.pressure.into(),
                 lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
@@ -328,16 +424,21 @@ fn original(original: &headroom_compress::Original<'_>) -> Original {
         encoding: ContentEncoding::Identity.into(),
         tool: original.tool.to_string(),
         kind: original.kind.name().to_owned(),
+        form: original.form.map(Compressor::name).unwrap_or_default().to_owned(),
         tokens_before: original.tokens_before,
         tokens_after: original.tokens_after,
     }
 }
 
-/// The text that turns a row into a request: the model and the calls before it, and a tool after it, because a
-/// request without a tool is never lossy.
-fn around(api: Api, model: &str, calls: &[&str]) -> [String; 2] {
+/// The text that turns a row into a request: the model, the user's message and the calls before it, and a tool after it,
+/// because a request without a tool is never lossy.
+fn around(api: Api, model: &str, calls: &[&str], said: &str) -> [String; 2] {
     let model = serde_json::Value::from(model);
     let calls = calls.join(",");
+    let said = match said {
+        "" => String::new(),
+        said => format!(r#"{{"role":"user","content":{}}},"#, serde_json::Value::from(said)),
+    };
     match api {
         Api::AnthropicMessages => {
             let calls = match calls.as_str() {
@@ -345,12 +446,12 @@ fn around(api: Api, model: &str, calls: &[&str]) -> [String; 2] {
                 calls => format!(r#"{{"role":"assistant","content":[{calls}]}},"#),
             };
             let after = r#"],"tools":[{"name":"tool","input_schema":{}}]}"#;
-            [format!(r#"{{"model":{model},"messages":[{calls}"#), after.to_owned()]
+            [format!(r#"{{"model":{model},"messages":[{said}{calls}"#), after.to_owned()]
         }
         Api::OpenAiResponses => {
             let comma = if calls.is_empty() { "" } else { "," };
             // If the provider keeps the conversation, nothing may be left out; here the caller sends it.
-            let before = format!(r#"{{"model":{model},"store":false,"input":[{calls}{comma}"#);
+            let before = format!(r#"{{"model":{model},"store":false,"input":[{said}{calls}{comma}"#);
             [before, r#"],"tools":[{"type":"function","name":"tool"}]}"#.to_owned()]
         }
         _ => {
@@ -359,7 +460,7 @@ fn around(api: Api, model: &str, calls: &[&str]) -> [String; 2] {
                 calls => format!(r#"{{"role":"assistant","tool_calls":[{calls}]}},"#),
             };
             let after = r#"],"tools":[{"type":"function","function":{"name":"tool"}}]}"#;
-            [format!(r#"{{"model":{model},"messages":[{calls}"#), after.to_owned()]
+            [format!(r#"{{"model":{model},"messages":[{said}{calls}"#), after.to_owned()]
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Answers callers: within a deadline, with at most one call per core at work, and with the caller's own messages
 //! if compression is not possible.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,9 +12,10 @@ use headroom_api::v1::{AdmitRequest, BlockRecord, Original, RequestOutcome, Requ
 use headroom_compress::{Config, FORMS_VERSION, Memo};
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, Skipped, TextModelAnswer};
+use super::answer::{Answer, ScorerAnswer, Skipped, TextModelAnswer};
+use super::focus::{FindEmbedder, Focuses};
 use super::request::{CompressRequest, Mode};
-use super::row::{Calls, Compressed, Engine, TEXT_MODEL};
+use super::row::{Compressed, Conversation, Engine, Question, TEXT_MODEL};
 use super::sessions::Sessions;
 use crate::clock::now_ms;
 use crate::ledger::store::Batch;
@@ -22,6 +23,7 @@ use crate::ledger::writer::Ledger;
 use crate::originals::MAX_ORIGINALS;
 use crate::originals::keeper::Originals;
 use crate::originals::writer::AdmitError;
+use crate::relevance::Scorer;
 use crate::text_model::{Shorten, TextModel};
 
 /// Calls that may wait for a core. More are answered with their own messages at once.
@@ -57,6 +59,7 @@ pub(crate) struct Service {
     originals: Originals,
     ledger: Ledger,
     text_model: Arc<TextModel>,
+    focuses: Focuses,
     vm_id: String,
     sequence: AtomicU64,
     dropped: Arc<AtomicU64>,
@@ -69,6 +72,7 @@ impl Service {
         originals: Originals,
         ledger: Ledger,
         text_model: Arc<TextModel>,
+        embedder: FindEmbedder,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -80,6 +84,7 @@ impl Service {
             originals,
             ledger,
             text_model,
+            focuses: Focuses::new(embedder),
             vm_id: format!("compress-{}", random_hex()),
             sequence: AtomicU64::new(0),
             dropped: Arc::default(),
@@ -103,6 +108,10 @@ impl Service {
         let (mut rows, mut skipped) = match self.compressed(&asked, caller, shortener, started).await {
             Ok(rows) => (rows, None),
             Err(skipped) => (vec![Compressed::default(); asked.rows().len()], Some(skipped)),
+        };
+        let scored = match asked.scorer.filter(|_| asked.is_lossy() && skipped.is_none()) {
+            Some(scorer) => Some(self.focus(&asked, caller, scorer, &mut rows, started).await),
+            None => None,
         };
         let compress_us = micros(started);
         if asked.mode == Mode::Ccr && skipped.is_none() {
@@ -130,7 +139,7 @@ impl Service {
                 error,
             }
         });
-        let answer = Answer { asked: &asked, rows: &rows, hashes, replayed, skipped, text_model };
+        let answer = Answer { asked: &asked, rows: &rows, hashes, replayed, skipped, text_model, scored };
         let body = answer.json();
         let timings = Timings { compress_us, overhead_us: micros(started), ..Timings::default() };
         let mut record = record(&asked, caller, &rows, replayed, skipped);
@@ -170,6 +179,55 @@ impl Service {
         if caller.bypass {
             return Err(Skipped::Bypass);
         }
+        let asked = Arc::clone(asked);
+        self.on_a_core(started, move |memo, late| {
+            let shortener = shortener.as_ref().map(|(shortener, rates)| (&**shortener, *rates));
+            compress(&asked, memo, shortener, late)
+        })
+        .await
+    }
+
+    /// Compresses those rows again of which something is left out, now that it is known what their reader looks for.
+    async fn focus(
+        &self,
+        asked: &Arc<CompressRequest>,
+        caller: &Caller,
+        scorer: Scorer,
+        rows: &mut [Compressed],
+        started: Instant,
+    ) -> ScorerAnswer {
+        let answered = asked.session.as_deref().and_then(|id| self.sessions.rows(&caller.tenant, id));
+        // what a session has been answered stays
+        let new = rows.iter_mut().enumerate().skip(answered.unwrap_or(0));
+        let questions: Vec<(usize, Question)> =
+            new.filter_map(|(row, compressed)| Some((row, compressed.question.take()?))).collect();
+        let found = self.focuses.find(scorer, &questions, self.left(started) / 2).await;
+        let (focuses, mut answer) = (found.by_row, found.answer);
+        if focuses.is_empty() {
+            return answer;
+        }
+        let asked = Arc::clone(asked);
+        let again = self.on_a_core(started, move |memo, late| refocus(&asked, memo, &focuses, late)).await;
+        match again {
+            Ok(again) => again.into_iter().for_each(|(row, compressed)| {
+                if let Some(place) = rows.get_mut(row) {
+                    *place = compressed;
+                }
+            }),
+            Err(skipped) => {
+                let why = skipped.reason().unwrap_or_default();
+                answer.scorer_note = Some(format!("{}: it had no effect ({why})", answer.scorer));
+            }
+        }
+        answer
+    }
+
+    /// Does something with a memo when a core is free.
+    async fn on_a_core<T: Send + 'static>(
+        &self,
+        started: Instant,
+        job: impl FnOnce(&mut Memo, &AtomicBool) -> T + Send + 'static,
+    ) -> Result<T, Skipped> {
         let core = {
             let _waits = self.waiting.try_acquire().map_err(|_| Skipped::Busy)?;
             let core = Arc::clone(&self.cores).acquire_owned();
@@ -178,19 +236,18 @@ impl Service {
         };
         let late = Arc::new(AtomicBool::new(false));
         let work = {
-            let (asked, memos, late) = (Arc::clone(asked), Arc::clone(&self.memos), Arc::clone(&late));
+            let (memos, late) = (Arc::clone(&self.memos), Arc::clone(&late));
             tokio::task::spawn_blocking(move || {
                 let mut memo = lock(&memos).pop().unwrap_or_else(|| Memo::new(MEMO_BYTES));
-                let shortener = shortener.as_ref().map(|(shortener, rates)| (&**shortener, *rates));
-                let rows = compress(&asked, &mut memo, shortener, &late);
+                let done = job(&mut memo, &late);
                 lock(&memos).push(memo);
                 // The worker returns the permit, even if the caller has stopped waiting.
                 drop(core);
-                rows
+                done
             })
         };
         match tokio::time::timeout(self.left(started), work).await {
-            Ok(Ok(rows)) => Ok(rows),
+            Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 tracing::error!(message = "Messages could not be compressed: they went back as they came.", %error);
                 Err(Skipped::Internal)
@@ -265,19 +322,37 @@ fn compress(
     text_model: Option<(&dyn Shorten, Rates)>,
     late: &AtomicBool,
 ) -> Vec<Compressed> {
-    let config = Config { profile: asked.profile, max_items: asked.max_items, ..Config::default() };
-    let mut engine = Engine {
-        model: &asked.model,
-        input: asked.input,
-        config: &config,
-        lossy: asked.mode != Mode::Lossless,
-        min_tokens: asked.min_tokens,
-        memo,
-        text_model,
-    };
-    let mut calls = Calls::default();
+    let config = config(asked);
+    let mut engine = Engine { text_model, ask: asked.scorer.is_some(), ..Engine::new(asked, &config, memo) };
+    let mut conversation = Conversation::default();
     let rows = asked.rows().enumerate().take_while(|_| !late.load(Ordering::Relaxed));
-    rows.map(|(place, row)| engine.compress(row, &mut calls, place < asked.frozen)).collect()
+    rows.map(|(place, row)| engine.compress(row, &mut conversation, place < asked.frozen, "")).collect()
+}
+
+/// The rows through the engine that have a focus, with their places.
+fn refocus(
+    asked: &CompressRequest,
+    memo: &mut Memo,
+    focuses: &HashMap<usize, String>,
+    late: &AtomicBool,
+) -> Vec<(usize, Compressed)> {
+    let config = config(asked);
+    let mut engine = Engine::new(asked, &config, memo);
+    let mut conversation = Conversation::default();
+    let mut again = Vec::new();
+    for (place, row) in asked.rows().enumerate().take_while(|_| !late.load(Ordering::Relaxed)) {
+        match focuses.get(&place) {
+            Some(focus) => again.push((place, engine.compress(row, &mut conversation, false, focus))),
+            None => {
+                conversation.read(row, asked.input);
+            }
+        }
+    }
+    again
+}
+
+fn config(asked: &CompressRequest) -> Config {
+    Config { profile: asked.profile, max_items: asked.max_items, ..Config::default() }
 }
 
 /// The hashes in the markers of a row.
@@ -300,9 +375,11 @@ fn record(
     let sum = |count: fn(&Compressed) -> u64| rows.iter().map(count).sum::<u64>();
     // The rows after the model's last message; unknown for parts of a conversation.
     let behind_the_model = || rows.iter().rposition(|row| row.by_model).map_or(rows.len(), |last| last + 1);
-    let new = rows.iter().skip(if asked.session.is_some() { replayed } else { behind_the_model() });
-    let (new_before, new_after) =
-        new.fold((0, 0), |(before, after), row| (before + row.tool_before, after + row.tool_after));
+    let first_new = if asked.session.is_some() { replayed } else { behind_the_model() };
+    let (new_before, new_after) = rows
+        .iter()
+        .skip(first_new)
+        .fold((0, 0), |(before, after), row| (before + row.tool_before, after + row.tool_after));
     let compressed = rows.iter().any(|row| row.text.is_some());
     let outcome = match skipped {
         Some(Skipped::Bypass) => RequestOutcome::Bypassed,
@@ -310,7 +387,9 @@ fn record(
         None if compressed => RequestOutcome::Compressed,
         _ => RequestOutcome::Unchanged,
     };
-    let blocks = rows.iter().flat_map(|row| &row.blocks).map(|told| &told.record);
+    let blocks = rows.iter().enumerate().flat_map(|(place, row)| {
+        row.blocks.iter().map(move |told| BlockRecord { new: place >= first_new, ..told.record.clone() })
+    });
     let left_out = blocks.clone().count().saturating_sub(MAX_BLOCKS);
     let counted = rows.first();
     let mut record = RequestRecord {
@@ -332,7 +411,7 @@ fn record(
             tool_outputs_new_after: new_after,
             ..Tokens::default()
         }),
-        blocks: blocks.take(MAX_BLOCKS).cloned().collect::<Vec<BlockRecord>>(),
+        blocks: blocks.take(MAX_BLOCKS).collect(),
         blocks_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
         error_class: skipped.and_then(Skipped::reason).unwrap_or_default().to_owned(),
         forms_version: FORMS_VERSION,
@@ -391,7 +470,7 @@ mod tests {
             rates: Rates::default(),
             idle: Duration::from_secs(1),
         };
-        Service::new(deadline, originals, ledger, TextModel::new(&text_model))
+        Service::new(deadline, originals, ledger, TextModel::new(&text_model), Arc::new(|| None))
     }
 
     fn asked(session: &str, text: &str) -> CompressRequest {

@@ -6,6 +6,8 @@ use headroom_compress::rounds::{RetrieveArguments, answer};
 use tonic::{Request, Response, Status};
 
 use super::Keys;
+use crate::ledger::asked_back::retrieval;
+use crate::ledger::writer::Ledger;
 use crate::originals::keeper::Originals;
 use crate::originals::writer::AdmitError;
 
@@ -15,6 +17,7 @@ const MAX_TENANT: usize = 256;
 /// Answers the filter.
 pub(super) struct OriginalsService {
     pub(super) originals: Originals,
+    pub(super) ledger: Ledger,
     pub(super) keys: Keys,
 }
 
@@ -55,11 +58,11 @@ impl originals_server::Originals for OriginalsService {
         let Some(found) = found else { return Ok(Response::new(RetrieveResponse::default())) };
         let length = found.text.len() as u64;
         // the search in a long text takes milliseconds and must not block other requests
-        let content = tokio::task::spawn_blocking(move || {
-            answer(&found.text, &RetrieveArguments { hash, query, lines }).text
-        })
-        .await
-        .map_err(|_| Status::internal("the part could not be found: see the log"))?;
+        let asked = RetrieveArguments { hash, query, lines };
+        self.ledger.count_retrieval(retrieval(&found.about, &asked));
+        let content = tokio::task::spawn_blocking(move || answer(&found.text, &asked).text)
+            .await
+            .map_err(|_| Status::internal("the part could not be found: see the log"))?;
         Ok(Response::new(RetrieveResponse { found: true, content, length }))
     }
 }

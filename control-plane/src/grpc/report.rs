@@ -93,6 +93,7 @@ fn checked(request: ReportRequest) -> Result<Batch, Status> {
         vm_id: request.vm_id,
         filter_version: request.filter_version,
         records: request.records,
+        retrievals: Vec::new(),
         dropped_records: request.dropped_records,
         config_errors: request.config_errors,
         dropped_originals: request.dropped_originals,

@@ -15,7 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use headroom_compress::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
-use headroom_compress::rounds::{self, PageRange};
+use headroom_compress::rounds::{self, PageRange, RetrieveArguments};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use super::App;
 use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::iso;
+use crate::ledger::asked_back::retrieval;
 use crate::originals::keeper::FoundOriginal;
 use crate::relevance::{Ranked, Scorer, rank};
 use crate::tenants::{MAX_NAME, is_name};
@@ -89,6 +90,12 @@ async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: RetrieveQuery) -> R
     let found = app.originals.retrieve(tenant, &asked.hash, noted).await?;
     let found = found.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "not_found", not_found(app)))?;
     let hash = asked.hash.trim().to_ascii_lowercase();
+    let retrieval = {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let asked =
+            RetrieveArguments { query: text(&query), lines: text(&lines), ..RetrieveArguments::default() };
+        retrieval(&found.about, &asked)
+    };
     let ranked = match &query {
         Some(query) => rank(scorer, app.memory.embedder(), &found.text, query)
             .await
@@ -100,6 +107,7 @@ async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: RetrieveQuery) -> R
         asked_of(&found, &hash, query.as_deref(), lines.as_deref(), &ranked)
     });
     let body = body.await.map_err(|_| Refusal::INTERNAL)??;
+    app.ledger.count_retrieval(retrieval);
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
@@ -153,10 +161,8 @@ pub(super) fn asked_of(
     match (query, lines) {
         (Some(query), _) => {
             let text = &found.text;
-            let mut page = rounds::RetrieveArguments {
-                query: query.trim().to_owned(),
-                ..rounds::RetrieveArguments::default()
-            };
+            let mut page =
+                RetrieveArguments { query: query.trim().to_owned(), ..RetrieveArguments::default() };
             let mut part = Part::Query(query.trim());
             if let Some(range) = ranked.range {
                 (page.lines, part) = (range.argument(), range.into());

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::Refusal;
 use super::retrieve::{Tenant, asked_of, not_found};
+use crate::ledger::asked_back::retrieval;
 use crate::relevance::Ranked;
 
 /// The tool's name; MCP clients add a prefix to it.
@@ -77,21 +78,25 @@ pub(super) async fn post(
     let (content, data) = match found {
         None => (not_found(&app), None),
         // the search in a long text takes milliseconds and must not block other requests
-        Some(found) => tokio::task::spawn_blocking(move || {
+        Some(found) => {
             let asked = rounds::RetrieveArguments { hash, query, lines };
-            let content = rounds::answer(&found.text, &asked).text;
-            let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-            let (query, lines) = (given(&asked.query), given(&asked.lines));
-            // If there are a query and a range, the model gets the range; an invalid range is ignored.
-            let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
-            let query = query.filter(|_| lines.is_none());
-            (
-                content,
-                asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref(), &Ranked::default()).ok(),
-            )
-        })
-        .await
-        .map_err(|_| Refusal::INTERNAL)?,
+            app.ledger.count_retrieval(retrieval(&found.about, &asked));
+            tokio::task::spawn_blocking(move || {
+                let content = rounds::answer(&found.text, &asked).text;
+                let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+                let (query, lines) = (given(&asked.query), given(&asked.lines));
+                // If there are a query and a range, the model gets the range; an invalid range is ignored.
+                let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
+                let query = query.filter(|_| lines.is_none());
+                (
+                    content,
+                    asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref(), &Ranked::default())
+                        .ok(),
+                )
+            })
+            .await
+            .map_err(|_| Refusal::INTERNAL)?
+        }
     };
     let success = data.is_some();
     let data = RawValue::from_string(data.unwrap_or_else(|| failed(&content)));

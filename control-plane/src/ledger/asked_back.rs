@@ -1,11 +1,25 @@
 //! The names under which the sums of blocks count what forms left out, and what models asked back.
 
 use headroom_api::pages::LONGEST_TOOL;
+use headroom_api::v1::Retrieval;
+use headroom_compress::rounds::RetrieveArguments;
+
+use crate::originals::store::StoredOriginal;
 
 /// Separates the parts of a name. A tool's name stands last, since it alone may have one in it.
 pub(crate) const SEPARATOR: char = '/';
 /// Characters of a kind, a form or a part. The longest has 15, and with a tool's name there are as many as a label may have.
 const LONGEST_PART: usize = 15;
+
+/// What was asked of a stored original, as the filter describes what it has answered itself.
+pub(crate) fn retrieval(about: &StoredOriginal, asked: &RetrieveArguments) -> Retrieval {
+    Retrieval {
+        tool: about.tool.clone(),
+        kind: about.kind.clone(),
+        form: about.form.clone(),
+        part: asked.part().to_owned(),
+    }
+}
 
 /// The name under which outputs of which something is left out are counted.
 pub(crate) fn left_out(kind: &str, form: &str, tool: &str) -> String {

@@ -6,7 +6,7 @@ mod price;
 use std::collections::BTreeMap;
 
 use headroom_api::names::{is_probe, outcome_name};
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{RequestOutcome, RequestRecord, Retrieval};
 
 pub(crate) use self::bounds::MAX_WINDOWS;
 use super::asked_back;
@@ -164,12 +164,17 @@ impl Contribution {
             let value = labels.value(Dimension::LeftOut, &name);
             *self.blocks.entry((Dimension::LeftOut, value)).or_default() += added;
         }
-        for it in &record.retrievals {
-            let name = asked_back::asked_back(&it.kind, &it.form, &it.part, &it.tool);
-            let value = labels.value(Dimension::AskedBack, &name);
-            *self.blocks.entry((Dimension::AskedBack, value)).or_default() +=
-                BlockSums { blocks: 1, ..BlockSums::default() };
+        for retrieval in &record.retrievals {
+            self.add_retrieval(retrieval, labels);
         }
+    }
+
+    /// What was asked back once.
+    pub(crate) fn add_retrieval(&mut self, it: &Retrieval, labels: &Labels) {
+        let name = asked_back::asked_back(&it.kind, &it.form, &it.part, &it.tool);
+        let value = labels.value(Dimension::AskedBack, &name);
+        *self.blocks.entry((Dimension::AskedBack, value)).or_default() +=
+            BlockSums { blocks: 1, ..BlockSums::default() };
     }
 }
 

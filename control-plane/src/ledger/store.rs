@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 pub use headroom_api::pages::Probe;
-use headroom_api::v1::{MissReason, RequestRecord};
+use headroom_api::v1::{MissReason, RequestRecord, Retrieval};
 
 use super::bucket::Unit;
 use super::contribution::{Accounting, CountedRequest};
@@ -16,15 +16,17 @@ use crate::clock::UnixMs;
 use crate::purge::{PurgedLedger, Scope};
 use crate::trouble::StoreError;
 
-/// What one VM hands over at once.
+/// What one VM hands over at once, or what headroomd itself has to add.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// One life of one VM.
+    /// One life of one VM; empty: no VM has sent it, and it has no records.
     pub vm_id: String,
     /// The filter's version.
     pub filter_version: String,
     /// The records.
     pub records: Vec<RequestRecord>,
+    /// What headroomd was asked for outside of any request.
+    pub retrievals: Vec<Retrieval>,
     /// Records that the VM's queue has dropped since it started.
     pub dropped_records: u64,
     /// Configuration values that the VM replaced by their default.

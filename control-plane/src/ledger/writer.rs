@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use headroom_api::v1::Retrieval;
 use tokio::sync::{mpsc, oneshot};
 
 use super::contribution::{Accounting, CountedRequest};
@@ -107,6 +108,16 @@ impl Ledger {
             }
         })?;
         answered.await.unwrap_or(Err(ReportError::Stopping))
+    }
+
+    /// Counts what headroomd was asked for outside of any request. Nobody waits for it, so what finds the queue full is
+    /// not counted.
+    pub fn count_retrieval(&self, retrieval: Retrieval) {
+        let (answer, _) = oneshot::channel();
+        let batch = Batch { retrievals: vec![retrieval], ..Batch::default() };
+        if self.queue.try_send(Job { batch, answer }).is_err() {
+            self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// What the writer has met so far.

@@ -240,8 +240,32 @@ impl LocalModel {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A model for which the words of a group mean the same, those of the other group something else, and all others
+    /// nothing.
+    pub(crate) fn of_words(folder: &Path, one: &[&str], other: &[&str]) -> Embedder {
+        let words: Vec<&str> = std::iter::once(&"[UNK]").chain(one).chain(other).copied().collect();
+        let vocabulary: serde_json::Map<_, _> =
+            words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), id.into())).collect();
+        let tokenizer = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+            "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
+        });
+        let row = |word: &&str| {
+            [f32::from(u8::from(one.contains(word))), f32::from(u8::from(other.contains(word)))]
+        };
+        let values: Vec<u8> = words.iter().flat_map(row).flat_map(f32::to_le_bytes).collect();
+        let shape = vec![words.len(), 2];
+        let table = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &values).unwrap();
+        let bytes = safetensors::serialize([("embedding.weight", table)], None).unwrap();
+        std::fs::write(folder.join("table.safetensors"), bytes).unwrap();
+        std::fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        Embedder::Local(Box::new(load(folder).unwrap().unwrap()))
+    }
 
     #[test]
     fn no_folder_is_no_error_and_a_wrong_one_says_what_it_lacks() {

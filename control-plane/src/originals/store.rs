@@ -68,6 +68,8 @@ pub struct Admission {
     pub tool: String,
     /// What it contains.
     pub kind: String,
+    /// The form that left it out; empty where that is not known.
+    pub form: String,
     /// Bytes of the text.
     pub length: i64,
     /// Tokens of the text.
@@ -116,6 +118,8 @@ pub struct StoredOriginal {
     pub tool: String,
     /// What it contains.
     pub kind: String,
+    /// The form that left it out; empty where that is not known.
+    pub form: String,
     /// Bytes of the text.
     pub length: i64,
     /// Tokens of the text.

@@ -97,6 +97,7 @@ fn checked(original: Original, left: &mut usize) -> Result<Admission, OriginalEr
         hash: original.hash,
         tool: tidy(&original.tool),
         kind: tidy(&original.kind),
+        form: tidy(&original.form),
         length: i64::try_from(length).map_err(|_| OriginalError::Limit)?,
         tokens_before: i64::from(original.tokens_before),
         tokens_after: i64::from(original.tokens_after),

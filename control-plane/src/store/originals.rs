@@ -109,7 +109,7 @@ impl OriginalsStore for SqlOriginals {
 
     async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<StoredOriginal>, StoreError> {
         let row = query(
-            "SELECT tool, kind, length, tokens_before, tokens_after, retrievals, content FROM original
+            "SELECT tool, kind, form, length, tokens_before, tokens_after, retrievals, content FROM original
              WHERE tenant = $1 AND hash = $2 AND expires_ms > $3",
         )
         .bind(tenant.to_owned())
@@ -121,11 +121,12 @@ impl OriginalsStore for SqlOriginals {
             Ok(StoredOriginal {
                 tool: row.try_get(0)?,
                 kind: row.try_get(1)?,
-                length: row.try_get(2)?,
-                tokens_before: row.try_get(3)?,
-                tokens_after: row.try_get(4)?,
-                retrievals: row.try_get(5)?,
-                content: row.try_get(6)?,
+                form: row.try_get(2)?,
+                length: row.try_get(3)?,
+                tokens_before: row.try_get(4)?,
+                tokens_after: row.try_get(5)?,
+                retrievals: row.try_get(6)?,
+                content: row.try_get(7)?,
             })
         };
         row.map(kept).transpose()
@@ -392,7 +393,7 @@ fn subtract(sums: &mut OriginalSums, row: &Row, from: usize) -> Result<(), Store
 }
 
 /// Renews the expiry of an original; false if it is not stored. An expired one that was not removed yet is
-/// still valid.
+/// still valid. The form that left it out last is the one that is asked about.
 async fn refresh(
     tx: &mut Transaction,
     admission: &Admission,
@@ -402,11 +403,13 @@ async fn refresh(
     let update = query(
         "UPDATE original SET
             touched_ms = CASE WHEN touched_ms > $3 THEN touched_ms ELSE $3 END,
-            expires_ms = CASE WHEN expires_ms > $4 THEN expires_ms ELSE $4 END
+            expires_ms = CASE WHEN expires_ms > $4 THEN expires_ms ELSE $4 END,
+            form = CASE WHEN $5 = '' THEN form ELSE $5 END
          WHERE tenant = $1 AND hash = $2",
     );
     let update = update.bind(admission.tenant.clone()).bind(admission.hash.clone());
-    let changed = update.bind(now).bind(now + keep.ttl_ms).execute(&mut *tx).await?;
+    let update = update.bind(now).bind(now + keep.ttl_ms).bind(admission.form.clone());
+    let changed = update.execute(&mut *tx).await?;
     Ok(changed > 0)
 }
 
@@ -418,8 +421,8 @@ async fn insert(
 ) -> Result<(), StoreError> {
     query(
         "INSERT INTO original (tenant, hash, admitted_ms, touched_ms, expires_ms, bytes, length,
-            tokens_before, tokens_after, retrievals, tool, kind, conversation_id, content)
-         VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12)",
+            tokens_before, tokens_after, retrievals, tool, kind, form, conversation_id, content)
+         VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13)",
     )
     .bind(admission.tenant.clone())
     .bind(admission.hash.clone())
@@ -431,6 +434,7 @@ async fn insert(
     .bind(admission.tokens_after)
     .bind(admission.tool.clone())
     .bind(admission.kind.clone())
+    .bind(admission.form.clone())
     .bind(admission.conversation_id.clone())
     .bind(admission.content.clone())
     .execute(&mut *tx)

@@ -292,6 +292,118 @@ async fn fewer_items_of_a_long_list_stay_where_the_caller_says_so() {
     assert_eq!(after(json!({"max_items_after_crush": 5})).await, lossless, "nothing is left out of it");
 }
 
+/// A model for which two words mean the same.
+fn model(folder: &Path) {
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "ferry": 1, "harbour": 2, "team": 3}, "unk_token": "[UNK]"},
+    });
+    let values: Vec<u8> =
+        [0.0_f32, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0].iter().flat_map(|it| it.to_le_bytes()).collect();
+    let table = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![4, 2], &values).unwrap();
+    let bytes = safetensors::serialize([("embedding.weight", table)], None).unwrap();
+    std::fs::write(folder.join("table.safetensors"), bytes).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn of_what_is_left_out_a_scorer_keeps_what_the_user_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    model(&models);
+    let sidecar =
+        Sidecar::start_with(dir.path(), &["--memory-model-dir", models.to_str().unwrap()], &[]).await;
+    until(async || {
+        let warmup = sidecar.json("/debug/warmup").await;
+        (warmup["memory_embedder"]["status"] == "loaded").then_some(())
+    })
+    .await;
+    let items: Vec<Value> = (0..600)
+        .map(|n: u64| {
+            let place = if n == 311 { "harbour" } else { "team" };
+            json!({"id": n * 7919 % 99_991, "owner": format!("{place} {:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "load": n * n % 97})
+        })
+        .collect();
+    let text = json!(items).to_string();
+    let (name, spelled) = ("harbour", items[311]["id"].to_string());
+    let call = json!({"id": "c", "type": "function", "function": {"name": "list", "arguments": "{}"}});
+    let shown = async |said: &Value, config: Value| {
+        let rows = json!([
+            {"role": "user", "content": said},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": text},
+        ]);
+        let answer =
+            compress(&sidecar, &[], &json!({"model": "m", "messages": rows, "config": config})).await;
+        let content = answer["messages"][2]["content"].as_str().unwrap().to_owned();
+        assert!(content.len() < text.len() / 2 || config["mode"] != "ccr", "{content}");
+        (content.contains(name), answer)
+    };
+    let meant = json!("When does the ferry leave?");
+    let ccr = |scorer: &str| json!({"mode": "ccr", "scorer": scorer});
+    // nothing tells this row from the others but what the user asks for
+    let (plain, answer) = shown(&meant, json!({"mode": "ccr"})).await;
+    assert_eq!((plain, &answer["scorer"]), (false, &Value::Null));
+    let (by_words, answer) = shown(&meant, ccr("bm25")).await;
+    assert_eq!((by_words, &answer["scorer"], &answer["scorer_note"]), (false, &json!("bm25"), &Value::Null));
+    for scorer in ["embedding", "hybrid"] {
+        let (kept, answer) = shown(&meant, ccr(scorer)).await;
+        assert_eq!(
+            (kept, &answer["scorer"], &answer["scorer_note"]),
+            (true, &json!(scorer), &Value::Null),
+            "{answer}"
+        );
+        assert_eq!(shown(&meant, ccr(scorer)).await.1["messages"], answer["messages"]);
+        let hash = answer["ccr_hashes"][0].as_str().unwrap();
+        assert_eq!(sidecar.json(&format!("/v1/retrieve/{hash}")).await["original_content"], text);
+    }
+    // said as parts, with what an agent adds to it; by words the row's own id finds it
+    let named = json!([{"type": "text", "text": "<system-reminder>ferry</system-reminder>"},
+        {"type": "text", "text": format!("What about {spelled}?")}]);
+    assert!(shown(&named, ccr("bm25")).await.0 && shown(&named, ccr("hybrid")).await.0);
+    assert!(!shown(&named, ccr("embedding")).await.0, "it has no meaning");
+    assert!(!shown(&named, json!({"mode": "ccr"})).await.0);
+    // where nothing is left out there is nothing to decide
+    let (_, answer) = shown(&meant, json!({"scorer": "hybrid"})).await;
+    assert_eq!(answer["scorer"], Value::Null);
+    // a session keeps what it was answered
+    let session = |scorer: &str| json!({"mode": "ccr", "session_id": "s", "scorer": scorer});
+    let first = shown(&meant, session("bm25")).await.1;
+    assert_eq!(shown(&meant, session("embedding")).await.1["messages"], first["messages"]);
+}
+
+/// An output counts once among those of which something is left out, and what is asked back of it belongs to it.
+#[tokio::test]
+async fn what_is_left_out_here_and_asked_back_is_counted_by_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let call = json!({"id": "c", "type": "function", "function": {"name": "tail_log", "arguments": "{}"}});
+    let mut rows = vec![
+        json!({"role": "user", "content": "What failed?"}),
+        json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+        json!({"role": "tool", "tool_call_id": "c", "content": log(2_000)}),
+    ];
+    let ask = |rows: &[Value]| json!({"model": "m", "messages": rows, "config": {"mode": "ccr"}});
+    let answer = compress(&sidecar, &[], &ask(&rows)).await;
+    let hash = answer["ccr_hashes"][0].as_str().unwrap();
+    // the next turn of the model stands behind it, so it is not new any more
+    rows.push(json!({"role": "assistant", "content": "It was refused."}));
+    assert_eq!(compress(&sidecar, &[], &ask(&rows)).await["ccr_hashes"][0], hash);
+    sidecar.json(&format!("/v1/retrieve/{hash}")).await;
+    let pattern = until(async || {
+        let page = sidecar.json("/v1/toin/stats").await;
+        let total = sidecar.json("/stats").await["requests"]["total"].clone();
+        (total == 2 && page["total_retrievals"] == 1).then(|| page["patterns"].clone())
+    })
+    .await;
+    assert_eq!(pattern.as_array().unwrap().len(), 1, "{pattern}");
+    assert_eq!((&pattern[0]["tool"], &pattern[0]["outputs"]), (&json!("tail_log"), &json!(1)));
+    assert_eq!((&pattern[0]["retrievals"], &pattern[0]["retrieval_rate"]), (&json!(1), &json!(1.0)));
+}
+
 #[tokio::test]
 async fn settings_leave_rows_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -307,7 +419,7 @@ async fn settings_leave_rows_alone() {
         answer["messages"] == rows
     };
     assert!(!stays(json!({})).await);
-    assert!(!stays(json!({"min_tokens_to_crush": 200, "max_items_after_crush": 15, "scorer": "bm25"})).await);
+    assert!(!stays(json!({"min_tokens_to_crush": 200, "max_items_after_crush": 15})).await);
     assert!(stays(json!({"min_tokens_to_crush": 1_000_000})).await);
     assert!(!stays(json!({"frozen_message_count": 1})).await);
     assert!(stays(json!({"frozen_message_count": 2})).await);

@@ -23,6 +23,7 @@ pub(crate) fn original(text: &str) -> Original {
         length: text.len() as u64,
         tool: "Bash".to_owned(),
         kind: "log".to_owned(),
+        form: "log_digest".to_owned(),
         tokens_before: 900,
         tokens_after: 100,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::child::{Sidecar, client};
+use crate::child::{PATIENCE, Sidecar, client};
 use crate::originals::{original, request};
 
 async fn post(sidecar: &Sidecar, tenant: Option<&str>, body: Value) -> (u16, Value) {
@@ -257,6 +257,48 @@ async fn a_query_finds_what_most_rows_have() {
     }
     let (_, lines) = post(&sidecar, None, json!({"hash": table.hash, "lines": "40-80"})).await;
     assert_eq!((&lines["unit"], &lines["total"]), (&json!("rows"), &json!(240)));
+}
+
+/// Whoever asks for a stored original: it tells something about the form that left it out.
+#[tokio::test]
+async fn what_is_asked_of_the_store_is_counted_by_tool_kind_form_and_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let log = original("one\ntwo error\nthree\n");
+    let mut unknown = original("from an older filter\n");
+    unknown.form.clear();
+    let hash = &log.hash;
+    sidecar.originals().await.admit(request("", vec![log.clone(), unknown.clone()])).await.unwrap();
+    let ask = |what: &str| format!("/v1/retrieve/{hash}{what}");
+    for (what, status) in [("", 200), ("?query=error", 200), ("?lines=1-2", 200), ("?lines=9-3", 400)] {
+        assert_eq!(sidecar.get(&ask(what)).await.0, status, "{what}");
+    }
+    assert_eq!(sidecar.get("/v1/retrieve/0123456789abcdef01234567").await.0, 404);
+    let call = json!({"id": "t", "name": "headroom_retrieve", "input": {"hash": hash, "lines": "rows 3-4"}});
+    let url = format!("http://{}/v1/retrieve/tool_call", sidecar.ready.http);
+    client().post(url).json(&json!({"tool_call": call})).send().await.unwrap().error_for_status().unwrap();
+    for hash in [hash, &unknown.hash] {
+        let asked = headroom_api::v1::RetrieveRequest { hash: hash.clone(), ..Default::default() };
+        assert!(sidecar.originals().await.retrieve(asked).await.unwrap().into_inner().found);
+    }
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let page = loop {
+        let page = sidecar.json("/v1/toin/stats").await;
+        if page["total_retrievals"] == 6 {
+            break page;
+        }
+        assert!(std::time::Instant::now() < deadline, "{page}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let patterns = page["patterns"].as_array().unwrap();
+    let of = |form: &str| patterns.iter().find(|pattern| pattern["form"] == form).unwrap();
+    let counted = of("log_digest");
+    assert_eq!((&counted["tool"], &counted["kind"]), (&json!("Bash"), &json!("log")));
+    assert_eq!(counted["parts"], json!({"whole": 2, "query": 1, "lines": 1, "rows": 1}));
+    assert_eq!(counted["retrieval_rate"], Value::Null, "no request has reported the output");
+    assert_eq!(of("unknown")["parts"], json!({"whole": 1}));
+    let stats = sidecar.json("/stats").await;
+    assert_eq!(stats["requests"]["total"], 0, "no request was made: {}", stats["requests"]);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ pub(crate) fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Ba
     Batch {
         vm_id: vm_id.to_owned(),
         filter_version: "0.1.0".to_owned(),
+        retrievals: Vec::new(),
         records: sequences.into_iter().map(record).collect(),
         dropped_records: 0,
         config_errors: 0,

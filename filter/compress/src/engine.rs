@@ -315,6 +315,7 @@ impl<'b> Steps<'b> {
                     body: walk.body,
                     tool: Arc::clone(&entry.tool),
                     kind: entry.kind,
+                    form: outcome.compressor(),
                     tokens_before: entry.tokens_before,
                     tokens_after,
                 });

@@ -265,6 +265,8 @@ pub struct Original<'b> {
     pub tool: Arc<str>,
     /// What it contains.
     pub kind: Kind,
+    /// The form that leaves it out.
+    pub form: Option<Compressor>,
     /// Tokens of the text.
     pub tokens_before: u32,
     /// Tokens of the replacement.
@@ -371,6 +373,14 @@ impl BlockOutcome {
         match self {
             Self::Compressed { compressor, .. } => compressor.name().to_owned(),
             Self::Skipped(skip) => format!("skipped:{}", skip.name()),
+        }
+    }
+
+    /// The form, where there is one.
+    pub(crate) fn compressor(self) -> Option<Compressor> {
+        match self {
+            Self::Compressed { compressor, .. } => Some(compressor),
+            Self::Skipped(_) => None,
         }
     }
 }

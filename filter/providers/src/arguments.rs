@@ -50,6 +50,15 @@ pub struct Range {
 }
 
 impl RetrieveArguments {
+    /// What part they ask for, for figures: `whole`, `query`, or the unit of a range.
+    pub fn part(&self) -> &'static str {
+        match Range::read(&self.lines) {
+            Some(range) => range.unit.name(),
+            None if self.query.trim().is_empty() => "whole",
+            None => "query",
+        }
+    }
+
     /// Reads arguments, a JSON object. Unreadable ones give an empty hash, which no text has.
     pub fn read(arguments: &str) -> Self {
         let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();

@@ -59,6 +59,7 @@ impl Originals {
             length: original.text.len() as u64,
             tool: original.tool.to_owned(),
             kind: original.kind.to_owned(),
+            form: original.form.to_owned(),
             tokens_before: original.tokens_before,
             tokens_after: original.tokens_after,
         };
@@ -122,6 +123,7 @@ pub(super) struct StoredText<'a> {
     pub(super) text: &'a str,
     pub(super) tool: &'a str,
     pub(super) kind: &'a str,
+    pub(super) form: &'a str,
     pub(super) tokens_before: u32,
     pub(super) tokens_after: u32,
 }

@@ -95,6 +95,7 @@ impl Server {
             text: &asked.content,
             tool: asked.tool.as_deref().unwrap_or_default(),
             kind: lossy.kind,
+            form: &lossy.outcome,
             tokens_before: lossy.tokens_before,
             tokens_after: lossy.tokens_after,
         };

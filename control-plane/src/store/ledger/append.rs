@@ -42,7 +42,7 @@ pub(super) async fn append(
     let mut vms = lock_vms(&mut tx, batches, now).await?;
     let mut new = Vec::new();
     let mut duplicates = 0;
-    for batch in batches {
+    for batch in batches.iter().filter(|batch| !batch.records.is_empty()) {
         let seen = vms.entry(batch.vm_id.as_str()).or_default();
         for record in &batch.records {
             if seen.insert(record.sequence) {
@@ -55,17 +55,24 @@ pub(super) async fn append(
     attribute_mismatches(&mut tx, &mut new).await?;
     let records = new.iter().map(|(vm_id, record)| (*vm_id, record.as_ref()));
     let mut contribution = Contribution::of(records, accounting, now);
+    for retrieval in batches.iter().flat_map(|batch| &batch.retrievals) {
+        contribution.add_retrieval(retrieval, &accounting.labels);
+    }
     if !contribution.requests.is_empty() {
         add(&mut tx, &mut contribution, accounting, now).await?;
     }
+    add_blocks(&mut tx, &contribution).await?;
     if let Some(record) = &contribution.probe {
         set_probe(&mut tx, record, now).await?;
     }
     for batch in batches {
-        update_vm(&mut tx, batch, &vms[batch.vm_id.as_str()]).await?;
+        if let Some(seen) = vms.get(batch.vm_id.as_str()) {
+            update_vm(&mut tx, batch, seen).await?;
+        }
     }
     tx.commit().await?;
-    let acknowledged = batches.iter().map(|batch| vms[batch.vm_id.as_str()].highest()).collect();
+    let highest = |batch: &Batch| vms.get(batch.vm_id.as_str()).map_or(0, SeenSequences::highest);
+    let acknowledged = batches.iter().map(highest).collect();
     Ok(AppendOutcome { acknowledged, landed: contribution.requests, duplicates })
 }
 
@@ -76,8 +83,8 @@ async fn lock_vms<'b>(
     batches: &'b [Batch],
     now: UnixMs,
 ) -> Result<BTreeMap<&'b str, SeenSequences>, StoreError> {
-    let mut vms: BTreeMap<&str, SeenSequences> =
-        batches.iter().map(|batch| (batch.vm_id.as_str(), SeenSequences::default())).collect();
+    let ids = batches.iter().map(|batch| batch.vm_id.as_str()).filter(|id| !id.is_empty());
+    let mut vms: BTreeMap<&str, SeenSequences> = ids.map(|id| (id, SeenSequences::default())).collect();
     for (vm_id, seen) in &mut vms {
         let row = query(
             "INSERT INTO vm (vm_id, filter_version, seen, dropped_records, config_errors, last_report_ms)
@@ -211,10 +218,6 @@ async fn add(
             query.bind_all(sums.values()).execute(&mut *tx).await?;
         }
     }
-    for ((dimension, value), sums) in &contribution.blocks {
-        let query = statement(&ADD_BLOCK_TALLY);
-        query.bind(dimension.name()).bind(value.clone()).bind_all(sums.values()).execute(&mut *tx).await?;
-    }
     for ((unit, bucket, dimension, value), sums) in &contribution.rollups {
         let query = statement(&ADD_ROLLUP);
         let query = query.bind(unit.name()).bind(dimension.name()).bind(value.clone()).bind(*bucket);
@@ -245,6 +248,15 @@ async fn add(
         let minute = now - now.rem_euclid(MINUTE_MS);
         let query = statement(&SET_CHECKPOINT).bind("").bind(minute);
         query.bind_all(total.values()).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// Adds the sums of blocks, in the order of their names, so that two replicas cannot deadlock.
+async fn add_blocks(tx: &mut Transaction, contribution: &Contribution) -> Result<(), StoreError> {
+    for ((dimension, value), sums) in &contribution.blocks {
+        let query = statement(&ADD_BLOCK_TALLY);
+        query.bind(dimension.name()).bind(value.clone()).bind_all(sums.values()).execute(&mut *tx).await?;
     }
     Ok(())
 }
@@ -284,7 +296,7 @@ async fn add_to_session(tx: &mut Transaction, added: Sums, now: UnixMs) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
+    use headroom_api::v1::{BlockRecord, RequestOutcome, Retrieval, Tokens};
     use sqlx::AssertSqlSafe;
 
     use super::*;
@@ -308,6 +320,28 @@ mod tests {
         };
         let records = (first..first + RECORDS).map(record).collect();
         Batch { vm_id: "vm".to_owned(), records, ..Batch::default() }
+    }
+
+    #[tokio::test]
+    async fn what_headroomd_itself_is_asked_for_is_counted_without_a_request_or_a_vm() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlLedger::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
+        let retrieval =
+            Retrieval { tool: "Bash".to_owned(), part: "whole".to_owned(), ..Retrieval::default() };
+        let asked = Batch { retrievals: vec![retrieval; 3], ..Batch::default() };
+        let batches = [asked.clone(), batch(1), asked];
+        let outcome = store.append(&batches, &Accounting::default(), NOW).await.unwrap();
+        assert_eq!((outcome.acknowledged, outcome.landed.len()), (vec![0, RECORDS, 0], RECORDS as usize));
+        let alone = store.append(&batches[..1], &Accounting::default(), NOW).await.unwrap();
+        assert_eq!((alone.acknowledged, alone.landed.len()), (vec![0], 0));
+        let tallies = store.block_tallies().await.unwrap();
+        let asked: Vec<_> =
+            tallies.iter().filter(|(dimension, ..)| *dimension == Dimension::AskedBack).collect();
+        assert_eq!(
+            (asked.len(), asked[0].1.as_str(), asked[0].2.blocks),
+            (1, "unknown/unknown/whole/Bash", 9)
+        );
+        assert_eq!((counted(&store).await, store.vms(NOW).await.unwrap().count), (RECORDS as i64, 1));
     }
 
     /// Limits the room to this many pages of 4 KiB, on every current connection.
