@@ -6,15 +6,22 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
+.PHONY: help up programs tests-built install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 # The programs as the tests build them, so that `make test` compiles little of it again; `install` makes optimized ones.
-up: announce module ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
-	$(CARGO) build -p headroomd -p headroomctl
+up: announce toolchain ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
+	@$(MAKE) --no-print-directory -j 2 module programs
 	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
+
+# Beside the module, whose linking keeps one processor busy for minutes.
+programs:
+	$(CARGO) build -p headroomd -p headroomctl
+
+tests-built:
+	$(CARGO) test --workspace --no-run --quiet
 
 # Where `install` puts bin/ and lib/headroom/.
 PREFIX ?= $(HOME)/.local
@@ -61,7 +68,8 @@ check: toolchain ## check format, lints and unit tests of every crate, only with
 	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib --bins
 
 # Twice as many tests at once as there are processors: most of them wait for the programs that they have started.
-test: module ## run all tests; with cargo-nextest if it is installed
+test: toolchain ## run all tests; with cargo-nextest if it is installed
+	@$(MAKE) --no-print-directory -j 2 module tests-built
 	@.ci/wasm-tests
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" HEADROOM_BUILT=1 && \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
