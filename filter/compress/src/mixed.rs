@@ -1,10 +1,12 @@
 //! Splits a block with several kinds of content, so that each part is compressed once.
 //!
 //! Three things frame an output without being part of it: a wrapper of tags that an agent's harness adds
-//! (`<returncode>0</returncode>`, `<output>` … `</output>`), a shell prompt or a status line that it appends,
-//! and fences in markdown. Frames stay unchanged, and so does a label on the line on which a JSON document
+//! (`<returncode>0</returncode>`, `<output>` … `</output>`), the lines of status that it writes before or after
+//! ([`harness`]), and fences in markdown. Frames stay unchanged, and so does a label on the line on which a JSON document
 //! begins (`Output: [`, as Gemini CLI prints it). JSON documents with other text before or after them (a
 //! status line, the warnings of a package manager) are separate parts.
+
+mod harness;
 
 use std::ops::Range;
 
@@ -65,7 +67,9 @@ fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
     let (frame, labelled) = labelled.map_or((0, None), |(end, documents)| (end, Some(documents)));
     let body = body.start + frame..body.end;
     let Some(documents) = labelled.or_else(|| json::find(inside)) else {
-        return vec![Part { span: body, fenced: false, documents: None }];
+        let inner = harness::inside(inside);
+        let span = body.start + inner.start..body.start + inner.end;
+        return vec![Part { span, fenced: false, documents: None }];
     };
     let (before, after) = (documents.before, documents.after);
     if frame == 0 && before.trim().is_empty() && after.trim().is_empty() {

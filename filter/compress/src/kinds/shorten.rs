@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! [headroom: nothing left out. A line "A x y" is the wording A below with x, y for its *s; a time or date that is not
-//! given is the last one above. 1 wording:]
+//! given is the last one that a line above begins with. 1 wording:]
 //! A: <time> LabSZ sshd[*]: Received disconnect from *: 11: Bye Bye
 //! Dec 10 11:00:22 LabSZ sshd[25246]: Received disconnect from 183.62.140.253: 11: Bye Bye
 //! 11:00:24 A 25248 183.62.140.254
@@ -306,7 +306,7 @@ fn explain(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, m
         out.push_str(" A");
     }
     if stamped {
-        out.push_str(" time or date that is not given is the last one above.");
+        out.push_str(" time or date that is not given is the last one that a line above begins with.");
     }
     match tags.order.len() {
         0 => {}

@@ -19,22 +19,20 @@ const PART: usize = merge::SHORT;
 /// The distance at which a text is probed. A long run contains at least one full stride.
 const STRIDE: usize = LONG / 2;
 
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Class {
-    Letter,
-    Blank,
-    /// Signs and line ends, which may follow one another within one group.
-    Sign,
-    /// Digits, which are grouped by three, and everything outside ASCII, where merging is fast.
-    Short,
-}
+/// Classes of bytes, a bit each.
+const LETTER: u8 = 1;
+const BLANK: u8 = 2;
+const SIGN: u8 = 4;
 
-fn class(byte: u8) -> Class {
+/// The classes of a byte: none for digits, which are grouped by three, and for everything outside ASCII, where merging
+/// is fast. Line ends may stand within a group of signs, and within white space.
+fn classes(byte: u8) -> u8 {
     match byte {
-        b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
-        b' ' | b'\t' => Class::Blank,
-        b'0'..=b'9' | 0x80.. => Class::Short,
-        _ => Class::Sign,
+        b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+        b' ' | b'\t' => BLANK,
+        b'\n' | b'\r' => BLANK | SIGN,
+        b'0'..=b'9' | 0x80.. => 0,
+        _ => SIGN,
     }
 }
 
@@ -44,20 +42,22 @@ fn long_runs(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
     let mut at = 0;
     while let Some(window) = bytes.get(at..at + STRIDE) {
-        let [first, middle, last] = [window[0], window[STRIDE / 2], window[STRIDE - 1]].map(class);
+        let [first, middle, last] = [window[0], window[STRIDE / 2], window[STRIDE - 1]].map(classes);
         let here = at;
         at += STRIDE;
-        if first != middle || first != last || first == Class::Short {
+        if first & middle & last == 0 {
             continue;
         }
-        if !window.iter().all(|&byte| class(byte) == first) {
+        let common = window.iter().fold(u8::MAX, |common, &byte| common & classes(byte));
+        // The highest: line ends alone are signs.
+        let Some(class) = [SIGN, BLANK, LETTER].into_iter().find(|class| common & class != 0) else {
             continue;
-        }
+        };
         let behind = runs.last().map_or(0, |run| run.end);
         let before = bytes.get(behind..here).unwrap_or_default();
-        let start = here - before.iter().rev().take_while(|&&byte| class(byte) == first).count();
+        let start = here - before.iter().rev().take_while(|&&byte| classes(byte) & class != 0).count();
         let after = bytes.get(at..).unwrap_or_default();
-        let end = at + after.iter().take_while(|&&byte| class(byte) == first).count();
+        let end = at + after.iter().take_while(|&&byte| classes(byte) & class != 0).count();
         if end - start >= LONG {
             runs.push(start..end);
         }
@@ -80,7 +80,14 @@ pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
         from = run.end;
         // Runs are ASCII, so every position in one is the start of a character.
         let run = text.get(run)?;
-        parts.extend((0..run.len()).step_by(PART).filter_map(|at| run.get(at..run.len().min(at + PART))));
+        let mut rest = run;
+        while let Some(window) = rest.get(..PART) {
+            // White space is split behind line ends.
+            let cut = memchr::memrchr(b'\n', window.as_bytes()).map_or(PART, |at| at + 1);
+            parts.push(rest.get(..cut)?);
+            rest = rest.get(cut..)?;
+        }
+        parts.push(rest);
     }
     parts.push(text.get(from..)?);
     Some(parts)
@@ -106,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_off_by_one_token_at_most() {
-        for unit in [" ", "a", "=", "\n", "acgt", "/\n", "\t ", "Ab"] {
+        for unit in [" ", "a", "=", "\n", "acgt", "/\n", "\t ", "Ab", "   \n", "\r\n\t"] {
             let text = format!("before 1{}2 after", unit.repeat(20_000 / unit.len()));
             let cuts = parts(&text).unwrap().len();
             let exact = Encoding::O200kBase.count_exactly(&text);

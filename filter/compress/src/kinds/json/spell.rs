@@ -54,7 +54,7 @@ fn bare_part(text: &str) -> bool {
     if matches!(first, b'"' | b'$' | b'(' | b'[' | b'{' | b'!' | b'@' | b' ') || last == b' ' {
         return false;
     }
-    if announces_rows(text) {
+    if announces_rows(text) || text.starts_with(GAP) {
         return false;
     }
     if !bytes.iter().any(|&byte| IN_PART[usize::from(byte)]) {
@@ -89,6 +89,9 @@ fn bare_part(text: &str) -> bool {
     depth == 0
 }
 
+/// How a text begins that says how many items are not shown.
+const GAP: char = '…';
+
 /// `[3 rows` and `{3 rows` are the beginnings of tables.
 fn announces_rows(text: &str) -> bool {
     text.as_bytes().first().is_some_and(u8::is_ascii_digit)
@@ -98,7 +101,7 @@ fn announces_rows(text: &str) -> bool {
 /// Whether a key may be bare.
 pub(crate) fn bare_key(text: &str) -> bool {
     !text.is_empty()
-        && !text.starts_with([' ', '!', '@'])
+        && !text.starts_with([' ', '!', '@', GAP])
         && !text.ends_with(' ')
         && !announces_rows(text)
         && !text.bytes().any(|byte| IN_KEY[usize::from(byte)])
@@ -111,7 +114,10 @@ pub(crate) fn template_parts(prefix: &str, suffix: &str) -> bool {
             !matches!(b, 0..=0x1f | 0x7f | b',' | b'*' | b'<' | b'>' | b'"' | b'(' | b')' | b'[' | b']')
         }) && braces_close(text)
     };
-    !prefix.starts_with([' ', '$', '!', '@', '{']) && !suffix.ends_with(' ') && fits(prefix) && fits(suffix)
+    !prefix.starts_with([' ', '$', '!', '@', '{', GAP])
+        && !suffix.ends_with(' ')
+        && fits(prefix)
+        && fits(suffix)
 }
 
 fn braces_close(text: &str) -> bool {

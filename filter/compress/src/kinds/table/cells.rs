@@ -163,7 +163,7 @@ impl<'a> Table<'a> {
         if !(3..=MOST_COLUMNS).contains(&width) {
             return None;
         }
-        let mut rows = Vec::new();
+        let (mut rows, mut lasts) = (Vec::new(), Vec::new());
         // How many rows have a cell under its title.
         let mut under = vec![0; width];
         for (line, text) in lines.iter().enumerate().skip(header + 1).filter(|(_, text)| !is_rule(text)) {
@@ -181,7 +181,16 @@ impl<'a> Table<'a> {
                 }
                 cells.push("");
             }
+            lasts.push(fields.get(width - 1).map(|field| field.start));
             rows.push(Row { line, cells });
+        }
+        // What indents the cells of the last column: `ps` shows by it which process has started which.
+        let least = lasts.iter().flatten().min().copied().unwrap_or_default();
+        for (row, start) in rows.iter_mut().zip(&lasts) {
+            let line = lines.get(row.line).copied().unwrap_or_default().trim_end_matches(' ');
+            let (Some(cell), Some(start)) = (row.cells.last_mut(), start) else { continue };
+            let before = line.get(..*start).unwrap_or_default().trim_end_matches(' ').len();
+            *cell = line.get(least.max(before + 1)..).unwrap_or_default();
         }
         // With unknown titles of two words, each column would get the name of another.
         let (_, columns) = under.split_last()?;
@@ -440,6 +449,21 @@ mod tests {
         ];
         let table = Table::read(&lines).expect("a table");
         assert_eq!(table.rows[0].cells, ["root", "1", "0.1", "a b  c"]);
+    }
+
+    #[test]
+    fn what_indents_the_last_cell_belongs_to_it() {
+        let lines = [
+            "USER  PID %CPU COMMAND",
+            "root    1  0.1 init",
+            "root   22  0.1   \\_ sshd -D",
+            "www   133  0.1       \\_ bash",
+            "root    4 10.12 cron",
+            "root    5  0.1 a  b",
+        ];
+        let table = Table::read(&lines).expect("a table");
+        let last: Vec<&str> = table.rows.iter().map(|row| row.cell(3)).collect();
+        assert_eq!(last, ["init", "  \\_ sshd -D", "      \\_ bash", "cron", "a  b"]);
     }
 
     #[test]

@@ -4,24 +4,87 @@
 use super::cells::{Layout, Row, Table};
 use super::signal;
 
-/// The text without blanks next to the pipes of its tables, and with separator lines of one dash per column.
+/// The text without blanks next to the pipes of its tables, and with separator lines of one dash per column. Blanks that
+/// indent a cell stay: a plan's steps, a process tree and code show by them what belongs to what.
 pub(super) fn trimmed(text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.split('\n').collect();
     let mut out = String::with_capacity(text.len());
     let mut rows = 0;
-    for (number, line) in text.split('\n').enumerate() {
+    let (mut indents, mut inside) = (Vec::new(), false);
+    for (number, line) in lines.iter().enumerate() {
         if number > 0 {
             out.push('\n');
         }
-        if is_row(line) {
+        let (row, rule) = (is_row(line), is_rule(line));
+        if (row || rule) && !inside {
+            let own = lines.get(number..).unwrap_or_default().iter().copied();
+            indents =
+                Indents::of(own.take_while(|line| is_row(line) || is_rule(line)).filter(|line| is_row(line)));
+        }
+        inside = row || rule;
+        if row {
             rows += 1;
-            push_row(&mut out, line);
-        } else if is_rule(line) {
+            push_row(&mut out, line, &indents);
+        } else if rule {
             push_rule(&mut out, line);
         } else {
             out.push_str(line);
         }
     }
     (rows >= 3).then_some(out)
+}
+
+/// Where the cells of a column stand.
+struct Indents {
+    /// The fewest blanks before a cell.
+    least: usize,
+    /// Of the first cell: the width, and the blanks behind it.
+    width: usize,
+    behind: usize,
+    left: bool,
+    right: bool,
+    centered: bool,
+}
+
+impl Indents {
+    /// For each column of a table whose cells are indented by more or less: the blanks that all of them have. `None`
+    /// where the blanks come from the column's alignment. The titles have one of their own.
+    fn of<'a>(mut rows: impl Iterator<Item = &'a str>) -> Vec<Option<usize>> {
+        let mut columns: Vec<Option<Self>> = Vec::new();
+        let blanks = |cell: &str| cell.len() - cell.trim_start_matches(' ').len();
+        let titles: Vec<usize> =
+            rows.next().map(|row| split(row.trim()).map(blanks).collect()).unwrap_or_default();
+        for row in rows {
+            for (column, cell) in split(row.trim()).enumerate() {
+                if columns.len() <= column {
+                    columns.push(None);
+                }
+                let bare = cell.trim_matches(' ');
+                let Some(place) = columns.get_mut(column).filter(|_| !bare.is_empty()) else { continue };
+                let before = blanks(cell);
+                let (width, behind) = (cell.chars().count(), cell.len() - before - bare.len());
+                match place {
+                    None => {
+                        let centered = before.abs_diff(behind) <= 1;
+                        *place =
+                            Some(Self { least: before, width, behind, left: true, right: true, centered });
+                    }
+                    Some(known) => {
+                        known.left &= before == known.least;
+                        known.right &= (width, behind) == (known.width, known.behind);
+                        known.centered &= width == known.width && before.abs_diff(behind) <= 1;
+                        known.least = known.least.min(before);
+                    }
+                }
+            }
+        }
+        let indented = |column: &Self| !column.left && !column.right && !column.centered;
+        let columns = columns.into_iter().enumerate().map(|(at, column)| {
+            let least = column.filter(indented)?.least;
+            Some(titles.get(at).map_or(least, |title| least.min(*title)))
+        });
+        columns.collect()
+    }
 }
 
 /// The table of a text with pipes, if there is exactly one.
@@ -55,7 +118,7 @@ fn is_rule(line: &str) -> bool {
         && bare.bytes().all(|b| matches!(b, b'-' | b'+' | b'|' | b':' | b' '))
 }
 
-fn push_row(out: &mut String, line: &str) {
+fn push_row(out: &mut String, line: &str, indents: &[Option<usize>]) {
     if signal::reports_failure(line) {
         out.push_str(line);
         return;
@@ -64,7 +127,14 @@ fn push_row(out: &mut String, line: &str) {
         if n > 0 {
             out.push('|');
         }
-        out.push_str(cell.trim_matches(' '));
+        let kept = match indents.get(n).copied().flatten() {
+            Some(least) => {
+                let before = cell.len() - cell.trim_start_matches(' ').len();
+                cell.trim_end_matches(' ').get(least.min(before)..).unwrap_or_default()
+            }
+            None => cell.trim_matches(' '),
+        };
+        out.push_str(kept);
     }
 }
 
@@ -127,11 +197,42 @@ mod tests {
     }
 
     #[test]
+    fn what_indents_a_cell_stays() {
+        let plan = "| Id | Operation      | Rows |\n|----|----------------|------|\n|  0 | SELECT         |    1 |\n|  1 |  HASH JOIN     |   20 |\n|  2 |   TABLE ACCESS |  300 |\n";
+        let short = "|Id|Operation|Rows|\n|-|-|-|\n|0|SELECT|1|\n|1| HASH JOIN|20|\n|2|  TABLE ACCESS|300|\n";
+        assert_eq!(trimmed(plan).expect("a form"), short);
+        let boxed = "+---+------+\n| i | task |\n+---+------+\n| 1 | a    |\n| 2 |   b  |\n| 3 | c    |\n+---+------+\n";
+        assert_eq!(trimmed(boxed).expect("a form"), "+-+-+\n|i|task|\n+-+-+\n|1|a|\n|2|  b|\n|3|c|\n+-+-+\n");
+        let code = "|1|if x:|\n|2| if x:|\n|3|     y += 1|\n|4| end |\n";
+        assert_eq!(trimmed(code).expect("a form"), "|1|if x:|\n|2| if x:|\n|3|     y += 1|\n|4| end|\n");
+    }
+
+    #[test]
+    fn how_a_column_is_aligned_goes() {
+        let text = "|   name   | n  |  c  |\n|----------|----|-----|\n| a        |  1 |  x  |\n| bcd      | 22 | xyz |\n| é        |  3 |  ab |\n";
+        let short = "|name|n|c|\n|-|-|-|\n|a|1|x|\n|bcd|22|xyz|\n|é|3|ab|\n";
+        assert_eq!(trimmed(text).expect("a form"), short);
+    }
+
+    #[test]
     fn text_with_few_pipes_stays() {
         assert_eq!(trimmed("a | b\nc || d\n"), None);
     }
 
     proptest! {
+        #[test]
+        fn a_cell_that_is_deeper_than_another_stays_so(depths in prop::collection::vec(0usize..5, 3..20)) {
+            let cell = |depth: &usize| format!("{}step", " ".repeat(*depth));
+            let rows = depths.iter().map(|depth| format!("| {:<12} | 1 |\n", cell(depth)));
+            let text: String = std::iter::once("| Operation    | n |\n".to_owned()).chain(rows).collect();
+            let short = trimmed(&text).expect("a form");
+            let found: Vec<usize> = short.lines().skip(1).map(|line| line.find("step").unwrap_or(99)).collect();
+            // one depth is the column's own
+            let varies = depths.iter().any(|depth| *depth != depths[0]);
+            let expected: Vec<usize> = depths.iter().map(|depth| if varies { 1 + depth } else { 1 }).collect();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn any_cells_stay(rows in prop::collection::vec(prop::collection::vec(" {0,3}[a-cé][a-c:é-]{0,3} {0,3}", 2..4), 3..12)) {
             let text: String = rows.iter().map(|row| format!("| {} |\n", row.join("|"))).collect();
