@@ -15,8 +15,10 @@ use headroom_api::v1::{
     DecideRequest, DecideResponse, RetrieveRequest, RetrieveResponse, TextDecision, TextOutput,
 };
 use headroom_compress::append_marker;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -338,7 +340,7 @@ async fn answer(
     calls: Arc<AtomicUsize>,
     decided: Arc<Mutex<BTreeMap<String, TextDecision>>>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     calls.fetch_add(1, Ordering::Relaxed);
     if kind == Kind::Silent {
         std::future::pending::<()>().await;
@@ -355,12 +357,16 @@ async fn answer(
         Kind::Forgetful | Kind::Deciding => Bytes::from_static(&[0; 5]),
         _ => Bytes::from_static(b"\x00\x00\x00\x00\x05\x0a\xff\xff\xff\x7f"),
     };
-    let response = Response::builder()
-        .header("content-type", "application/grpc")
-        .header("grpc-status", "0")
-        .body(Full::new(message))
-        .expect("valid headers");
-    Ok(response)
+    let response = Response::builder().header("content-type", "application/grpc");
+    let message = Full::new(message);
+    // Envoy hands a message over only behind a status in trailers.
+    let response = if kind == Kind::Deciding {
+        let status = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(0))]);
+        response.body(message.with_trailers(std::future::ready(Some(Ok(status)))).boxed())
+    } else {
+        response.header("grpc-status", "0").body(message.boxed())
+    };
+    Ok(response.expect("valid headers"))
 }
 
 /// One gRPC message: what was decided on texts, or is now.
