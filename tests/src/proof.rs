@@ -143,7 +143,7 @@ impl Conversations {
     }
 
     /// Agents with their first message, and a provider that expects them.
-    fn begin(&self, provider: &Provider) -> Result<Vec<Held>> {
+    fn begin(&self, event: Event, provider: &Provider) -> Result<Vec<Held>> {
         let mut all = Vec::new();
         for &format in &self.formats {
             for stream in [false, true] {
@@ -152,7 +152,7 @@ impl Conversations {
                     provider.follow(&name, self.plan());
                     let seed = all.len() + 1;
                     let outputs = if self.sources { source_files(seed, FILES) } else { recorded(seed)? };
-                    if let Some(epochs) = &self.epochs {
+                    if let Some(epochs) = self.epochs.as_ref().filter(|_| event != Event::WithoutHeadroom) {
                         provider.rewrites(&name, Boundaries::new(epochs.clone(), outputs.clone()));
                     }
                     let mut agent = Agent::new(format, &name, stream, outputs);
@@ -170,7 +170,7 @@ impl Conversations {
 pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row>> {
     let mut setting = Setting::start(event, &conversations.configuration()).await?;
     setting.remember(&conversations.facts).await?;
-    let mut all = conversations.begin(setting.provider())?;
+    let mut all = conversations.begin(event, setting.provider())?;
     let busy = (event == Event::Crowd).then(Busy::start);
     if event == Event::Crowd {
         all = together(all, |_| setting.listener(0), conversations.rounds).await?;
