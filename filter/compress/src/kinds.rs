@@ -26,6 +26,7 @@ mod html;
 mod keep;
 mod listing;
 mod log;
+mod order;
 #[deny(clippy::string_slice)]
 mod payload;
 mod query;
@@ -37,6 +38,7 @@ pub(crate) mod snapshot;
 mod table;
 pub(crate) mod test_build;
 mod text;
+mod verdict;
 mod wording;
 mod words;
 

@@ -20,6 +20,7 @@ mod notation;
 mod parse;
 mod place;
 mod python;
+mod report;
 mod schema;
 mod spell;
 mod survey;

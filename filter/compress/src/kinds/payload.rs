@@ -9,6 +9,10 @@
 //!
 //! Certificates, keys and lists of hashes are short enough to stay whole.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::keep::counted;
 use super::query::Query;
 use super::signal::floor_char_boundary;
@@ -32,6 +36,46 @@ const SIGN_EVERY: usize = 24;
 const SIGNS: &[u8] = b"(){};,=";
 /// In a program that is not packed, at least one byte in this many is a blank.
 const BLANK_EVERY: usize = 8;
+
+/// Words and signs of programs and style sheets. A packed line has at least [`FEWEST_WORDS`] different ones of
+/// them, and one in this many bytes: signs alone are as dense in data that a program printed.
+const WORDS: &[&str] = &[
+    "function",
+    "return",
+    ")=>",
+    "var ",
+    "let ",
+    "const ",
+    "if(",
+    "for(",
+    "else",
+    "this.",
+    "new ",
+    "typeof ",
+    "void 0",
+    "===",
+    "!==",
+    "&&",
+    "||",
+    "void(",
+    "null!=",
+    ".prototype",
+    "color:",
+    "margin",
+    "padding",
+    "display:",
+    "width:",
+    "font-",
+    "@media",
+    "background",
+];
+const FEWEST_WORDS: usize = 3;
+const WORD_EVERY: usize = 150;
+/// Members of JSON, line ends in a quoted text: with one in this many bytes a line is data.
+const DATA_EVERY: usize = 100;
+
+/// `None` only if the automaton could not be built, which depends only on the words.
+static PROGRAM: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(WORDS).ok());
 
 /// What is shown of a packed line: its start and end, and pieces that answer the question. Bytes.
 const PACKED_HEAD: usize = 400;
@@ -147,7 +191,33 @@ fn is_packed(line: &str) -> bool {
     let signs = line.bytes().filter(|b| SIGNS.contains(b)).count();
     let blanks = line.bytes().filter(|b| *b == b' ').count();
     let encloses = line.contains(['{', '(']) && !line.starts_with(['{', '[']);
-    encloses && signs * SIGN_EVERY >= line.len() && blanks * BLANK_EVERY <= line.len()
+    encloses
+        && signs * SIGN_EVERY >= line.len()
+        && blanks * BLANK_EVERY <= line.len()
+        && is_program(line)
+        && !is_data(line)
+}
+
+/// Whether a line has the words of a program.
+fn is_program(line: &str) -> bool {
+    work::spend(line.len());
+    let mut found = [0_usize; WORDS.len()];
+    for word in PROGRAM.iter().flat_map(|words| words.find_iter(line)) {
+        if let Some(count) = found.get_mut(word.pattern().as_usize()) {
+            *count += 1;
+        }
+    }
+    let different = found.iter().filter(|count| **count > 0).count();
+    different >= FEWEST_WORDS && found.iter().sum::<usize>() * WORD_EVERY >= line.len()
+}
+
+/// Whether a line is data that a program printed: JSON after other words, rows of a database, a text in
+/// quotes.
+fn is_data(line: &str) -> bool {
+    work::spend(3 * line.len());
+    let dense =
+        |mark: &str| memchr::memmem::find_iter(line.as_bytes(), mark).count() * DATA_EVERY > line.len();
+    dense("\":") || dense("\\n") || ["INSERT INTO", "insert into"].iter().any(|rows| line.contains(rows))
 }
 
 /// Appends the start, the end and the answers of a packed line.
@@ -274,10 +344,45 @@ mod tests {
         assert_eq!(said + shown, text.len());
     }
 
+    #[test]
+    fn data_on_one_line_is_no_program() {
+        let rows = |row: &dyn Fn(usize) -> String| (0..200).map(row).collect::<Vec<_>>().join(",");
+        for text in [
+            format!(
+                "INSERT INTO `t` VALUES {};",
+                rows(&|n| format!("({n},'function return var x',{n},'paid')"))
+            ),
+            format!(
+                "POST /v1 -> 207 {{\"results\":[{}]}}",
+                rows(&|n| format!("{{\"id\":{n},\"status\":201}}"))
+            ),
+            format!("Ok(Orders{{items:[{}]}})", rows(&|n| format!("Order{{id:{n},total:7,state:Paid}}"))),
+            format!("callback([{}]);", rows(&|n| format!("{{\"id\":{n},\"return\":\"var this.if(\"}}"))),
+            format!("/bin/java {}", rows(&|n| format!("-Dk{n}=(v{n});x=paid"))),
+            format!("(0, '{}')", rows(&|n| format!("a.js:{n}:  var x=f({n});return this.y;else\\n"))),
+            format!("Result: {}", rows(&|n| format!("{{:id=>{n},:state=>{{:paid=>true}}}}"))),
+        ] {
+            assert!(text.len() >= MIN_PACKED);
+            assert_eq!(shortened(&text, ""), None, "{}", &text[..80]);
+        }
+    }
+
+    #[test]
+    fn a_packed_style_sheet_keeps_its_ends() {
+        let text: String =
+            (0..300).map(|n| format!(".c{n}{{color:#fff;margin:0 {n}px;display:block}}")).collect();
+        let kept = shortened(&text, "").unwrap();
+        assert!(
+            kept.text.starts_with(".c0{")
+                && kept.text.ends_with(".c299{color:#fff;margin:0 299px;display:block}")
+        );
+        assert!(kept.text.len() * 10 < text.len());
+    }
+
     proptest! {
         #[test]
         fn what_is_shown_stands_in_the_text_in_its_order_and_the_rest_is_counted(
-            parts in prop::collection::vec("[A-Za-z0-9+/]{1000,1400}|[ -~é\n]{0,40}|(x=\\(a,b\\);é){300}", 1..8),
+            parts in prop::collection::vec("[A-Za-z0-9+/]{1000,1400}|[ -~é\n]{0,40}|(function\\(a\\)\\{return a\\};var x=\\(a,b\\);é){80}", 1..8),
         ) {
             let text = parts.concat();
             if let Some(kept) = shortened(&text, "") {

@@ -96,6 +96,11 @@ pub(crate) fn choose(
     for item in outlier::odd(survey).into_iter().take(share(ANOMALIES)) {
         kept.add(item);
     }
+    if layout == Layout::Rows {
+        for item in outlier::rare_sorts(survey).into_iter().take(share(ANOMALIES)) {
+            kept.add(item);
+        }
+    }
     for item in anomaly::extremes(survey).into_iter().take(share(ANOMALIES)) {
         kept.add(item);
     }

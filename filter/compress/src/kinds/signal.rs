@@ -131,52 +131,6 @@ static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
         .ok()
 });
 
-/// Words that mean failure in a field for a state.
-const BAD_STATES: &[&str] = &[
-    "fail",
-    "failed",
-    "failing",
-    "failure",
-    "error",
-    "errored",
-    "err",
-    "fatal",
-    "crashed",
-    "down",
-    "dead",
-    "unhealthy",
-    "rejected",
-    "denied",
-    "refused",
-    "declined",
-    "timeout",
-    "timed",
-    "aborted",
-    "killed",
-    "oomkilled",
-    "evicted",
-    "broken",
-    "corrupt",
-    "unreachable",
-    "panicked",
-    "nok",
-    "critical",
-];
-
-/// Whether a state means failure: `FAILED`, `timed_out`, `build-error`. Longer texts are not states.
-pub(crate) fn is_bad_state(state: &str) -> bool {
-    state.len() <= LONGEST_STATE
-        && state.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
-            BAD_STATES.iter().any(|bad| word.len() == bad.len() && word.eq_ignore_ascii_case(bad))
-                || word.len() > 7
-                    && word.get(word.len() - 7..).is_some_and(|end| end.eq_ignore_ascii_case("backoff"))
-        })
-        && !state.contains("0 ")
-}
-
-/// The longest state, in bytes.
-const LONGEST_STATE: usize = 32;
-
 /// How many bytes of a line are read for signals. A line shows what it is about near its start; the end of a
 /// very long one is payload.
 const READ: usize = 2000;

@@ -11,10 +11,11 @@ use super::describe;
 use super::names;
 use super::notation::{self, ShownItems};
 use super::parse::{Shape, Tree};
-use super::survey::{self, Surveyed};
+use super::survey::{self, NONE, Surveyed};
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
-use crate::kinds::select::{self, Layout};
+use crate::kinds::failure;
+use crate::kinds::select::{self, Column, Layout, Survey};
 
 /// When a list is long: it has at least this many items, and its items times the bytes in its values are at
 /// least this much. Because of the product, a list of some fifty large items counts like one of hundreds of
@@ -43,6 +44,12 @@ const ALIKE: usize = 900;
 
 /// If more than this percentage of a list would stay, all of it stays.
 const MOST_KEPT: usize = 80;
+
+/// Names of fields that hold a line of an output.
+const LINES: [&str; 7] = ["line", "log", "message", "msg", "text", "content", "output"];
+
+/// At most this many lines on either side belong to a failure.
+const MOST_BELONGING: usize = 20;
 
 pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
     let mut crush = Crush {
@@ -143,13 +150,13 @@ impl Crush<'_, '_> {
         let Surveyed { survey, nodes } = survey::survey(self.tree, items);
         let inner = |&item: &u32| matches!(self.tree.node(item).shape, Shape::Array | Shape::Object);
         let layout = if items.iter().any(inner) { Layout::Rows } else { Layout::Stretches };
-        let chosen = select::choose(&survey, &self.query, self.profile, self.most, layout);
-        if chosen.len() * 100 > items.len() * MOST_KEPT {
-            return;
-        }
         let mut marks = vec![false; items.len()];
-        for &item in &chosen {
+        for item in select::choose(&survey, &self.query, self.profile, self.most, layout) {
             marks[item] = true;
+        }
+        self.keep_belongings(items, &survey, &nodes, &mut marks);
+        if marks.iter().filter(|kept| **kept).count() * 100 > items.len() * MOST_KEPT {
+            return;
         }
         let names = if layout == Layout::Rows {
             names::names(self.tree, &survey, &nodes, keys, &marks)
@@ -158,6 +165,32 @@ impl Crush<'_, '_> {
         };
         self.left_out.push(describe::list(self.tree, &survey, &nodes, keys, &marks, name));
         self.kept.keep(id, marks, names);
+    }
+
+    /// Keeps the lines that belong to a failure that stays, where items are the lines of an output or hold one
+    /// each.
+    fn keep_belongings(&self, items: &[u32], survey: &Survey<'_>, nodes: &[Vec<u32>], marks: &mut [bool]) {
+        let is_string = |id: u32| id != NONE && self.tree.node(id).shape == Shape::String;
+        let column = || {
+            LINES.iter().find_map(|name| {
+                let named = |column: &Column| column.name.eq_ignore_ascii_case(name);
+                survey.columns.iter().position(named).and_then(|column| nodes.get(column))
+            })
+        };
+        let lines =
+            if items.iter().all(|&item| is_string(item)) { Some(items) } else { column().map(|of| &of[..]) };
+        let Some(lines) = lines else { return };
+        let text = |line: usize| {
+            let text = lines.get(line).filter(|id| is_string(**id)).map_or("", |&id| self.tree.inner(id));
+            // A tab is escaped in JSON.
+            if text.starts_with("\\t") { "\t…" } else { text }
+        };
+        let failures: Vec<bool> =
+            marks.iter().zip(&survey.errors).map(|(kept, error)| *kept && *error != 0).collect();
+        let stays = failure::with_belongings(&failures, text, |_| false, MOST_BELONGING);
+        for (mark, stays) in marks.iter_mut().zip(stays) {
+            *mark |= stays;
+        }
     }
 
     /// The number of blobs in the remaining values.
@@ -285,6 +318,69 @@ mod tests {
             let kept = crushed(&text, Profile::Balanced, "").unwrap();
             assert_part(&text, &kept);
             assert!(kept.text.len() * 2 < text.len(), "{}", kept.text);
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_failure_stays_in_lists_of_lines() {
+        let line = |n: usize| match n {
+            200 => "Traceback (most recent call last):".to_owned(),
+            201..=211 if n % 2 == 1 => format!("  File \\\"/srv/app.py\\\", line {n}, in step_{n}"),
+            201..=211 => format!("    step_{n}()"),
+            212 => "ValueError: no such step".to_owned(),
+            301 => "java.io.IOException: reset".to_owned(),
+            302..=305 => format!("\\tat com.example.Pool.get(Pool.java:{n})"),
+            _ => format!("2026-10-01T12:00:{:02}Z INFO web: GET /v1/items/{n} 200 {}ms", n % 60, n * 37 % 90),
+        };
+        let lines: Vec<String> = (0..600).map(|n| format!("\"{}\"", line(n))).collect();
+        let objects: Vec<String> = (0..600)
+            .map(|n| format!(r#"{{"log":"{}\n","stream":"stderr","attrs":{{"tag":"web-{n}"}}}}"#, line(n)))
+            .collect();
+        for text in [format!("{{\"lines\":[{}]}}", lines.join(",")), objects.join("\n")] {
+            let kept = crushed(&text, Profile::Balanced, "").unwrap();
+            assert_part(&text, &kept);
+            for n in (200..=212).chain(301..=305) {
+                let told = line(n).replace("\\t", "").replace("\\\"", "");
+                let told = told.trim().rsplit(' ').next().unwrap();
+                assert!(kept.text.contains(told), "{told} is not in\n{}", kept.text);
+            }
+            assert!(kept.text.len() * 3 < text.len(), "{}", kept.text);
+        }
+    }
+
+    #[test]
+    fn rows_that_failed_stay_up_to_a_bound() {
+        for (field, good, bad) in [
+            ("passed", "true", "false"),
+            ("healthy", "true", "false"),
+            ("exit", "0", "1"),
+            ("http_code", "200", "500"),
+            ("conclusion", "\"success\"", "\"action_required\""),
+            ("level", "30", "50"),
+            ("grade", "\"correct\"", "\"incorrect\""),
+        ] {
+            let rows = |every: usize| -> Vec<String> {
+                (0..600)
+                    .map(|n| {
+                        let value = if n % every == 7 { bad } else { good };
+                        format!(
+                            r#"{{"id":"case-{n}","suite":"{}","ms":{},"{field}":{value}}}"#,
+                            n * 7 % 3,
+                            n * 37 % 900
+                        )
+                    })
+                    .collect()
+            };
+            let kept = crushed(&format!("[{}]", rows(20).join(",")), Profile::Balanced, "").unwrap();
+            for n in (7..600).step_by(20) {
+                assert!(kept.text.contains(&format!("\n{n},case-{n},")), "{field} of {n}: {}", kept.text);
+            }
+            let good = good.trim_matches('"');
+            assert!(kept.left_out.contains(&format!(" {field}={good}; id case-")), "{}", kept.left_out);
+            let kept = crushed(&format!("[{}]", rows(8).join(",")), Profile::Balanced, "").unwrap();
+            assert!(kept.text.lines().count() < 100 + 100, "{}", kept.text);
+            let failed = (0..75).filter(|n| kept.text.contains(&format!(",case-{},", n * 8 + 7))).count();
+            assert_eq!(failed, 75, "{field}");
         }
     }
 

@@ -3,19 +3,40 @@
 #![allow(clippy::indexing_slicing, reason = "items and columns are numbered by the lists that they stand in")]
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::parse::Tree;
 use super::survey::NONE;
+use crate::kinds::order::{self, Limits};
 use crate::kinds::select::{Column, Survey};
+use crate::kinds::verdict::Field;
 
 /// A column with more different values is not used for counting.
 const MAX_VALUES: usize = 6;
 
+/// The same for the column in which items that failed differ from the others.
+const MAX_OUTCOMES: usize = 12;
+
+/// A column tells the items that failed from the others if at least this percentage of them have a value
+/// that no other item has.
+const TOLD_APART: usize = 90;
+
 /// Columns that are most useful for counting, the best first.
-const CATEGORIES: [&str; 12] = [
-    "status", "state", "level", "severity", "type", "kind", "category", "phase", "result", "outcome",
-    "action", "event",
+const CATEGORIES: [&str; 14] = [
+    "status",
+    "state",
+    "conclusion",
+    "level",
+    "severity",
+    "type",
+    "kind",
+    "category",
+    "phase",
+    "result",
+    "outcome",
+    "verdict",
+    "action",
+    "event",
 ];
 
 /// Names of columns that identify items, the best first.
@@ -53,16 +74,14 @@ pub(crate) fn list(
         facts.push(counts(tree, &survey.columns[column], &nodes[column], &gone));
     }
     match keys {
-        Some(keys) => facts.extend(range("", &gone, |item| short(tree.inner(keys[item])))),
-        None => {
-            let column = landmark(survey);
-            facts.extend(column.and_then(|column| {
-                range(&survey.columns[column].name, &gone, |item| match nodes[column][item] {
-                    NONE => None,
-                    node => short(tree.raw(node).trim_matches('"')),
-                })
-            }));
-        }
+        Some(keys) => facts.extend(range("", gone.iter().map(|&item| short(tree.inner(keys[item]))))),
+        None => facts.extend(landmark(survey).and_then(|column| {
+            let values = gone.iter().map(|&item| match nodes[column][item] {
+                NONE => None,
+                node => short(tree.raw(node).trim_matches('"')),
+            });
+            range(&survey.columns[column].name, values)
+        })),
     }
     facts.extend(errors(tree, survey, nodes, keys, &gone));
     if !facts.is_empty() {
@@ -124,18 +143,38 @@ fn errors(
     })
 }
 
-/// The column that is counted.
+/// The column that is counted: the one in which items that failed differ from the others, else one with a
+/// suitable name.
 fn category(survey: &Survey<'_>) -> Option<usize> {
     let is = |column: &Column, least: usize| {
         (least..=MAX_VALUES).contains(&column.distinct) && short(&column.name).is_some()
     };
-    // It is useful to know that all are LOW, too.
-    let named = CATEGORIES.iter().find_map(|name| {
-        survey.columns.iter().position(|column| is(column, 1) && column.name.eq_ignore_ascii_case(name))
-    });
-    let fits = |column: &Column| is(column, 2);
-    let full = |column: &Column| column.numeric == 0 && !column.values.contains(&0);
-    named.or_else(|| survey.columns.iter().position(|column| fits(column) && full(column)))
+    let outcome = |column: &Column| Field::of(&column.name).is_some();
+    let position = |fits: &dyn Fn(&Column) -> bool| survey.columns.iter().position(fits);
+    let apart = |column: &Column| short(&column.name).is_some() && tells_failures(column, &survey.errors);
+    position(&|column| outcome(column) && apart(column))
+        .or_else(|| position(&apart))
+        // It is useful to know that all are LOW, too.
+        .or_else(|| {
+            CATEGORIES
+                .iter()
+                .find_map(|name| position(&|column| is(column, 1) && column.name.eq_ignore_ascii_case(name)))
+        })
+        .or_else(|| position(&|column| is(column, 2) && outcome(column)))
+        .or_else(|| position(&|column| is(column, 2) && column.numeric == 0 && !column.values.contains(&0)))
+}
+
+/// Whether a column of few values has values of their own for the items that failed.
+fn tells_failures(column: &Column, errors: &[u64]) -> bool {
+    if !(2..=MAX_OUTCOMES).contains(&column.distinct) {
+        return false;
+    }
+    let rows = || column.values.iter().zip(errors);
+    let failed = rows().filter(|(_, error)| **error != 0).count();
+    let others: HashSet<u64, FixedState> =
+        rows().filter(|(_, error)| **error == 0).map(|(value, _)| *value).collect();
+    let alone = rows().filter(|(value, error)| **error != 0 && !others.contains(*value)).count();
+    failed > 0 && !others.is_empty() && alone * 100 >= failed * TOLD_APART
 }
 
 /// The column that identifies items: one with a suitable name, else the first one of different strings, else
@@ -176,15 +215,69 @@ fn counts(tree: &Tree<'_>, column: &Column, nodes: &[u32], gone: &[usize]) -> St
     facts.join(", ")
 }
 
-/// `id 17..430`: the first and the last left out value.
-fn range<'s>(name: &str, gone: &[usize], value: impl Fn(usize) -> Option<&'s str>) -> Option<String> {
-    let (first, last) = (value(*gone.first()?)?, value(*gone.last()?)?);
+/// `id 17..430` for values that go up or down, `id between 5 and 399` for others.
+fn range<'s>(name: &str, values: impl Iterator<Item = Option<&'s str>>) -> Option<String> {
+    let values: Option<Vec<&str>> = values.collect();
     let space = if name.is_empty() { "" } else { " " };
-    Some(format!("{name}{space}{first}..{last}"))
+    Some(match order::limits(&values?)? {
+        Limits::Sorted(first, last) => format!("{name}{space}{first}..{last}"),
+        Limits::Within(least, most) => format!("{name}{space}between {least} and {most}"),
+    })
 }
 
 /// The text, if it is short and plain enough for a marker's line.
 fn short(text: &str) -> Option<&str> {
     let plain = text.chars().all(|c| !c.is_control() && c != ']' && c != '[');
     (!text.is_empty() && text.len() <= MAX_VALUE && plain).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::survey::{Surveyed, survey};
+    use super::*;
+
+    /// The description of a list of which one item in five stays.
+    fn described(items: &[String]) -> String {
+        let text = format!("[{}]", items.join(","));
+        let tree = Tree::read(&text).unwrap();
+        let items: Vec<u32> = tree.items(0).collect();
+        let Surveyed { survey, nodes } = survey(&tree, &items);
+        let kept: Vec<bool> =
+            (0..items.len()).map(|item| item % 5 == 0 || survey.errors[item] != 0).collect();
+        list(&tree, &survey, &nodes, None, &kept, "")
+    }
+
+    #[test]
+    fn the_column_that_tells_failures_is_counted() {
+        for (field, good, bad) in [
+            ("passed", "true", "false"),
+            ("conclusion", "\"success\"", "\"action_required\""),
+            ("rc", "0", "2"),
+            ("sign", "\"a\"", "\"connection refused\""),
+        ] {
+            let items: Vec<String> = (0..50)
+                .map(|n| {
+                    let value = if n % 10 == 3 { bad } else { good };
+                    format!(r#"{{"id":"case-{n}","type":"{}","{field}":{value}}}"#, ["u", "v"][n % 2])
+                })
+                .collect();
+            let good = good.trim_matches('"');
+            assert_eq!(
+                described(&items),
+                format!("35 of 50 rows left out: 35 {field}={good}; id case-1..case-49")
+            );
+        }
+    }
+
+    #[test]
+    fn values_in_no_order_are_no_range() {
+        let items = |name: &dyn Fn(usize) -> String| -> Vec<String> {
+            (0..50).map(|n| format!(r#"{{"id":{}}}"#, name(n))).collect()
+        };
+        let mixed = |n: usize| n * 37 % 101;
+        let told = described(&items(&|n| mixed(n).to_string()));
+        assert_eq!(told, "40 of 50 rows left out: id between 2 and 97");
+        assert_eq!(described(&items(&|n| format!("\"k{}\"", mixed(n)))), "40 of 50 rows left out");
+        assert_eq!(described(&items(&|n| n.to_string())), "40 of 50 rows left out: id 1..49");
+    }
 }

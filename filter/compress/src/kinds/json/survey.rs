@@ -6,23 +6,14 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
 use super::parse::{Shape, Tree};
+use super::report;
 use crate::kinds::select::{Column, Survey};
-use crate::kinds::signal::{self, Signal};
 
 /// The most places in an item that become columns. They distinguish larger items well enough, too.
 const MAX_COLUMNS: usize = 48;
 
 /// How deep an item is searched for places.
 const MAX_DEPTH: usize = 4;
-
-/// How deep an item is searched for errors.
-const MAX_ERROR_DEPTH: usize = 12;
-
-/// Shorter strings cannot report anything.
-const MIN_REPORT: usize = 4;
-
-/// Bytes of a report that decide about its kind: details follow after them.
-const KIND_BYTES: usize = 120;
 
 /// Arrays of at most this many values have a column for each.
 const MOST_PLACES: u32 = 4;
@@ -43,8 +34,8 @@ pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> Surveyed<'a> {
         let mut shape = FixedState::default().build_hasher();
         places.visit(item, 0, "", row, 0, &mut shape);
         survey.shapes.push(shape.finish() | 1);
-        survey.errors.push(error(tree, item, "", 0).unwrap_or(0));
     }
+    survey.errors = report::reports(tree, items);
     for (column, nodes) in places.columns.iter_mut().zip(&mut places.nodes) {
         column.numbers.resize(items.len(), f64::NAN);
         column.values.resize(items.len(), 0);
@@ -142,129 +133,9 @@ fn hash(seed: u64, text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), seed)
 }
 
-/// A hash of the kind of error that the value reports, if it reports one. A field that could only report one,
-/// such as `"error": null` or `"timeout_ms": 5`, does not count.
-fn error(tree: &Tree<'_>, id: u32, key: &str, depth: usize) -> Option<u64> {
-    let node = tree.node(id);
-    match node.shape {
-        Shape::Object | Shape::Array if depth == MAX_ERROR_DEPTH => None,
-        Shape::Object => {
-            tree.entries(id).find_map(|(key, value)| error(tree, value, tree.inner(key), depth + 1))
-        }
-        Shape::Array => tree.items(id).find_map(|item| error(tree, item, key, depth + 1)),
-        Shape::String => {
-            let text = tree.inner(id);
-            let said = names_error(key)
-                && !["none", "null", "false", "n/a"].iter().any(|n| text.eq_ignore_ascii_case(n));
-            let reports = text.len() >= MIN_REPORT && (said || signal::classify(text) == Signal::Error)
-                || is_state(key) && signal::is_bad_state(text);
-            reports.then(|| kind(key, text))
-        }
-        Shape::Bool => {
-            let bad = if tree.raw(id) == "true" {
-                ["error", "failed", "crashed"]
-            } else {
-                ["success", "ok", "succeeded"]
-            };
-            bad.iter().any(|name| key.eq_ignore_ascii_case(name)).then(|| kind(key, ""))
-        }
-        Shape::Number => {
-            let number: f64 = tree.raw(id).parse().ok()?;
-            let named = |names: &[&str]| names.iter().any(|name| key.eq_ignore_ascii_case(name));
-            let status = named(&["status", "code", "status_code", "statusCode", "http_status", "httpStatus"])
-                && (400.0..600.0).contains(&number);
-            let exit = named(&["exit_code", "exitCode", "returncode", "return_code", "exit_status"])
-                && number != 0.0;
-            (status || exit).then(|| kind(key, tree.raw(id)))
-        }
-        Shape::Null => None,
-    }
-}
-
-fn names_error(key: &str) -> bool {
-    // Keys are short; the longest of these names has nine letters.
-    key.len() <= 64
-        && ["error", "exception", "reason", "fail"].iter().any(|name| {
-            key.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
-        })
-}
-
-/// Whether a field says what state something is in, or how it ended.
-fn is_state(key: &str) -> bool {
-    let key = key.rsplit(['_', '-', '.']).next().unwrap_or(key);
-    [
-        "status",
-        "state",
-        "result",
-        "outcome",
-        "conclusion",
-        "phase",
-        "health",
-        "verdict",
-        "level",
-        "severity",
-        "action",
-    ]
-    .iter()
-    .any(|name| {
-        key.len()
-            .checked_sub(name.len())
-            .and_then(|from| key.get(from..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(name))
-    })
-}
-
-/// The kind of a report: reports of one kind differ only in their digits.
-fn kind(key: &str, text: &str) -> u64 {
-    let mut hasher = FixedState::default().build_hasher();
-    hasher.write(key.as_bytes());
-    let mut digits = false;
-    for &byte in text.as_bytes().iter().take(KIND_BYTES) {
-        let digit = byte.is_ascii_digit();
-        if !(digit && digits) {
-            hasher.write_u8(if digit { b'0' } else { byte });
-        }
-        digits = digit;
-    }
-    hasher.finish() | 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn reports(text: &str) -> bool {
-        let tree = Tree::read(text).unwrap();
-        error(&tree, 0, "", 0).is_some()
-    }
-
-    #[test]
-    fn fields_that_report_an_error_are_told_from_fields_that_could() {
-        for text in [
-            r#"{"error":"disk full"}"#,
-            r#"{"message":"connection refused by peer"}"#,
-            r#"{"failureReason":"Evicted"}"#,
-            r#"{"status":503}"#,
-            r#"{"exit_code":1}"#,
-            r#"{"success":false}"#,
-            r#"{"conclusion":"timed_out"}"#,
-            r#"{"buildState":"FAIL"}"#,
-            r#"{"last_status":"err"}"#,
-            r#"{"a":[{"b":{"last_error":"boom"}}]}"#,
-        ] {
-            assert!(reports(text), "{text}");
-        }
-        for text in [
-            r#"{"error":null,"errors":[],"failed":0}"#,
-            r#"{"timeout_ms":5,"max_errors":10}"#,
-            r#"{"error":"","last_error":"none"}"#,
-            r#"{"status":200,"exit_code":0,"success":true,"error":false}"#,
-            r#"{"message":"0 errors"}"#,
-            r#"{"name":"down","status":"up","state":"0 failed"}"#,
-        ] {
-            assert!(!reports(text), "{text}");
-        }
-    }
 
     #[test]
     fn places_become_columns_with_numbers_and_values() {

@@ -87,6 +87,78 @@ pub(super) fn is_row(line: &str) -> bool {
     row(line).is_some()
 }
 
+/// Whether a line is the row of a directory itself or of the one above it.
+pub(super) fn is_self(line: &str) -> bool {
+    row(line).is_some_and(|row| matches!(row.name, "." | ".."))
+}
+
+/// What rows of `ls -l` are compared by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure<'a> {
+    pub(super) bytes: f64,
+    pub(super) time: Time<'a>,
+    pub(super) size: &'a str,
+    pub(super) date: &'a str,
+    pub(super) mode: &'a str,
+    pub(super) owner: &'a str,
+}
+
+/// A time of `ls -l`, in its order: year and month, then day, and time of day.
+type Time<'a> = (u32, u32, &'a str);
+
+/// The measures of a row.
+pub(super) fn measure(line: &str) -> Option<Measure<'_>> {
+    let row = row(line)?;
+    let unit = row.size.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let factor = match unit {
+        "" => 1.0,
+        "K" => 1024.0,
+        "M" => 1024.0 * 1024.0,
+        _ => 1024.0 * 1024.0 * 1024.0,
+    };
+    let bytes = row.size.strip_suffix(unit)?.parse::<f64>().ok()? * factor;
+    Some(Measure {
+        bytes,
+        time: time(row.date)?,
+        size: row.size,
+        date: row.date,
+        mode: row.mode,
+        owner: row.owner,
+    })
+}
+
+/// A date without a year is one of the last months, so it is later than any with a year.
+fn time(date: &str) -> Option<Time<'_>> {
+    const LATER: u32 = 10_000;
+    let mut words = date.split_ascii_whitespace();
+    let (first, second) = (words.next()?, words.next()?);
+    let Some(last) = words.next() else {
+        let mut parts = first.split('-').map(str::parse::<u32>);
+        let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+        return Some((year.checked_mul(12)?.checked_add(month)?, day, second));
+    };
+    let (month, day) = match MONTHS.iter().position(|month| *month == first) {
+        Some(month) => (month, second),
+        None => (MONTHS.iter().position(|month| *month == second)?, first),
+    };
+    let (year, of_day) = if last.contains(':') { (LATER, last) } else { (last.parse().ok()?, "") };
+    Some((year * 12 + u32::try_from(month).ok()?, day.parse().ok()?, of_day))
+}
+
+/// Rows in the order of their times, as the tool dates them: if rows without a year are of more than half a
+/// year, the early months are those of the next year.
+pub(super) fn in_time<'a>(rows: &mut [(usize, Measure<'a>)]) {
+    const RECENT: u32 = 10_000 * 12;
+    let month = |time: Time<'_>| time.0.checked_sub(RECENT);
+    let months = || rows.iter().filter_map(|(_, measure)| month(measure.time));
+    let turns = months().max().unwrap_or(0) - months().min().unwrap_or(0) > 6;
+    let key = |time: Time<'a>| match month(time) {
+        Some(early) if turns && early < 6 => (time.0 + 12, time.1, time.2),
+        _ => time,
+    };
+    rows.sort_by_key(|(line, measure)| (key(measure.time), *line));
+}
+
 fn row(line: &str) -> Option<Row<'_>> {
     let mode = line.split(' ').next()?;
     if !is_mode(mode) {
@@ -313,6 +385,23 @@ mod tests {
         assert_eq!(unpadded(&restore(&short)), unpadded(LISTING), "{short}");
         assert!(short.contains("\n644 110 \" .gitignore\n"), "{short}");
         assert!(short.contains("\nd755 12 4096 Nov 22 11:13 .\n"), "{short}");
+    }
+
+    #[test]
+    fn rows_are_ordered_by_their_times() {
+        let order = |dates: &[&str]| -> Vec<usize> {
+            let lines: Vec<String> =
+                dates.iter().map(|date| format!("-rw-r--r-- 1 root root 1.5K {date} a")).collect();
+            let mut rows: Vec<(usize, Measure<'_>)> =
+                lines.iter().enumerate().map(|(n, line)| (n, measure(line).expect("a row"))).collect();
+            assert!(rows.iter().all(|(_, row)| row.bytes.total_cmp(&1536.0).is_eq()));
+            in_time(&mut rows);
+            rows.into_iter().map(|(n, _)| n).collect()
+        };
+        assert_eq!(order(&["Jan  2 10:00", "Nov 22 11:13", "Nov  3 2024", "Dec  1 09:00"]), [2, 1, 3, 0]);
+        assert_eq!(order(&["Mar  2 10:00", "Mar  2 09:59", "Feb 28 23:00"]), [2, 1, 0]);
+        assert_eq!(order(&["2024-11-22 11:13", "2023-12-30 08:00", "2024-02-01 00:00"]), [1, 2, 0]);
+        assert!(measure("-rw-r--r-- 1 root root . Nov 22 11:13 a").is_none());
     }
 
     #[test]

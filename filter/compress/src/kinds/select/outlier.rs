@@ -20,6 +20,12 @@ const RARE_SHAPE: usize = 50;
 const DOMINANT: usize = 800;
 const RARE_VALUE: usize = 50;
 
+/// A column with at most this many values says what sort an item is of. A value that at most this many per
+/// thousand items have is rare, and so many items of each rare value are shown.
+const MAX_SORTS: usize = 16;
+const RARE_SORT: usize = 20;
+const SHOWN_OF_SORT: usize = 3;
+
 /// Items that report an error: all of them if they are few, otherwise one of each kind first.
 pub(crate) fn errors(survey: &Survey<'_>) -> Vec<usize> {
     let all: Vec<usize> = (0..survey.errors.len()).filter(|&item| survey.errors[item] != 0).collect();
@@ -49,8 +55,43 @@ pub(crate) fn odd(survey: &Survey<'_>) -> Vec<usize> {
             odd.extend(rare(&column.values, items, RARE_VALUE));
         }
     }
-    odd.sort_unstable();
-    odd.into_iter().map(|(_, item)| item).collect()
+    in_order(odd)
+}
+
+/// The first items with each rare value of columns of few values, the rarest first.
+pub(crate) fn rare_sorts(survey: &Survey<'_>) -> Vec<usize> {
+    let words = survey.columns.iter().filter(|column| column.numeric * 2 < column.values.len());
+    let rare = words.filter(|column| column.distinct <= MAX_SORTS).flat_map(|column| few(&column.values));
+    in_order(rare.collect())
+}
+
+/// For the first items with each rare value, if there are few different values: how often the value occurs,
+/// and the item.
+pub(crate) fn few(values: &[u64]) -> Vec<(usize, usize)> {
+    let mut counts = count(values);
+    if !(2..=MAX_SORTS).contains(&counts.len()) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let most = (values.len() * RARE_SORT / 1000).max(1);
+    counts.retain(|_, count| *count <= most);
+    let mut shown: HashMap<u64, usize, FixedState> = HashMap::with_hasher(FixedState::default());
+    for (item, value) in values.iter().enumerate() {
+        if let Some(&count) = counts.get(value) {
+            let shown = shown.entry(*value).or_insert(0);
+            *shown += 1;
+            if *shown <= SHOWN_OF_SORT {
+                found.push((count, item));
+            }
+        }
+    }
+    found
+}
+
+/// The items with the rarest values first.
+pub(crate) fn in_order(mut found: Vec<(usize, usize)>) -> Vec<usize> {
+    found.sort_unstable();
+    found.into_iter().map(|(_, item)| item).collect()
 }
 
 /// For items with a rare value: how often the value occurs, and the item.
@@ -85,6 +126,19 @@ mod tests {
         let words = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
         let mixed: Vec<(f64, &str)> = (0..100).map(|n| (1.0, words[n * n % 10])).collect();
         assert!(odd(&survey(&mixed)).is_empty());
+    }
+
+    #[test]
+    fn rare_sorts_count_where_no_value_dominates() {
+        let mut items: Vec<(f64, &str)> =
+            (0..300).map(|n| (1.0, ["done", "queued", "running"][n % 3])).collect();
+        for item in [40, 80, 120, 160] {
+            items[item].1 = "lagging";
+        }
+        items[222].1 = "purged";
+        assert_eq!(rare_sorts(&survey(&items)), [222, 40, 80, 120]);
+        items.truncate(41);
+        assert_eq!(rare_sorts(&survey(&items)), [40]);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use super::pipes;
 use super::{Signal, signal};
 use crate::block::{Context, Lossy};
 use crate::kinds::keep::{LineSelection, counted, grouped};
+use crate::kinds::order::{self, Limits};
 use crate::kinds::query::Query;
 use crate::kinds::select::{Column, Survey, anomaly, change, outlier};
+use crate::kinds::verdict::{self, Ballot, Field, Verdict};
 use crate::kinds::wording;
 
 /// A table with fewer rows is read faster than a digest of it.
@@ -45,6 +47,13 @@ const NAMES_BYTES: usize = 3000;
 
 /// A column with at most this many values may hold the state of what the row describes.
 const STATES: usize = 16;
+
+/// One row in this many may be kept for a rare value, but always [`FEWEST_RARE`].
+const RARE_OF: usize = 20;
+const FEWEST_RARE: usize = 3;
+
+/// Titles of columns that name the rows wherever they stand.
+const NAMES: &[&str] = &["name", "names"];
 
 /// For left out rows: how many columns are counted by value, and how many get ranges of numbers.
 const COUNTED: usize = 2;
@@ -98,6 +107,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     for answer in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
         keep.may(answer);
     }
+    for row in surveyed.rare().into_iter().take((rows / RARE_OF).max(FEWEST_RARE)) {
+        keep.may(line(row));
+    }
     for row in outlier::odd(&surveyed.survey).into_iter().chain(anomaly::extremes(&surveyed.survey)) {
         keep.may(line(row));
     }
@@ -110,6 +122,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let names = surveyed.names(&gone);
+    if names.is_none() && !surveyed.tells(&gone) {
+        return None;
+    }
     let series = names.is_none()
         && surveyed.survey.columns.iter().skip(1).any(|c| c.is_numeric() && c.distinct > SORTS);
     let text = keep.render(|gap| {
@@ -140,7 +155,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let mut what = format!("{} of {} left out", grouped(gone.len()), counted(all, "row"));
     let name = |column: &usize| surveyed.survey.columns.get(*column).map_or("", |column| &column.name);
     let mut order: Vec<usize> = (0..surveyed.survey.columns.len()).collect();
-    order.sort_by_key(|column| !is_state(name(column)));
+    order.sort_by_key(|column| Field::of(name(column)).is_none());
     let sorts = order.into_iter().filter_map(|column| surveyed.sorts(column, &gone)).take(COUNTED);
     let facts: Vec<String> = sorts.chain(surveyed.errors(&gone)).collect();
     if !facts.is_empty() {
@@ -162,16 +177,37 @@ impl<'t, 'a> Surveyed<'t, 'a> {
             table.rows.iter().map(|row| lines.get(row.line).copied().unwrap_or_default()).collect();
         let columns: Vec<Column> =
             (0..table.width().min(MOST_COLUMNS)).map(|column| read(table, column)).collect();
-        let states: Vec<usize> = (0..columns.len())
-            .filter(|at| columns.get(*at).is_some_and(|c| (2..=STATES).contains(&c.distinct)))
-            .collect();
-        let error = |(row, text): (&Row<'a>, &&str)| {
-            let fails =
-                states.iter().any(|column| signal::is_bad_state(row.cell(*column).trim().trim_matches('"')));
-            let reports = fails || signal::classify(text) == Signal::Error;
-            if reports { wording::report_key(text) | 1 } else { 0 }
+        let fields: Vec<Option<Field>> = columns.iter().map(|column| Field::of(&column.name)).collect();
+        let is_few = |column: &Column| (2..=STATES).contains(&column.distinct);
+        let mut ballot = Ballot::default();
+        let mut error = |(number, (row, text)): (usize, (&Row<'a>, &&str))| {
+            let mut fails = signal::classify(text) == Signal::Error;
+            let cell = |column: usize| row.cell(column).trim().trim_matches('"');
+            // What is completed runs no more, so nothing of it is ready.
+            let ended = || {
+                (0..columns.len()).any(|column| {
+                    ["completed", "succeeded"].iter().any(|end| cell(column).eq_ignore_ascii_case(end))
+                })
+            };
+            for (at, (column, field)) in columns.iter().zip(&fields).enumerate() {
+                let Some(field) = field else {
+                    fails |= is_few(column) && verdict::is_bad_state(cell(at));
+                    continue;
+                };
+                match field.verdict(cell(at)) {
+                    Verdict::Failed => fails = true,
+                    Verdict::LikelyFailed if verdict::share(cell(at)).is_some() && ended() => {}
+                    said => ballot.count(number, at, said, || wording::report_key(text) | 1),
+                }
+            }
+            if fails { wording::report_key(text) | 1 } else { 0 }
         };
-        let errors = table.rows.iter().zip(&texts).map(error).collect();
+        let mut errors: Vec<u64> = table.rows.iter().zip(&texts).enumerate().map(&mut error).collect();
+        for (row, kind) in ballot.failed(texts.len()) {
+            if let Some(slot) = errors.get_mut(row).filter(|slot| **slot == 0) {
+                *slot = kind;
+            }
+        }
         let shapes = vec![1; texts.len()];
         Self { table, survey: Survey { texts, columns, shapes, errors } }
     }
@@ -180,27 +216,73 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         self.table.rows.get(row).map_or("", |row| row.cell(column)).trim()
     }
 
+    /// The first rows with each rare value of columns of few values, the rarest first. Of longer texts only
+    /// the first word counts, without its digits: `Exited (137) 2 hours ago` is `Exited`.
+    fn rare(&self) -> Vec<usize> {
+        let columns = self.survey.columns.iter().enumerate();
+        let words = columns.filter(|(_, column)| column.numeric * 2 < column.values.len());
+        let rare = words.flat_map(|(at, column)| match column.distinct <= STATES {
+            true => outlier::few(&column.values),
+            false => {
+                let rows = 0..self.table.rows.len();
+                let values: Vec<u64> = rows.map(|row| first_word(self.cell(row, at))).collect();
+                outlier::few(&values)
+            }
+        });
+        outlier::in_order(rare.collect())
+    }
+
     /// The column that names the rows, if the names of left out rows are short enough.
     fn names(&self, gone: &[usize]) -> Option<usize> {
         let rows = self.table.rows.len();
-        let names = |column: &Column| column.numeric == 0 && column.distinct * 10 >= rows * 9;
-        let column = self.survey.columns.iter().take(NAMING).position(names)?;
+        let columns = &self.survey.columns;
+        let names = |column: &Column| column.numeric * 2 < rows && column.distinct * 10 >= rows * 9;
+        let titled = |column: &Column| {
+            names(column) && NAMES.iter().any(|name| column.name.eq_ignore_ascii_case(name))
+        };
+        let column = columns.iter().position(titled);
+        let column = column.or_else(|| columns.iter().take(NAMING).position(names))?;
         let bytes: usize = gone.iter().map(|row| self.cell(*row, column).len() + 2).sum();
         let short =
             gone.iter().all(|row| short(self.cell(*row, column)).is_some_and(|name| !name.contains(',')));
         (short && bytes <= NAMES_BYTES).then_some(column)
     }
 
-    /// Whether the cells of a column go up or down over these rows: then the first and the last are the
-    /// limits of the others.
-    fn is_sorted(&self, rows: &[usize], column: usize) -> bool {
-        let cells = || rows.iter().map(|row| self.cell(*row, column));
-        let order = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
-            (Ok(a), Ok(b)) => a.total_cmp(&b),
-            _ => a.cmp(b),
+    /// Whether anything that a digest without names says about rows tells them apart: how many are of which
+    /// sort, or between which numbers or dates they are.
+    fn tells(&self, gone: &[usize]) -> bool {
+        let of_sorts = |column: &Column| {
+            (2..=SORTS).contains(&column.distinct)
+                && (column.numeric * 2 < column.values.len() || Field::of(&column.name).is_some())
         };
-        let pairs = || cells().zip(cells().skip(1)).map(|(a, b)| order(a, b));
-        pairs().all(std::cmp::Ordering::is_le) || pairs().all(std::cmp::Ordering::is_ge)
+        let columns = &self.survey.columns;
+        columns.iter().any(of_sorts)
+            || columns.iter().skip(1).any(|column| column.is_numeric() && column.distinct > SORTS)
+            || (0..columns.len()).any(|column| self.limits(column, gone).is_some())
+    }
+
+    /// The limits of the first column where its cells go up or down, and of dates.
+    fn limits(&self, column: usize, rows: &[usize]) -> Option<Limits<'a>> {
+        let survey = self.survey.columns.get(column).filter(|survey| survey.distinct > 1)?;
+        let cells: Vec<&str> = rows.iter().map(|row| self.cell(*row, column)).collect();
+        if !cells.iter().all(|cell| short(cell).is_some()) {
+            return None;
+        }
+        if column > 0 && !order::are_dates(cells.iter().copied()) {
+            return None;
+        }
+        // Only the column knows how its numbers are spelled.
+        if column == 0 && holds_numbers(survey) {
+            let numbers: Vec<f64> =
+                rows.iter().map(|row| survey.numbers.get(*row).copied().unwrap_or(f64::NAN)).collect();
+            let pairs = || numbers.iter().zip(numbers.iter().skip(1));
+            if pairs().all(|(a, b)| a <= b) || pairs().all(|(a, b)| a >= b) {
+                return Some(Limits::Sorted(cells.first()?, cells.last()?));
+            }
+            let (least, most) = ends(survey, rows).filter(|_| numbers.iter().all(|n| n.is_finite()))?;
+            return Some(Limits::Within(self.cell(least, 0), self.cell(most, 0)));
+        }
+        order::limits(&cells)
     }
 
     /// `NAME from pod-8 to pod-119; RESTARTS between 0 and 2`, or all names.
@@ -210,19 +292,15 @@ impl<'t, 'a> Surveyed<'t, 'a> {
             let names: Vec<&str> = rows.iter().map(|row| self.cell(*row, column)).collect();
             let name = self.survey.columns.get(column).map_or("", |column| &column.name);
             facts.push(format!("{name} {}", names.join(", ")));
-        } else if let (Some(first), Some(last), Some(column)) =
-            (rows.first(), rows.last(), self.survey.columns.first())
-            && let (Some(from), Some(to)) = (short(self.cell(*first, 0)), short(self.cell(*last, 0)))
-            && column.distinct > 1
-            && self.is_sorted(rows, 0)
-        {
-            facts.push(format!("{} from {from} to {to}", column.name));
+        } else {
+            facts.extend(self.limit(0, rows));
         }
         for (number, column) in self.survey.columns.iter().enumerate().skip(1) {
             if facts.len() > RANGES {
                 break;
             }
             if !holds_numbers(column) {
+                facts.extend(self.limit(number, rows));
                 continue;
             }
             let others = self.others(number, rows);
@@ -239,6 +317,16 @@ impl<'t, 'a> Surveyed<'t, 'a> {
             }
         }
         facts.join("; ")
+    }
+
+    /// `time from 10:00 to 12:30`, `date between 01.02.2026 and 03.04.2026`.
+    fn limit(&self, column: usize, rows: &[usize]) -> Option<String> {
+        let name = &self.survey.columns.get(column)?.name;
+        Some(match self.limits(column, rows)? {
+            Limits::Sorted(first, last) if first == last => format!("{name} {first}"),
+            Limits::Sorted(first, last) => format!("{name} from {first} to {last}"),
+            Limits::Within(least, most) => format!("{name} between {least} and {most}"),
+        })
     }
 
     /// ` (empty in 40 rows)`, `, NaN or inf in 3 rows`: the cells of a number column that are not numbers.
@@ -323,10 +411,14 @@ fn read(table: &Table<'_>, column: usize) -> Column {
     let mut read = Column { name, ..Column::default() };
     let mut distinct: HashSet<u64, FixedState> = HashSet::with_hasher(FixedState::default());
     let mut unit = None;
+    let comma = has_decimal_commas(table, column);
     for row in &table.rows {
         let cell = row.cell(column).trim();
         let value = xxh3_64(cell.as_bytes()) | 1;
-        let number = number(cell, &mut unit);
+        let number = match comma {
+            true => number(&cell.replace('.', "").replace(',', "."), &mut unit),
+            false => number(cell, &mut unit),
+        };
         read.numeric += usize::from(number.is_finite());
         read.numbers.push(number);
         read.values.push(value);
@@ -358,12 +450,48 @@ fn are_versions(table: &Table<'_>, column: usize) -> bool {
             .any(|part| part.len() > 1 && part.ends_with('0') && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Whether the numbers of a column have a comma before their fraction: `3715,47` and `1.234,5`. In `1,234` the
+/// comma may be one between thousands.
+fn has_decimal_commas(table: &Table<'_>, column: usize) -> bool {
+    if table.layout == Layout::Delimited(',') {
+        return false;
+    }
+    let mut sure = false;
+    for row in &table.rows {
+        let cell = row.cell(column).trim().trim_matches('"').trim_start_matches(['-', '+']);
+        let (whole, fraction) = match cell.split_once(',') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (cell, None),
+        };
+        let mut groups = whole.split('.');
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let first = groups.next().unwrap_or_default();
+        let grouped = groups.all(|group| group.len() == 3 && digits(group));
+        if cell.is_empty() {
+            continue;
+        }
+        if !digits(first) || !grouped || fraction.is_some_and(|fraction| !digits(fraction)) {
+            return false;
+        }
+        sure |=
+            fraction.is_some_and(|fraction| fraction.len() != 3 || whole.contains('.') || first.len() > 3);
+    }
+    sure
+}
+
+/// A hash of the first word of a cell without its digits.
+fn first_word(cell: &str) -> u64 {
+    let word = cell.split(' ').next().unwrap_or_default();
+    let letters: Vec<u8> = word.bytes().filter(|b| !b.is_ascii_digit()).collect();
+    xxh3_64(&letters) | 1
+}
+
 /// Signs of currency.
 const CURRENCIES: [char; 3] = ['$', '€', '£'];
 
-/// The number in a cell, possibly with a sign of currency before it or a unit after it. Numbers with
-/// different units are not compared.
-fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
+/// The number in a cell, possibly with a sign of currency before it, or a unit or a remark in parentheses
+/// after it: `147 (2m ago)`. Numbers with different units are not compared.
+fn number(cell: &str, unit: &mut Option<String>) -> f64 {
     let cell = cell.trim_matches('"');
     let (sign, amount) = match cell.strip_prefix('-') {
         Some(amount) if amount.starts_with(CURRENCIES) => (-1.0, amount),
@@ -372,10 +500,13 @@ fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
     let cell = amount.trim_start_matches(CURRENCIES).trim_start();
     let length = cell.bytes().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.')).count();
     let (digits, of_cell) = cell.split_at_checked(length).unwrap_or_default();
-    let of_cell = of_cell.trim();
+    let of_cell = match of_cell.trim() {
+        remark if of_cell.starts_with(" (") && remark.ends_with(')') => "",
+        of_cell => of_cell,
+    };
     let is_unit = of_cell.len() <= 3 && of_cell.chars().all(|c| c.is_alphabetic() || c == '%');
     match digits.parse::<f64>() {
-        Ok(number) if is_unit && *unit.get_or_insert(of_cell) == of_cell => sign * number,
+        Ok(number) if is_unit && *unit.get_or_insert_with(|| of_cell.to_owned()) == of_cell => sign * number,
         _ => f64::NAN,
     }
 }
@@ -399,14 +530,6 @@ fn ends(column: &Column, rows: &[usize]) -> Option<(usize, usize)> {
         }
     }
     found
-}
-
-/// Whether a column holds states.
-fn is_state(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["status", "state", "result", "outcome", "level", "severity", "phase", "health", "conclusion"]
-        .iter()
-        .any(|state| name.ends_with(state))
 }
 
 /// The text, if it is short and plain enough for a line of ours.
