@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use headroom_api::memory::Scope;
 use headroomd::clock::now_ms;
-use headroomd::memory::{Draft, MemoryStore, Reach, Vector, query_words};
+use headroomd::memory::{Draft, FactScope, MemoryStore, Vector, query_words};
 use headroomd::store::Database;
 use headroomd::store::memory::open;
 
@@ -78,8 +78,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn reach(project: usize) -> Reach {
-    Reach { tenant: String::new(), user: "me".to_owned(), project: format!("/project/{project}") }
+fn reach(project: usize) -> FactScope {
+    FactScope { tenant: String::new(), user: "me".to_owned(), project: format!("/project/{project}") }
 }
 
 async fn run(store: &dyn MemoryStore, facts: usize, projects: usize) -> anyhow::Result<()> {

@@ -38,7 +38,7 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct AnswerQuery {
     /// Whose, and which.
     pub key: Key,
     /// Not older.
@@ -51,7 +51,7 @@ pub struct Wanted {
 
 /// What is there.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum LookupOutcome {
     /// Nothing; the caller is to fetch it.
     Nothing,
     /// Another request fetches it.
@@ -133,7 +133,7 @@ impl Answers {
     }
 
     /// Looks for an answer.
-    pub async fn find(&self, wanted: Wanted) -> Found {
+    pub async fn find(&self, wanted: AnswerQuery) -> LookupOutcome {
         if let Some(found) = self.exact(&wanted) {
             self.0.counts.found(false);
             return found;
@@ -144,15 +144,15 @@ impl Answers {
         }
         let Some(mut done) = self.fetch_or_follow(&wanted.key) else {
             self.0.counts.missed();
-            return Found::Nothing;
+            return LookupOutcome::Nothing;
         };
         if wanted.wait.is_zero() {
-            return Found::UnderWay;
+            return LookupOutcome::UnderWay;
         }
         self.0.counts.waited();
         // an error says that the fetch is over: its sender is gone
         if timeout(wanted.wait.min(MAX_WAIT), done.changed()).await.is_err() {
-            return Found::UnderWay;
+            return LookupOutcome::UnderWay;
         }
         match self.exact(&wanted) {
             Some(found) => {
@@ -162,7 +162,7 @@ impl Answers {
             // there will be no answer of that kind: no request is to wait for this caller
             None => {
                 self.0.counts.missed();
-                Found::Nothing
+                LookupOutcome::Nothing
             }
         }
     }
@@ -218,13 +218,13 @@ impl Answers {
         self.0.counts.expired(expired);
     }
 
-    fn exact(&self, wanted: &Wanted) -> Option<Found> {
+    fn exact(&self, wanted: &AnswerQuery) -> Option<LookupOutcome> {
         let now = Instant::now();
         let (answer, kept) = self.state().shelf.get(&wanted.key, now, wanted.max_age)?;
-        Some(Found::Answer { answer, age: now - kept, similar: false })
+        Some(LookupOutcome::Answer { answer, age: now - kept, similar: false })
     }
 
-    async fn similar(&self, wanted: &Wanted) -> Option<Found> {
+    async fn similar(&self, wanted: &AnswerQuery) -> Option<LookupOutcome> {
         let question = wanted.question.as_ref()?;
         if !self.state().shelf.has_scope(&wanted.key.tenant, &question.scope) {
             return None;
@@ -239,7 +239,7 @@ impl Answers {
                 let cosine = vector.cosine(their_vector)?;
                 (f64::from(cosine) >= least && asks_the_same(&question.text, &theirs.text)).then_some(cosine)
             })?;
-        Some(Found::Answer { answer, age: now - kept, similar: true })
+        Some(LookupOutcome::Answer { answer, age: now - kept, similar: true })
     }
 
     /// `None`: the caller is the one who fetches it. `Some`: resolves when another caller has fetched it.

@@ -43,14 +43,14 @@ pub enum BudgetSubject {
 
 /// What was used in one window.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Spent {
+pub struct Spending {
     /// Input of every kind and output.
     pub tokens: i64,
     /// At list prices, cache prices included.
     pub nanousd: i64,
 }
 
-impl AddAssign for Spent {
+impl AddAssign for Spending {
     fn add_assign(&mut self, other: Self) {
         self.tokens = self.tokens.saturating_add(other.tokens);
         self.nanousd = self.nanousd.saturating_add(other.nanousd);
@@ -177,7 +177,7 @@ impl Budgets {
     }
 
     /// The use of each budget, per owner. An unused budget is included if it names its owner.
-    pub fn uses(&self, spent: &[(Account, Spent)], now: UnixMs) -> Vec<BudgetUse> {
+    pub fn uses(&self, spent: &[(Account, Spending)], now: UnixMs) -> Vec<BudgetUse> {
         let mut uses = Vec::new();
         for budget in &self.budgets {
             let start = budget.window.start(now);
@@ -189,14 +189,14 @@ impl Budgets {
             if uses.len() == before
                 && let Some(owner) = named
             {
-                uses.push(budget.use_of(owner, Spent::default(), start));
+                uses.push(budget.use_of(owner, Spending::default(), start));
             }
         }
         uses
     }
 
     /// Which of them are used up.
-    pub fn used_up(&self, spent: &[(Account, Spent)]) -> LimitsResponse {
+    pub fn used_up(&self, spent: &[(Account, Spending)]) -> LimitsResponse {
         let used_up = self
             .budgets
             .iter()
@@ -243,7 +243,7 @@ impl Budget {
             && self.of.as_ref().is_none_or(|of| *of == account.owner)
     }
 
-    fn use_of(&self, owner: &str, spent: Spent, start: UnixMs) -> BudgetUse {
+    fn use_of(&self, owner: &str, spent: Spending, start: UnixMs) -> BudgetUse {
         let share = |used: i64, most: Option<i64>| match most {
             None => 0.0,
             Some(0) => 100.0,
@@ -264,7 +264,7 @@ impl Budget {
         }
     }
 
-    fn used_up(&self, account: &Account, spent: Spent) -> Option<UsedUp> {
+    fn used_up(&self, account: &Account, spent: Spending) -> Option<UsedUp> {
         if !self.is_for(account) {
             return None;
         }
@@ -308,13 +308,13 @@ fn end(unit: Unit, start: UnixMs) -> UnixMs {
 }
 
 /// The charge of a request, from its part of the sums: nothing if the provider refused it.
-pub fn charge(record: &RequestRecord, sums: &Sums) -> Spent {
+pub fn charge(record: &RequestRecord, sums: &Sums) -> Spending {
     if record.status >= 400 || record.status == 0 && sums.usage_reports == 0 {
-        return Spent::default();
+        return Spending::default();
     }
     let reported = sums.uncached_input_tokens + sums.cache_read_tokens + sums.cache_write_tokens;
     let input = if sums.usage_reports > 0 { reported } else { sums.tokens_after };
-    Spent { tokens: input + sums.output_tokens, nanousd: sums.input_nanousd + sums.output_nanousd }
+    Spending { tokens: input + sums.output_tokens, nanousd: sums.input_nanousd + sums.output_nanousd }
 }
 
 #[cfg(test)]
@@ -375,7 +375,7 @@ mod tests {
             per,
             owner: owner.to_owned(),
         };
-        let spent = |tokens, usd: f64| Spent { tokens, nanousd: (usd * 1e9) as i64 };
+        let spent = |tokens, usd: f64| Spending { tokens, nanousd: (usd * 1e9) as i64 };
         let said = all.used_up(&[
             (account(Unit::Month, BudgetSubject::Team, "red"), spent(5, 2.0)),
             (account(Unit::Month, BudgetSubject::Team, "blue"), spent(5, 9.0)),
@@ -405,7 +405,7 @@ mod tests {
             per: BudgetSubject::Team,
             owner: owner.to_owned(),
         };
-        let spent = Spent { tokens: 150, nanousd: 500_000_000 };
+        let spent = Spending { tokens: 150, nanousd: 500_000_000 };
         let uses = all.uses(
             &[
                 (account("red", Unit::Day.start(now)), spent),

@@ -20,8 +20,8 @@ use tonic::service::Routes;
 use self::answers::AnswersService;
 use self::memory::MemoryService;
 use self::originals::OriginalsService;
+pub(crate) use self::report::FilterState;
 use self::report::ReportService;
-pub(crate) use self::report::Watched;
 use self::text_model::TextModelService;
 use crate::answers::{Answers, MAX_ANSWER_BYTES};
 use crate::decisions::Decisions;
@@ -57,7 +57,7 @@ pub(crate) struct Parts {
     pub(crate) decisions: Decisions,
     pub(crate) messages: Arc<Messages>,
     pub(crate) learner: Learner,
-    pub(crate) watched: Watched,
+    pub(crate) watched: FilterState,
     pub(crate) keys: Keys,
 }
 

@@ -50,7 +50,7 @@ pub(crate) use self::recent::Turnstile;
 
 use crate::answers::Answers;
 use crate::filters::Filters;
-use crate::learn::{LearnCounts, Learned};
+use crate::learn::{LearnCounts, StoredSightings};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
@@ -87,7 +87,7 @@ pub(crate) struct App {
     pub(crate) scorer: Scorer,
     /// Of the learner.
     pub(crate) learning: Arc<LearnCounts>,
-    pub(crate) learned: Learned,
+    pub(crate) learned: StoredSightings,
     pub(crate) board: Board,
     pub(crate) turnstile: Turnstile,
     pub(crate) accounting: Arc<Accounting>,

@@ -10,7 +10,7 @@ mod queue;
 mod store;
 mod worker;
 
-pub(crate) use self::purge::Learned;
+pub(crate) use self::purge::StoredSightings;
 pub(crate) use self::queue::{LearnCounts, Learner, learner};
 pub use self::store::{LearnPlace, LearnStore};
 pub(crate) use self::worker::{Places, Worker};

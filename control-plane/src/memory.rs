@@ -21,10 +21,10 @@ pub use self::compare::{fingerprint, likeness, relation};
 pub use self::context::ContextQuestion;
 #[cfg(test)]
 pub(crate) use self::embedder::tests::of_words;
-pub use self::embedder::{EmbedError, Embedder, Found, Models, OpenAiSettings, detect};
+pub use self::embedder::{Detection, EmbedError, Embedder, Models, OpenAiSettings, detect};
 pub(crate) use self::fact::cosine;
-pub use self::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
+pub use self::fact::{ConversationContext, Draft, Ending, FactScope, Holder, Origin, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};
 pub use self::service::{Memory, MemoryError};
-pub use self::store::{MemoryPlace, MemoryStore, MemorySums, Saved, Updated};
+pub use self::store::{MemoryPlace, MemoryStore, MemorySums, SaveOutcome, UpdateOutcome};
 pub use self::tools::ToolCall;

@@ -18,11 +18,11 @@ const MOST_BYTES: usize = 32 << 20;
 pub(crate) struct Messages {
     /// If false, nothing is kept, even if filters send texts.
     on: bool,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptMessages>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptMessages {
     by_request: HashMap<String, LoggedMessages>,
     /// The requests in order of arrival.
     order: VecDeque<String>,
@@ -76,13 +76,13 @@ impl Messages {
         self.kept().by_request.len()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, KeptMessages> {
         // data that a panic left behind is only shown
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl KeptMessages {
     fn keep(&mut self, logged: LoggedMessages, most_bytes: usize) {
         self.bytes += size(&logged);
         let id = logged.request_id.clone();
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room() {
-        let mut kept = Kept::default();
+        let mut kept = KeptMessages::default();
         let one = size(&logged("hr_0", ""));
         for number in 0..10 {
             kept.keep(logged(&format!("hr_{number}"), ""), 3 * one);

@@ -84,7 +84,7 @@ const B: f32 = 0.75;
 
 /// The best stretch and who has found it.
 #[derive(Debug, Default)]
-pub struct Ranked {
+pub struct RankedRange {
     /// Where it stands; `None`: the engine's own pass is to decide.
     pub range: Option<PageRange>,
     /// Who ranked.
@@ -93,7 +93,7 @@ pub struct Ranked {
     pub note: Option<String>,
 }
 
-impl Ranked {
+impl RankedRange {
     fn by_words(note: Option<String>) -> Self {
         Self { range: None, scorer: Scorer::Bm25, note }
     }
@@ -105,14 +105,14 @@ pub async fn rank(
     embedder: Option<Arc<Embedder>>,
     text: &str,
     query: &str,
-) -> Result<Ranked, RankError> {
+) -> Result<RankedRange, RankError> {
     if scorer == Scorer::Bm25 {
-        return Ok(Ranked::by_words(None));
+        return Ok(RankedRange::by_words(None));
     }
     let ranked = by_meaning(scorer, embedder, text, query).await;
     match ranked {
         Err(error) if scorer == Scorer::Hybrid => {
-            Ok(Ranked::by_words(Some(format!("hybrid: only words decide ({error})"))))
+            Ok(RankedRange::by_words(Some(format!("hybrid: only words decide ({error})"))))
         }
         ranked => ranked,
     }
@@ -123,13 +123,13 @@ async fn by_meaning(
     embedder: Option<Arc<Embedder>>,
     text: &str,
     query: &str,
-) -> Result<Ranked, RankError> {
+) -> Result<RankedRange, RankError> {
     let embedder = embedder.ok_or(RankError::NoEmbedder)?;
     if text.len() > MOST_BYTES {
         return Err(RankError::TooLong(text.len()));
     }
     let stretches = scored(scorer, &embedder, &Arc::from(text), query, None).await?;
-    Ok(Ranked { range: best(&stretches).map(|best| best.range), scorer, note: None })
+    Ok(RankedRange { range: best(&stretches).map(|best| best.range), scorer, note: None })
 }
 
 /// The lines, or rows, of a text that are closest to a question, as they are spelled, the best first: those of the best

@@ -299,7 +299,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     }
     tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
     let queues = Queues { records: Arc::clone(ledger.counts()), originals: Arc::clone(originals.counts()) };
-    let watched = grpc::Watched { filters, sessions, metrics };
+    let watched = grpc::FilterState { filters, sessions, metrics };
     let keys = grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() };
     let routes = grpc::routes(grpc::Parts {
         ledger,

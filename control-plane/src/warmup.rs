@@ -18,13 +18,13 @@ struct Part {
     /// `None`: it has nothing to load.
     status: Option<&'static str>,
     /// What it lacks; it works without it.
-    lack: Option<Lack>,
+    lack: Option<PartProblem>,
     info: Value,
 }
 
 /// Something that a part lacks.
 #[derive(Clone, Debug)]
-struct Lack {
+struct PartProblem {
     /// The severity: `degraded`, or `warning` if everything works but needs attention.
     status: &'static str,
     error: String,
@@ -54,7 +54,7 @@ impl Warmup {
             (Some(_), None) => LOADED,
             (None, None) => None,
         };
-        let lack = error.map(|error| Lack { status: "degraded", error });
+        let lack = error.map(|error| PartProblem { status: "degraded", error });
         self.parts.push(("learn", Part { status, lack, info: json!({"location": location}) }));
     }
 
@@ -66,7 +66,7 @@ impl Warmup {
     /// Upstream's savings file was found.
     pub(crate) fn note_import(&mut self, outcome: &'static str, error: Option<String>) {
         let status = if error.is_some() { Some("error") } else { LOADED };
-        let lack = error.map(|error| Lack { status: "degraded", error });
+        let lack = error.map(|error| PartProblem { status: "degraded", error });
         self.parts.push(("savings_import", Part { status, lack, info: json!({"outcome": outcome}) }));
     }
 
@@ -75,7 +75,7 @@ impl Warmup {
         let stale =
             models.stale_days(now).map(|days| format!("the built-in prices were checked {days} days ago"));
         let lack = models.warnings().first().cloned().or(stale);
-        let lack = lack.map(|error| Lack { status: "warning", error });
+        let lack = lack.map(|error| PartProblem { status: "warning", error });
         let info = json!({"prices_checked": models.checked(), "warnings": models.warnings()});
         self.parts.push(("models", Part { status: LOADED, lack, info }));
     }

@@ -9,7 +9,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use crate::encoding::{self, Encoding};
 use crate::exchange::Exchange;
-use crate::host::{self, Refused};
+use crate::host::{self, RefusedCall};
 use crate::mode::Mode;
 use crate::rules::Treatment;
 
@@ -38,7 +38,7 @@ impl Body {
         let bytes = host::buffer(BufferType::HttpRequestBody, self.size)?;
         if bytes.len() != self.size {
             // Part of a body must never be taken for the whole.
-            return Err(Refused { call: "get_buffer", status: SHORT });
+            return Err(RefusedCall { call: "get_buffer", status: SHORT });
         }
         Ok(bytes)
     }

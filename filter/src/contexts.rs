@@ -18,7 +18,7 @@ const PLACE_DIGITS: usize = 2;
 /// What a VM knows of the beginnings of conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Contexts {
-    known: HashMap<String, Known>,
+    known: HashMap<String, KnownContext>,
     /// In the order in which they came.
     order: VecDeque<String>,
     bytes: usize,
@@ -27,14 +27,14 @@ pub(crate) struct Contexts {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Known {
+pub(crate) enum KnownContext {
     /// It is recorded. Empty: nothing.
     Recorded(Rc<str>),
     /// This request was forwarded without notes, since its question got no answer: the sidecar does not know it yet.
     Unanswered(String),
 }
 
-impl Known {
+impl KnownContext {
     fn bytes(&self) -> usize {
         match self {
             Self::Recorded(text) => text.len(),
@@ -44,7 +44,7 @@ impl Known {
 }
 
 impl Contexts {
-    pub(crate) fn get(&self, conversation: &str) -> Option<&Known> {
+    pub(crate) fn get(&self, conversation: &str) -> Option<&KnownContext> {
         self.known.get(conversation)
     }
 
@@ -53,7 +53,7 @@ impl Contexts {
         now < self.not_before
     }
 
-    pub(crate) fn set(&mut self, conversation: &str, known: Known) {
+    pub(crate) fn set(&mut self, conversation: &str, known: KnownContext) {
         self.bytes = self.bytes.saturating_add(known.bytes());
         match self.known.insert(conversation.to_owned(), known) {
             Some(before) => self.bytes = self.bytes.saturating_sub(before.bytes()),
@@ -74,11 +74,11 @@ pub(crate) fn share_unanswered(conversation: &str, request: &str) -> host::Resul
 }
 
 /// What another VM of this process has said of it.
-pub(crate) fn shared(conversation: &str) -> host::Result<Option<Known>> {
+pub(crate) fn shared(conversation: &str) -> host::Result<Option<KnownContext>> {
     let Some((value, _)) = host::shared(&place(conversation))? else { return Ok(None) };
     let text = String::from_utf8_lossy(&value);
     let of = text.split_once(' ').filter(|(of, _)| *of == conversation);
-    Ok(of.map(|(_, request)| Known::Unanswered(request.to_owned())))
+    Ok(of.map(|(_, request)| KnownContext::Unanswered(request.to_owned())))
 }
 
 fn place(conversation: &str) -> String {
@@ -94,14 +94,14 @@ mod tests {
         const LONG: usize = 8 << 10;
         let mut contexts = Contexts::default();
         for number in 0..3 * MAX_CONVERSATIONS {
-            contexts.set(&number.to_string(), Known::Recorded("x".repeat(LONG).into()));
-            contexts.set(&number.to_string(), Known::Unanswered("hr_1".to_owned()));
-            contexts.set(&number.to_string(), Known::Recorded("x".repeat(LONG).into()));
+            contexts.set(&number.to_string(), KnownContext::Recorded("x".repeat(LONG).into()));
+            contexts.set(&number.to_string(), KnownContext::Unanswered("hr_1".to_owned()));
+            contexts.set(&number.to_string(), KnownContext::Recorded("x".repeat(LONG).into()));
         }
         assert_eq!((contexts.bytes, contexts.known.len()), (MAX_BYTES, MAX_BYTES / LONG));
         assert_eq!(contexts.order.len(), contexts.known.len());
         for number in 0..3 * MAX_CONVERSATIONS {
-            contexts.set(&format!("small {number}"), Known::Recorded("".into()));
+            contexts.set(&format!("small {number}"), KnownContext::Recorded("".into()));
         }
         assert_eq!((contexts.known.len(), contexts.bytes), (MAX_CONVERSATIONS, 0));
     }

@@ -43,14 +43,14 @@ pub(crate) trait Outlet {
 pub(crate) struct Deferred {
     /// Work for requests that have not ended.
     open: RefCell<VecDeque<Weak<RefCell<Work>>>>,
-    ended: RefCell<VecDeque<Ended>>,
+    ended: RefCell<VecDeque<EndedRequest>>,
     kept_bytes: Cell<usize>,
     memory: Rc<Memory>,
     prompts: RefCell<Prompts>,
 }
 
 /// A request that has ended. They are kept in the order of their ends.
-struct Ended {
+struct EndedRequest {
     told: PendingRecord,
     /// The body from which the rest is worked out.
     original: Option<(Original, Room)>,
@@ -129,7 +129,7 @@ impl Deferred {
         if original.is_none() && self.ended.borrow().is_empty() {
             return Some(told);
         }
-        self.ended.borrow_mut().push_back(Ended { told, original, turn, outlet });
+        self.ended.borrow_mut().push_back(EndedRequest { told, original, turn, outlet });
         None
     }
 
@@ -161,7 +161,7 @@ impl Deferred {
 
     /// Completes the record of the request that ended first.
     fn complete_next(&self) -> Option<(Rc<dyn Outlet>, PendingRecord)> {
-        let Ended { mut told, original, turn, outlet } = self.ended.borrow_mut().pop_front()?;
+        let EndedRequest { mut told, original, turn, outlet } = self.ended.borrow_mut().pop_front()?;
         if let Some((original, _room)) = original {
             self.release(&original);
             append(&mut told.record, original.findings(outlet.memo(), &self.prompts), turn.as_ref());

@@ -9,7 +9,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use crate::answer::Answer;
 use crate::deferred::DeferredWork;
-use crate::host::{self, Refused};
+use crate::host::{self, RefusedCall};
 use crate::report::PendingRecord;
 use crate::settings::Settings;
 
@@ -73,7 +73,7 @@ impl Exchange {
     }
 
     /// The same for a request that the host did not let us rewrite: it leaves as it came.
-    pub(crate) fn settle_refused(&mut self, refused: Refused) {
+    pub(crate) fn settle_refused(&mut self, refused: RefusedCall) {
         self.settings.refused(refused);
         let record = &mut self.record;
         record.blocks.clear();

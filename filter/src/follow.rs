@@ -23,7 +23,7 @@ use crate::memory::Room;
 use crate::originals::Originals;
 use crate::own_tools::{self, CallerRecord, MemoryCaller};
 use crate::rpc;
-use crate::sent::{HttpAnswer, Sent};
+use crate::sent::{HttpAnswer, SentRequest};
 use crate::settings::Settings;
 use crate::tool_loop::{HiddenRounds, ResultsOutcome, RoundOutcome, ToolLoop, ToolResult};
 
@@ -38,7 +38,7 @@ const MAX_RETRIEVALS: usize = 64;
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
 
 /// The state of one followed answer.
-pub(crate) struct Following {
+pub(crate) struct FollowedAnswer {
     api: Api,
     tools: OwnTools,
     /// `None`: there was no room to keep them.
@@ -61,7 +61,7 @@ enum State {
     Retrieving {
         turn: ToolLoop,
         given: Vec<Option<ToolResult>>,
-        calls: Vec<Waiting>,
+        calls: Vec<SidecarCall>,
     },
     Continuing {
         turn: ToolLoop,
@@ -72,7 +72,7 @@ enum State {
 
 /// A call to the sidecar.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct SidecarCall {
     token: u32,
     /// The position of the model's call among those of its round.
     place: usize,
@@ -82,11 +82,11 @@ struct Waiting {
 /// What the tool loop needs of the host in one step.
 struct Host<'a> {
     settings: &'a Settings,
-    sent: Option<&'a mut Sent>,
+    sent: Option<&'a mut SentRequest>,
     record: CallerRecord<'a>,
 }
 
-impl Following {
+impl FollowedAnswer {
     /// Before the answer to a request that has just left.
     pub(crate) fn new(
         settings: &Settings,
@@ -148,7 +148,7 @@ impl Following {
         host: &Host<'_>,
         wanted: &[OwnCall],
         beside: bool,
-    ) -> (Vec<Option<ToolResult>>, Vec<Waiting>) {
+    ) -> (Vec<Option<ToolResult>>, Vec<SidecarCall>) {
         let mut calls = Vec::new();
         let given = wanted
             .iter()
@@ -161,7 +161,7 @@ impl Following {
                     OwnTool::Retrieve => self.retrieve(host, call, !beside),
                     OwnTool::Memory => self.ask_memory(host, call, beside),
                 };
-                calls.extend(token.map(|token| Waiting { token, place, tool: call.tool }));
+                calls.extend(token.map(|token| SidecarCall { token, place, tool: call.tool }));
                 given
             })
             .collect();
@@ -273,7 +273,7 @@ impl Following {
     pub(crate) fn on_body(
         &mut self,
         exchange: &mut Exchange,
-        sent: Option<&mut Sent>,
+        sent: Option<&mut SentRequest>,
         size: usize,
         end_of_stream: bool,
     ) -> Action {
@@ -336,7 +336,7 @@ impl Following {
     pub(crate) fn on_whole(
         &mut self,
         exchange: &Exchange,
-        sent: Option<&mut Sent>,
+        sent: Option<&mut SentRequest>,
         stream: bool,
         body: Vec<u8>,
     ) -> Option<Vec<u8>> {
@@ -355,13 +355,13 @@ impl Following {
     pub(crate) fn on_sidecar_answer(
         &mut self,
         settings: &Settings,
-        sent: Option<&mut Sent>,
+        sent: Option<&mut SentRequest>,
         token: u32,
         answer: Option<&[u8]>,
     ) -> Option<Vec<u8>> {
         let State::Retrieving { given, calls, .. } = &mut self.state else { return None };
         let at = calls.iter().position(|call| call.token == token)?;
-        let Waiting { place, tool, .. } = calls.swap_remove(at);
+        let SidecarCall { place, tool, .. } = calls.swap_remove(at);
         let result = match tool {
             OwnTool::Retrieve => retrieved(settings, answer),
             OwnTool::Memory => Some(own_tools::result(settings, answer)),
@@ -388,7 +388,7 @@ impl Following {
     pub(crate) fn on_continued(
         &mut self,
         exchange: &mut Exchange,
-        sent: Option<&mut Sent>,
+        sent: Option<&mut SentRequest>,
         token: u32,
         answer: Option<HttpAnswer>,
     ) -> Option<Vec<u8>> {

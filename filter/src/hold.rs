@@ -14,7 +14,7 @@ pub(crate) const GRACE_NS: u64 = GRACE_MS as u64 * 1_000_000;
 
 /// What is known about the host.
 #[derive(Debug, Default)]
-pub(crate) struct Hold(Cell<State>);
+pub(crate) struct HoldSupport(Cell<State>);
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum State {
@@ -24,7 +24,7 @@ enum State {
     Unsupported,
 }
 
-impl Hold {
+impl HoldSupport {
     /// A held request has shown its body.
     pub(crate) fn proven(&self) {
         self.0.set(State::Proven);

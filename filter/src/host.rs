@@ -80,7 +80,7 @@ unsafe extern "C" {
 
 /// A call that the host did not carry out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedCall {
     /// The name of the call.
     pub(crate) call: &'static str,
     /// The host's status.
@@ -88,7 +88,7 @@ pub(crate) struct Refused {
 }
 
 /// The result of every call in this module.
-pub(crate) type Result<T> = std::result::Result<T, Refused>;
+pub(crate) type Result<T> = std::result::Result<T, RefusedCall>;
 
 /// Converts configured milliseconds to the nanoseconds of [`now`].
 pub(crate) const NANOS_PER_MS: u64 = 1_000_000;
@@ -197,7 +197,7 @@ pub(crate) fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
     });
     match value {
         Ok(value) => Ok(Some((value, version))),
-        Err(Refused { status: NOT_FOUND, .. }) => Ok(None),
+        Err(RefusedCall { status: NOT_FOUND, .. }) => Ok(None),
         Err(refused) => Err(refused),
     }
 }
@@ -209,7 +209,7 @@ pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Result<bool> {
     let status =
         unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) };
     match check("set_shared_data", status) {
-        Err(Refused { status: VERSION_MISMATCH, .. }) => Ok(false),
+        Err(RefusedCall { status: VERSION_MISMATCH, .. }) => Ok(false),
         result => result.map(|()| true),
     }
 }
@@ -242,7 +242,7 @@ pub(crate) fn grpc_call(
     timeout: Duration,
 ) -> Result<u32> {
     hostcalls::dispatch_grpc_call(target, service, method, metadata, Some(message), timeout)
-        .map_err(|status| Refused { call: "grpc_call", status: status as u32 })
+        .map_err(|status| RefusedCall { call: "grpc_call", status: status as u32 })
 }
 
 /// Sends an HTTP request to a cluster; the running context receives the whole answer.
@@ -253,7 +253,7 @@ pub(crate) fn http_call(
     timeout: Duration,
 ) -> Result<u32> {
     hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout)
-        .map_err(|status| Refused { call: "http_call", status: status as u32 })
+        .map_err(|status| RefusedCall { call: "http_call", status: status as u32 })
 }
 
 /// Answers instead of the provider. `details` go to the access log.
@@ -290,7 +290,7 @@ fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u3
 }
 
 fn check(call: &'static str, status: u32) -> Result<()> {
-    if status == 0 { Ok(()) } else { Err(Refused { call, status }) }
+    if status == 0 { Ok(()) } else { Err(RefusedCall { call, status }) }
 }
 
 /// Pairs in the host's format: see [`Headers`].
@@ -298,8 +298,8 @@ fn serialized(call: &'static str, pairs: &[(&[u8], &[u8])]) -> Result<Vec<u8>> {
     // Stands for the host's own status for lengths that it cannot read.
     const SERIALIZATION_FAILURE: u32 = 3;
     let number = |size: usize| {
-        let number = u32::try_from(size).map_err(|_| Refused { call, status: SERIALIZATION_FAILURE })?;
-        Ok::<_, Refused>(number.to_le_bytes())
+        let number = u32::try_from(size).map_err(|_| RefusedCall { call, status: SERIALIZATION_FAILURE })?;
+        Ok::<_, RefusedCall>(number.to_le_bytes())
     };
     let mut bytes = number(pairs.len())?.to_vec();
     for (name, value) in pairs {
@@ -315,7 +315,7 @@ fn serialized(call: &'static str, pairs: &[(&[u8], &[u8])]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RefusedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let meaning = match self.status {
             1 => "not found",

@@ -12,7 +12,7 @@ use headroom_api::v1::{MemoryContext, MemoryContextRequest, MemoryContextRespons
 use headroom_compress::{Encoding, address, provider_tokens};
 use prost::Message as _;
 
-use crate::contexts::{self, Known};
+use crate::contexts::{self, KnownContext};
 use crate::exchange::{Exchange, micros};
 use crate::host::NANOS_PER_MS;
 use crate::memory::Room;
@@ -86,12 +86,12 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
     let begun = settings.now();
     let begins = opening.is_all;
     match known(&settings, &conversation) {
-        Some(Known::Recorded(text)) => {
+        Some(KnownContext::Recorded(text)) => {
             settle(exchange, &mut output, &text);
             return Step::Forward(output);
         }
         // What was forwarded without stays without, whoever asks again.
-        Some(Known::Unanswered(request)) => {
+        Some(KnownContext::Unanswered(request)) => {
             give_back(exchange, &conversation, &request);
             settle(exchange, &mut output, "");
             return Step::Forward(output);
@@ -133,7 +133,7 @@ pub(crate) fn begin(exchange: &mut Exchange, mut output: EngineOutput, caller: &
 }
 
 /// What is known of a conversation, here or in another VM of this process.
-fn known(settings: &Settings, conversation: &str) -> Option<Known> {
+fn known(settings: &Settings, conversation: &str) -> Option<KnownContext> {
     if let Some(known) = settings.requests.contexts.borrow().get(conversation) {
         return Some(known.clone());
     }
@@ -199,7 +199,7 @@ impl ContextLookup {
         let Some(answer) = answer else { return Step::Forward(self.give_up(exchange)) };
         let Self { mut output, question, .. } = self;
         let text: Rc<str> = answer.text.into();
-        let known = Known::Recorded(Rc::clone(&text));
+        let known = KnownContext::Recorded(Rc::clone(&text));
         settings.requests.contexts.borrow_mut().set(&question.conversation, known);
         settle(exchange, &mut output, &text);
         Step::Forward(output)
@@ -227,7 +227,7 @@ fn unanswered_for(exchange: &mut Exchange, conversation: &str, begins: bool) {
         if let Err(refused) = contexts::share_unanswered(conversation, &request) {
             exchange.settings.refused(refused);
         }
-        exchange.settings.requests.contexts.borrow_mut().set(conversation, Known::Unanswered(request));
+        exchange.settings.requests.contexts.borrow_mut().set(conversation, KnownContext::Unanswered(request));
     }
 }
 

@@ -17,13 +17,13 @@ use crate::tool_loop::{Source, ToolResult};
 pub(crate) struct Originals {
     /// The request as the client sent it, with hidden rounds put back.
     body: Rc<Vec<u8>>,
-    known: Vec<Known>,
+    known: Vec<KnownOriginal>,
     _room: Room,
 }
 
 /// A text in the request.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownOriginal {
     hash: Rc<str>,
     /// The number of the tool output in the conversation.
     output: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Known {
     form: Option<Compressor>,
 }
 
-impl Known {
+impl KnownOriginal {
     pub(crate) fn of(outcome: &Outcome<'_>) -> Vec<Self> {
         let originals = outcome.originals.iter();
         originals
@@ -53,7 +53,7 @@ impl Known {
 
 impl Originals {
     /// `None`: there is no room to keep the request.
-    pub(crate) fn new(settings: &Settings, body: &Rc<Vec<u8>>, known: Vec<Known>) -> Option<Self> {
+    pub(crate) fn new(settings: &Settings, body: &Rc<Vec<u8>>, known: Vec<KnownOriginal>) -> Option<Self> {
         // If nothing is left out, the body is not needed.
         let kept = if known.is_empty() { Rc::default() } else { Rc::clone(body) };
         let Some(room) = settings.requests.memory.room(kept.len()) else {

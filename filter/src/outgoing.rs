@@ -8,8 +8,8 @@
 
 mod message;
 
-use self::message::Held;
-pub(crate) use self::message::Passing;
+use self::message::HeldMessage;
+pub(crate) use self::message::PassingMessage;
 use crate::frames::{CLOSE, CONTINUATION, Frames, Header, Part, TEXT, mask};
 use crate::traffic::Traffic;
 
@@ -22,7 +22,7 @@ pub(crate) enum Message<'m> {
     /// It is complete and can be replaced.
     Whole(&'m [u8]),
     /// It has passed already.
-    Passed(&'m Passing),
+    Passed(&'m PassingMessage),
 }
 
 /// The messages of a client.
@@ -32,9 +32,9 @@ pub(crate) struct Outgoing {
     /// The header of the current frame.
     header: Option<Header>,
     /// The part of the current message that is held.
-    held: Option<Held>,
+    held: Option<HeldMessage>,
     /// The current message, if it passes and is readable text.
-    passing: Option<Passing>,
+    passing: Option<PassingMessage>,
     pub(crate) traffic: Traffic,
     /// Longer messages pass. Bytes; 0: all pass.
     max_bytes: usize,
@@ -59,7 +59,7 @@ impl Outgoing {
     }
 
     /// Takes the message that has begun and will not be completed.
-    pub(crate) fn unfinished(&mut self) -> Option<Passing> {
+    pub(crate) fn unfinished(&mut self) -> Option<PassingMessage> {
         match self.held.take() {
             Some(held) => Some(held.passing()),
             None => self.passing.take(),
@@ -137,11 +137,11 @@ impl Outgoing {
             self.release(out);
             self.passing = None;
             if header.opcode == TEXT && !header.extended {
-                self.held = Some(Held::default());
+                self.held = Some(HeldMessage::default());
             }
         }
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-        let too_long = |held: &Held| {
+        let too_long = |held: &HeldMessage| {
             held.payload_bytes().saturating_add(length) > self.max_bytes || held.frames.len() >= MAX_FRAMES
         };
         if self.max_bytes == 0 || self.held.as_ref().is_some_and(too_long) {

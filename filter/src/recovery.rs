@@ -14,7 +14,7 @@ use proxy_wasm::types::{Action, MapType};
 use crate::exchange::Exchange;
 use crate::host;
 use crate::memory::Room;
-use crate::sent::{HttpAnswer, Sent};
+use crate::sent::{HttpAnswer, SentRequest};
 
 /// A refused request that has been sent once more.
 pub(crate) struct Recovery {
@@ -48,7 +48,7 @@ pub(crate) enum AtTrailers {
 
 impl Recovery {
     /// Sends a refused request once more. `None`: the refusal goes to the client.
-    pub(crate) fn begin(exchange: &Exchange, sent: &mut Sent) -> Option<Self> {
+    pub(crate) fn begin(exchange: &Exchange, sent: &mut SentRequest) -> Option<Self> {
         let body = body_that_drops(&sent.body)?;
         sent.note_cluster(&exchange.settings);
         sent.head().add(BETA_HEADER.as_bytes(), BETA);

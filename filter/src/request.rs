@@ -9,16 +9,16 @@ use headroom_providers::route::{Purpose, Route};
 use proxy_wasm::types::{Action, MapType};
 
 use crate::answer::Answer;
-use crate::answer_cache::candidate::{Candidate, Wanted};
+use crate::answer_cache::candidate::{CacheableRequest, Candidate};
 use crate::answer_cache::lookup::{Lookup, Replay, Step};
 use crate::body::Body;
 use crate::cache_edits;
 use crate::config::{AcceptEncoding, BodyMode};
 use crate::encoding::Encoding;
 use crate::exchange::{Clock, Exchange};
-use crate::follow::Following;
+use crate::follow::FollowedAnswer;
 use crate::hold;
-use crate::host::{self, Refused};
+use crate::host::{self, RefusedCall};
 use crate::in_work::Place;
 use crate::limits::{BudgetScope, TOO_MANY_REQUESTS};
 use crate::memory_context::{self, ContextLookup};
@@ -30,7 +30,7 @@ use crate::request_headers::RequestHeaders;
 use crate::response::Response;
 use crate::rewrite::{self, Rewrite};
 use crate::rules::Treatment;
-use crate::sent::{Head, Sent, lists};
+use crate::sent::{Head, SentRequest, lists};
 use crate::settings::Settings;
 use crate::text_model::{self, TextLookup};
 use crate::work::{EngineOutput, Slice, Work};
@@ -57,7 +57,7 @@ enum Cache {
     None,
     /// Its headers allow it.
     Candidate(Box<Candidate>),
-    Wanted(Box<Wanted>),
+    Wanted(Box<CacheableRequest>),
 }
 
 /// The state of the request.
@@ -67,7 +67,7 @@ enum Phase {
     #[default]
     Passing,
     /// Waiting for the end of the body.
-    Collecting(Collecting),
+    Collecting(PartialBody),
     /// The body is complete, and waits until fewer bodies are in work.
     Waiting(Body),
     /// The body is in work, and has paused.
@@ -82,7 +82,7 @@ enum Phase {
 
 /// A body that is not complete yet.
 #[derive(Debug)]
-struct Collecting {
+struct PartialBody {
     route: Route,
     /// What is done to it; the mode is `Off` only if its ids may carry traces.
     treatment: Treatment,
@@ -219,7 +219,7 @@ impl Request {
             self.allow_recovery(&settings, all);
         }
         let (treatment, encoding) = (headers.treatment, headers.encoding);
-        self.phase = Phase::Collecting(Collecting { route, treatment, held, encoding, size: 0 });
+        self.phase = Phase::Collecting(PartialBody { route, treatment, held, encoding, size: 0 });
         if held { Action::Pause } else { Action::Continue }
     }
 
@@ -271,7 +271,7 @@ impl Request {
 
     /// The body is complete. If trailers follow, this call is the only sign of it.
     pub(crate) fn on_end(&mut self, exchange: &mut Exchange, response: &mut Response) -> Action {
-        let Collecting { route, treatment, held, encoding, size } = match std::mem::take(&mut self.phase) {
+        let PartialBody { route, treatment, held, encoding, size } = match std::mem::take(&mut self.phase) {
             Phase::Collecting(collecting) => collecting,
             Phase::Passing => return Action::Continue,
             in_work => {
@@ -420,7 +420,7 @@ impl Request {
             }
             response.is_recoverable = recoverable;
             if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
-                response.sent = Sent::new(&exchange.settings, head, forwarded.to_vec());
+                response.sent = SentRequest::new(&exchange.settings, head, forwarded.to_vec());
             }
             // Also if there was no room to keep the request: a call that cannot be answered must not reach
             // the client.
@@ -429,7 +429,7 @@ impl Request {
                 let mut caller = std::mem::take(&mut self.caller);
                 caller.folder = rewrite.working_directory.unwrap_or_default();
                 let following =
-                    Following::new(&exchange.settings, body.route.api, added_tools, originals, caller);
+                    FollowedAnswer::new(&exchange.settings, body.route.api, added_tools, originals, caller);
                 response.following = Some(Box::new(following));
             }
         }
@@ -582,7 +582,7 @@ impl Request {
     }
 
     /// Lets the body go as it came: the host refused a change.
-    fn give_up(&mut self, exchange: &mut Exchange, response: &mut Response, refused: Refused) -> Action {
+    fn give_up(&mut self, exchange: &mut Exchange, response: &mut Response, refused: RefusedCall) -> Action {
         response.sent = None;
         response.following = None;
         self.cache = Cache::None;
@@ -633,7 +633,7 @@ impl Request {
             Phase::Asking(lookup) => return lookup.is_lost(now),
             _ => {}
         }
-        matches!(&self.phase, Phase::Collecting(Collecting { held: true, size: 0, .. }))
+        matches!(&self.phase, Phase::Collecting(PartialBody { held: true, size: 0, .. }))
             && !exchange.settings.hold.is_proven()
             && now.saturating_sub(exchange.clock.headers) >= hold::GRACE_NS
     }

@@ -5,12 +5,12 @@ use headroom_providers::reader::Form;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use crate::answer;
-use crate::answer_cache::copy::Keeping;
+use crate::answer_cache::copy::AnswerCopy;
 use crate::exchange::Exchange;
-use crate::follow::Following;
+use crate::follow::FollowedAnswer;
 use crate::host;
 use crate::recovery::{AtTrailers, Recovery, WHOLE};
-use crate::sent::{HttpAnswer, Sent};
+use crate::sent::{HttpAnswer, SentRequest};
 
 const OK: u32 = 200;
 const BAD_REQUEST: u32 = 400;
@@ -19,13 +19,13 @@ const BAD_REQUEST: u32 = 400;
 #[derive(Default)]
 pub(crate) struct Response {
     /// The request as it left, if it may have to be sent once more.
-    pub(crate) sent: Option<Sent>,
+    pub(crate) sent: Option<SentRequest>,
     /// Whether a refusal can be recovered: the filter has changed the request, and it carries thinking.
     pub(crate) is_recoverable: bool,
     /// Follows the answer, if the request has tools of ours that the model may call.
-    pub(crate) following: Option<Box<Following>>,
+    pub(crate) following: Option<Box<FollowedAnswer>>,
     /// A copy of the answer for the cache.
-    pub(crate) keeping: Option<Keeping>,
+    pub(crate) keeping: Option<AnswerCopy>,
     /// The second attempt after a refusal.
     recovery: Option<Recovery>,
 }

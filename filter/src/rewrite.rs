@@ -6,7 +6,7 @@ use std::rc::Rc;
 use headroom_api::v1::{BlockRecord, HistoryRecord, RequestOutcome, Tokens};
 use headroom_compress::{
     Api, Block, BlockOutcome, MemoryTools, Opening, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool,
-    Rewritten, Unread, rounds,
+    RewriteHistory, UnreadReason, rounds,
 };
 use headroom_providers::route::{Purpose, Route};
 
@@ -18,7 +18,7 @@ use crate::exchange::{Exchange, micros};
 use crate::messages::Transcript;
 use crate::mode::Mode;
 use crate::name::name;
-use crate::originals::Known;
+use crate::originals::KnownOriginal;
 use crate::rules::Treatment;
 
 /// The most characters of a form's statement about what it leaves out. In the corpus they have 20 to 150.
@@ -39,7 +39,7 @@ pub(crate) struct Rewrite {
     /// The provider may have bound thinking in it to what stands before.
     pub(crate) carries_thinking: bool,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) originals: Vec<Known>,
+    pub(crate) originals: Vec<KnownOriginal>,
 }
 
 impl Rewrite {
@@ -55,8 +55,8 @@ impl Rewrite {
         }
         let replaced = outcome.blocks.iter().any(|it| matches!(it.outcome, BlockOutcome::Compressed { .. }));
         let request_outcome = match outcome.unread {
-            Some(Unread::TooLarge) => RequestOutcome::TooLarge,
-            Some(Unread::NotUnderstood) => RequestOutcome::NotUnderstood,
+            Some(UnreadReason::TooLarge) => RequestOutcome::TooLarge,
+            Some(UnreadReason::NotUnderstood) => RequestOutcome::NotUnderstood,
             None if mode == Mode::Simulate => RequestOutcome::Simulated,
             None if mode != Mode::Optimize => RequestOutcome::Audited,
             None if replaced => RequestOutcome::Compressed,
@@ -70,7 +70,7 @@ impl Rewrite {
             working_directory: outcome.working_directory.take(),
             opening: outcome.opening.take(),
             carries_thinking: outcome.carries_thinking,
-            originals: Known::of(&outcome),
+            originals: KnownOriginal::of(&outcome),
             blocks: std::mem::take(&mut outcome.blocks),
         }
     }
@@ -267,7 +267,7 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
         .collect();
 }
 
-fn history(rewritten: &Rewritten) -> HistoryRecord {
+fn history(rewritten: &RewriteHistory) -> HistoryRecord {
     HistoryRecord {
         epochs: rewritten.epochs,
         boundaries: rewritten.boundaries,

@@ -69,7 +69,7 @@ fn call(
     timeout_ms: u32,
 ) -> host::Result<u32> {
     let target = grpc_service(&control_plane.cluster)
-        .ok_or(host::Refused { call: "grpc_call", status: Status::BadArgument as u32 })?;
+        .ok_or(host::RefusedCall { call: "grpc_call", status: Status::BadArgument as u32 })?;
     let bearer = control_plane.token.bearer();
     let metadata = bearer.as_ref().map(|bearer| ("authorization", bearer.as_bytes()));
     let timeout = Duration::from_millis(timeout_ms.into());

@@ -46,7 +46,7 @@ const INITIATOR: &[u8] = b"x-initiator";
 pub(crate) struct Head(Vec<(Vec<u8>, Vec<u8>)>);
 
 /// A request as it left.
-pub(crate) struct Sent {
+pub(crate) struct SentRequest {
     head: Head,
     pub(crate) body: Vec<u8>,
     room: Room,
@@ -109,7 +109,7 @@ pub(crate) fn lists(list: &[u8], value: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(value))
 }
 
-impl Sent {
+impl SentRequest {
     /// `None`: there is no room to keep it.
     pub(crate) fn new(settings: &Settings, head: Head, body: Vec<u8>) -> Option<Self> {
         let Some(room) = settings.requests.memory.room(body.len()) else {

@@ -15,8 +15,8 @@ use crate::copies::{self, Copies};
 use crate::deferred::{Deferred, Outlet};
 use crate::encoding::DecodeError;
 use crate::handover::{self, Handover};
-use crate::hold::Hold;
-use crate::host::{self, NANOS_PER_MS, Refused};
+use crate::hold::HoldSupport;
+use crate::host::{self, NANOS_PER_MS, RefusedCall};
 use crate::in_work::{self, InWork};
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) answers: AnswerSidecar,
     pub(crate) requests: Rc<Requests>,
-    pub(crate) hold: Hold,
+    pub(crate) hold: HoldSupport,
     refusals: Cell<u64>,
     /// When the next report may go. Nanoseconds.
     next_report: Cell<u64>,
@@ -150,7 +150,7 @@ impl Settings {
             limits,
             metrics: Rc::new(metrics),
             requests,
-            hold: Hold::default(),
+            hold: HoldSupport::default(),
             refusals: Cell::new(0),
             next_report: Cell::new(0),
             tick_ms: Cell::new(None),
@@ -212,7 +212,7 @@ impl Settings {
 
     /// Counts a call that the host did not carry out. It is logged at counts that are powers of two, so that
     /// a host that always refuses cannot fill the log.
-    pub(crate) fn refused(&self, refused: Refused) {
+    pub(crate) fn refused(&self, refused: RefusedCall) {
         let refusals = self.refusals.get().saturating_add(1);
         self.refusals.set(refusals);
         self.metrics.host_error();

@@ -151,9 +151,9 @@ impl SystemLines {
 
 /// The classes that are seen in a line, each with the place where it is seen first.
 #[derive(Default)]
-struct Seen(Vec<(VolatileClass, usize)>);
+struct LineClasses(Vec<(VolatileClass, usize)>);
 
-impl Seen {
+impl LineClasses {
     fn add(&mut self, class: VolatileClass, offset: usize) {
         if !self.0.iter().any(|(known, _)| *known == class) {
             self.0.push((class, offset));
@@ -183,8 +183,8 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 /// What is likely to change in a line, and where.
-fn volatile(line: &[u8]) -> Seen {
-    let mut found = Seen::default();
+fn volatile(line: &[u8]) -> LineClasses {
+    let mut found = LineClasses::default();
     if is_listing(line) {
         found.add(VolatileClass::Listing, 0);
     }

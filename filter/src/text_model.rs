@@ -19,7 +19,7 @@ use headroom_api::v1::{DecideRequest, DecideResponse, TextOutput};
 use headroom_compress::{Prose, address};
 use prost::Message as _;
 
-use crate::contexts::Known;
+use crate::contexts::KnownContext;
 use crate::exchange::{Exchange, micros};
 use crate::host::NANOS_PER_MS;
 use crate::rpc;
@@ -66,8 +66,8 @@ pub(crate) fn begin(exchange: &mut Exchange, mut work: Work) -> Step {
     for output in prose.into_iter().take(MAX_OUTPUTS) {
         let known = settings.requests.decisions.borrow().get(&name(exchange, &output)).cloned();
         let form = match known {
-            Some(Known::Recorded(form)) => form,
-            Some(Known::Unanswered(_)) => Rc::from(""),
+            Some(KnownContext::Recorded(form)) => form,
+            Some(KnownContext::Unanswered(_)) => Rc::from(""),
             None if output.new && pauses => {
                 stays(exchange, &output);
                 continue;
@@ -142,7 +142,7 @@ impl TextLookup {
                 Some(form) => {
                     let form = if settle(exchange, &mut work, &output, form) { form } else { "" };
                     let name = name(exchange, &output);
-                    let known = Known::Recorded(form.into());
+                    let known = KnownContext::Recorded(form.into());
                     exchange.settings.requests.decisions.borrow_mut().set(&name, known);
                 }
                 None => missing.push(output),
@@ -183,7 +183,7 @@ fn stays(exchange: &mut Exchange, output: &Prose) {
     let record = exchange.record.text_model.get_or_insert_default();
     record.unanswered = record.unanswered.saturating_add(1);
     if output.new {
-        let known = Known::Unanswered(String::new());
+        let known = KnownContext::Unanswered(String::new());
         let name = name(exchange, output);
         exchange.settings.requests.decisions.borrow_mut().set(&name, known);
     }

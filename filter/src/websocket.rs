@@ -21,7 +21,7 @@ use crate::answer::Answer;
 use crate::config::Config;
 use crate::deferred::Turn;
 use crate::exchange::{Clock, Exchange};
-use crate::host::{self, NANOS_PER_MS, Refused};
+use crate::host::{self, NANOS_PER_MS, RefusedCall};
 use crate::mode::Mode;
 use crate::name::name;
 use crate::outgoing::Message;
@@ -472,7 +472,7 @@ fn read(buffer: BufferType, size: usize) -> host::Result<Vec<u8>> {
     // Stands for a host status: the host gave fewer bytes than it had announced.
     const SHORT: u32 = u32::MAX;
     let bytes = if size == 0 { Vec::new() } else { host::buffer(buffer, size)? };
-    if bytes.len() == size { Ok(bytes) } else { Err(Refused { call: "get_buffer", status: SHORT }) }
+    if bytes.len() == size { Ok(bytes) } else { Err(RefusedCall { call: "get_buffer", status: SHORT }) }
 }
 
 fn unix_ms(nanoseconds: u64) -> i64 {

@@ -81,7 +81,7 @@ impl Default for Conversations {
 
 /// One conversation, and its result.
 #[derive(Debug)]
-struct Held {
+struct HeldConversation {
     agent: Agent,
     format: Format,
     stream: bool,
@@ -143,7 +143,7 @@ impl Conversations {
     }
 
     /// Agents with their first message, and a provider that expects them.
-    fn begin(&self, event: Event, provider: &Provider) -> Result<Vec<Held>> {
+    fn begin(&self, event: Event, provider: &Provider) -> Result<Vec<HeldConversation>> {
         let mut all = Vec::new();
         for &format in &self.formats {
             for stream in [false, true] {
@@ -158,7 +158,7 @@ impl Conversations {
                     let mut agent = Agent::new(format, &name, stream, outputs);
                     agent.settings.thinks = self.thinks;
                     agent.say("Which deployments failed, and why?");
-                    all.push(Held { agent, format, stream, name, failed: None });
+                    all.push(HeldConversation { agent, format, stream, name, failed: None });
                 }
             }
         }
@@ -194,7 +194,11 @@ pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row
 }
 
 /// Takes this many rounds in all conversations at the same time; 0: asks once, and expects an answer without calls.
-async fn together(all: Vec<Held>, to: impl Fn(usize) -> SocketAddr, rounds: usize) -> Result<Vec<Held>> {
+async fn together(
+    all: Vec<HeldConversation>,
+    to: impl Fn(usize) -> SocketAddr,
+    rounds: usize,
+) -> Result<Vec<HeldConversation>> {
     let mut running = JoinSet::new();
     let count = all.len();
     for (number, mut held) in all.into_iter().enumerate() {
@@ -211,7 +215,7 @@ async fn together(all: Vec<Held>, to: impl Fn(usize) -> SocketAddr, rounds: usiz
             (number, held)
         });
     }
-    let mut done: Vec<Option<Held>> = (0..count).map(|_| None).collect();
+    let mut done: Vec<Option<HeldConversation>> = (0..count).map(|_| None).collect();
     while let Some(joined) = running.join_next().await {
         let (number, held) = joined?;
         done[number] = Some(held);

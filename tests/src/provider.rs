@@ -61,7 +61,7 @@ pub struct Provider {
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct RecordedRequest {
     /// GET, POST, …
     pub method: String,
     /// Path and query.
@@ -82,7 +82,7 @@ pub struct Recorded {
 
 #[derive(Debug, Default)]
 struct State {
-    recorded: Mutex<HashMap<String, Vec<Recorded>>>,
+    recorded: Mutex<HashMap<String, Vec<RecordedRequest>>>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     followed: Mutex<HashMap<String, Followed>>,
     caches: Mutex<HashMap<String, PromptCache>>,
@@ -166,12 +166,12 @@ impl Provider {
     }
 
     /// The requests of a name, in order.
-    pub fn requests(&self, name: &str) -> Vec<Recorded> {
+    pub fn requests(&self, name: &str) -> Vec<RecordedRequest> {
         self.state.recorded.lock().expect("no panic while locked").get(name).cloned().unwrap_or_default()
     }
 
     /// The requests of a name, in order; they are removed here.
-    pub fn take(&self, name: &str) -> Vec<Recorded> {
+    pub fn take(&self, name: &str) -> Vec<RecordedRequest> {
         self.state.recorded.lock().expect("no panic while locked").remove(name).unwrap_or_default()
     }
 
@@ -253,7 +253,7 @@ impl State {
     }
 
     /// Remembers a request and returns how many of its name came before.
-    fn record(&self, name: &str, request: Recorded) -> usize {
+    fn record(&self, name: &str, request: RecordedRequest) -> usize {
         let mut recorded = self.recorded.lock().expect("no panic while locked");
         let requests = recorded.entry(name.to_owned()).or_default();
         requests.push(request);
@@ -347,7 +347,7 @@ async fn answered(request: Request<Incoming>, state: &State) -> io::Result<Respo
     let earlier = if name.is_empty() {
         0
     } else {
-        let recorded = Recorded {
+        let recorded = RecordedRequest {
             method: parts.method.to_string(),
             path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             version: parts.version,

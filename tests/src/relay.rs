@@ -31,12 +31,12 @@ struct State {
     to: SocketAddr,
     name: String,
     script: HeaderValue,
-    sent: Mutex<Vec<Sent>>,
+    sent: Mutex<Vec<SentRequest>>,
 }
 
 /// A request as the client sent it.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct SentRequest {
     /// Path and query.
     pub path: String,
     /// The body.
@@ -87,7 +87,7 @@ impl Relay {
     }
 
     /// The client's requests, in order.
-    pub fn sent(&self) -> Vec<Sent> {
+    pub fn sent(&self) -> Vec<SentRequest> {
         self.state.sent.lock().expect("no panic while locked").clone()
     }
 }
@@ -108,7 +108,7 @@ async fn pass(request: Request<Incoming>, state: &State) -> Result<Response<Body
     let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let number = {
         let mut sent = state.sent.lock().expect("no panic while locked");
-        sent.push(Sent { path: path.clone(), body: body.clone() });
+        sent.push(SentRequest { path: path.clone(), body: body.clone() });
         sent.len() - 1
     };
     parts.uri = path.parse()?;

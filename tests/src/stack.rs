@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::built;
 use crate::client::{Answer, Call, Connection, Protocol};
 use crate::envoy::{Envoy, Neighbours, Options};
-use crate::provider::{NAME_HEADER, Provider, Recorded};
+use crate::provider::{NAME_HEADER, Provider, RecordedRequest};
 use crate::sidecar::{Kind, Sidecar};
 
 /// A running stack. Dropping it ends its processes and removes their files.
@@ -71,7 +71,7 @@ impl Stack {
         name: &str,
         protocol: Protocol,
         call: Call,
-    ) -> Result<(Answer, Vec<Recorded>)> {
+    ) -> Result<(Answer, Vec<RecordedRequest>)> {
         let answer = self.connect(protocol).await?.send(call.header(NAME_HEADER, name)).await?;
         Ok((answer, self.provider.requests(name)))
     }

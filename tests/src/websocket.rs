@@ -30,7 +30,7 @@ pub const SILENT: &str = "silent";
 
 /// The provider's state.
 #[derive(Debug, Default)]
-struct Seen {
+struct ProviderState {
     handshakes: Vec<HeaderMap>,
     messages: Vec<Message>,
     /// All tool outputs so far, by the id of their call: a request that continues a response contains only
@@ -43,7 +43,7 @@ struct Seen {
 pub struct WebSocketProvider {
     address: SocketAddr,
     script: Arc<Script>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<ProviderState>>,
 }
 
 impl WebSocketProvider {

@@ -28,14 +28,14 @@ const QUESTION: &str = "Which disk does the third error name?";
 const PATIENCE: &str = "300";
 
 /// The scripted provider, a home folder, and four free ports in a row.
-struct House {
+struct TestSetup {
     folder: TempDir,
     relay: Relay,
     port: u16,
     variables: Vec<(String, String)>,
 }
 
-impl House {
+impl TestSetup {
     async fn new(calls: &[ToolCall]) -> Result<Self> {
         Self::with_script(&script_of(calls)).await
     }
@@ -235,7 +235,7 @@ impl Agent {
 
 /// Runs an agent with `wrap` alone, then with `wrap --install` and a separate Headroom, and unwraps it.
 async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
-    let house = House::new(&agent.calls).await?;
+    let house = TestSetup::new(&agent.calls).await?;
     for (name, text) in &agent.files {
         house.write(name, text)?;
     }
@@ -657,7 +657,7 @@ async fn aider_is_wrapped_and_unwrapped() -> Result<()> {
     let Some(python) = skip::unless("Aider from PyPI", found)? else { return Ok(()) };
     let bin = python.parent().context("the interpreter lies in a folder")?.to_owned();
     // It has no tools: one request and one answer.
-    let house = House::new(&[]).await?;
+    let house = TestSetup::new(&[]).await?;
     house.write(".aider.conf.yml", "# mine\nopenai-api-base: http://127.0.0.1:9/v1 # nobody\n")?;
     let arguments = [
         "wrap",
@@ -718,7 +718,7 @@ async fn learn_asks_the_command_lines_of_agents_and_checks_what_they_say() -> Re
     ]});
     for (name, bin) in [("claude", &bin), ("codex", &bin), ("gemini", &bin), ("qwen", &more)] {
         let house =
-            House::with_script(&Script { text: Some(rules.to_string()), ..Script::default() }).await?;
+            TestSetup::with_script(&Script { text: Some(rules.to_string()), ..Script::default() }).await?;
         let work = house.home().join("work");
         for id in ["session-one", "session-two"] {
             house.write(&format!(".claude/projects/x/{id}.jsonl"), &conversation(id, &work))?;
@@ -763,7 +763,7 @@ async fn learn_asks_the_command_lines_of_agents_and_checks_what_they_say() -> Re
 }
 
 /// A program that replaces an agent: a shell script under Goose's name.
-fn pretend(house: &House, script: &str) -> Result<PathBuf> {
+fn pretend(house: &TestSetup, script: &str) -> Result<PathBuf> {
     let bin = house.folder.path().join("bin");
     fs::create_dir_all(&bin)?;
     write_program(&bin.join("goose"), &format!("#!/bin/sh\n{script}\n"))?;
@@ -772,7 +772,7 @@ fn pretend(house: &House, script: &str) -> Result<PathBuf> {
 
 #[tokio::test]
 async fn without_headroom_the_agent_runs_as_it_would_and_a_line_says_so() -> Result<()> {
-    let mut house = House::new(&[]).await?;
+    let mut house = TestSetup::new(&[]).await?;
     house.variables.push(("ENVOY".to_owned(), "/bin/false".to_owned()));
     let bin = pretend(&house, "echo \"$#:$1:$2 ${OPENAI_HOST-unset} ${HEADROOM_STACK-unset}\"; exit 7")?;
     let mut command = house.command(&bin, &[]).await?;
@@ -790,7 +790,7 @@ async fn without_headroom_the_agent_runs_as_it_would_and_a_line_says_so() -> Res
 
 #[tokio::test]
 async fn a_conversation_that_went_through_headroom_is_known_when_it_is_taken_up_without() -> Result<()> {
-    let house = House::new(&[]).await?;
+    let house = TestSetup::new(&[]).await?;
     let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).to_string();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\ncontent-type: \
@@ -826,7 +826,7 @@ async fn a_conversation_that_went_through_headroom_is_known_when_it_is_taken_up_
 
 #[tokio::test]
 async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_killed() -> Result<()> {
-    let house = House::new(&[]).await?;
+    let house = TestSetup::new(&[]).await?;
     let flag = house.folder.path().join("flag");
     let script = format!(
         "echo $$ >> {0}.pids; while [ ! -e {0} ]; do sleep 0.1; done; echo \"$OPENAI_HOST\"",
@@ -868,7 +868,7 @@ async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_
 
 #[tokio::test]
 async fn a_signal_reaches_the_agent_whose_end_is_told_as_a_shell_tells_it() -> Result<()> {
-    let house = House::new(&[]).await?;
+    let house = TestSetup::new(&[]).await?;
     let mark = house.folder.path().join("running");
     for (script, expected) in [("trap 'exit 5' TERM", 5), (":", 143)] {
         let bin =
@@ -888,7 +888,7 @@ async fn a_signal_reaches_the_agent_whose_end_is_told_as_a_shell_tells_it() -> R
 
 #[tokio::test]
 async fn bad_options_are_refused_before_anything_starts() -> Result<()> {
-    let house = House::new(&[]).await?;
+    let house = TestSetup::new(&[]).await?;
     let bin = pretend(&house, "exit 0")?;
     let timeout = std::process::Command::new("sh").args(["-c", "command -v timeout"]).output()?;
     std::os::unix::fs::symlink(String::from_utf8(timeout.stdout)?.trim(), bin.join("timeout"))?;

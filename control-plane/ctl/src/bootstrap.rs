@@ -95,7 +95,7 @@ impl Endpoint {
 }
 
 /// A provider with the name of its cluster.
-type Named<'p> = (&'static str, &'p Upstream);
+type NamedProvider<'p> = (&'static str, &'p Upstream);
 
 /// The providers' base URLs.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Providers {
     }
 
     /// Each with the name of its cluster: first the ones for every client, then the ones for subscriptions.
-    fn named(&self) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
+    fn named(&self) -> (Vec<NamedProvider<'_>>, Vec<NamedProvider<'_>>) {
         let Self { anthropic, openai, gemini, chatgpt, code_assist, copilot } = self;
         (
             vec![("anthropic", anthropic), ("openai", openai), ("gemini", gemini)],

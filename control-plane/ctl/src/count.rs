@@ -95,7 +95,7 @@ impl Content {
 
 /// Both counts of a file.
 #[derive(Debug, Serialize)]
-struct Counted {
+struct FileCounts {
     file: String,
     counted_as: &'static str,
     model: Option<String>,
@@ -151,7 +151,7 @@ impl Counter {
         Ok(Self::Remote(args.provider, Box::new(Https::new(provider::SERVICE, url, key)?)))
     }
 
-    async fn count(&self, file: &str, content: &Content, model: Option<&str>) -> anyhow::Result<Counted> {
+    async fn count(&self, file: &str, content: &Content, model: Option<&str>) -> anyhow::Result<FileCounts> {
         let model = model.or(content.model());
         let (tokens, note) = match self {
             Self::Mistral(tekken) => {
@@ -165,7 +165,7 @@ impl Counter {
         };
         let local = local(content, model);
         let difference = |tokens: u64| (local.before as f64 / tokens as f64 - 1.0) * 100.0;
-        Ok(Counted {
+        Ok(FileCounts {
             file: file.to_owned(),
             counted_as: content.name(),
             model: model.map(str::to_owned),
@@ -191,7 +191,7 @@ fn local(content: &Content, model: Option<&str>) -> headroom_compress::Tokens {
     compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20)).tokens
 }
 
-fn print(counted: &[Counted], as_json: bool) -> anyhow::Result<()> {
+fn print(counted: &[FileCounts], as_json: bool) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     if as_json {
         for counted in counted {

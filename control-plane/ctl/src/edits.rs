@@ -30,7 +30,7 @@ use thiserror::Error;
 pub(crate) use self::diff::unified;
 pub(crate) use self::disk::Disk;
 pub(crate) use self::format::Format;
-pub(crate) use self::install::{Installed, preview};
+pub(crate) use self::install::{InstallOutcome, preview};
 pub(crate) use self::journal::Workspace;
 pub(crate) use self::undo::UndoReport;
 

@@ -84,7 +84,7 @@ pub enum LearnCommand {
 }
 
 /// A project with what was learned.
-struct Learned {
+struct LearnedProject {
     project: String,
     sessions: Vec<(Session, Report)>,
     lessons: Vec<Lesson>,
@@ -119,7 +119,7 @@ pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
         let prior = apply::prior(Path::new(&project), &sessions, &selected, &home);
         lessons.extend(asked(args, env, &sessions, &prior, &lessons)?);
         let plan = apply::plan(Path::new(&project), &lessons, &sessions, &selected, &home, &date)?;
-        learned.push(Learned { project, sessions, lessons, plan });
+        learned.push(LearnedProject { project, sessions, lessons, plan });
     }
     if learned.is_empty() {
         let of = wanted.map(|project| format!(" of {project}")).unwrap_or_default();
@@ -209,7 +209,7 @@ fn agents(sessions: &[(Session, Report)]) -> String {
     agents.join(", ")
 }
 
-fn print(learned: &[Learned], apply: bool) -> anyhow::Result<()> {
+fn print(learned: &[LearnedProject], apply: bool) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     for one in learned {
         let calls: u64 = one.sessions.iter().map(|(_, report)| report.calls).sum();
@@ -249,7 +249,7 @@ fn print(learned: &[Learned], apply: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_json(learned: &[Learned]) -> anyhow::Result<()> {
+fn print_json(learned: &[LearnedProject]) -> anyhow::Result<()> {
     let lesson = |lesson: &Lesson| {
         json!({
             "section": lesson.section,
@@ -260,7 +260,7 @@ fn print_json(learned: &[Learned]) -> anyhow::Result<()> {
             })).collect::<Vec<_>>(),
         })
     };
-    let project = |one: &Learned| {
+    let project = |one: &LearnedProject| {
         json!({
             "project": one.project,
             "agents": agents(&one.sessions).split(", ").collect::<Vec<_>>(),

@@ -17,7 +17,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::agents::{self, Agent, Server, Setting};
-use crate::edits::{Disk, Installed, Plan, Workspace, preview, unified};
+use crate::edits::{Disk, InstallOutcome, Plan, Workspace, preview, unified};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::unwrap::upstream;
@@ -274,9 +274,9 @@ fn install(
     let installed = journals.install(agent.name(), &at.url, asked.to_json(), &plan)?;
     let title = agent.title();
     say(&match installed {
-        Installed::Already => format!("{title} is wrapped already: nothing was changed"),
-        Installed::Nothing => format!("there is nothing to edit for {title}"),
-        Installed::Now => {
+        InstallOutcome::Already => format!("{title} is wrapped already: nothing was changed"),
+        InstallOutcome::Nothing => format!("there is nothing to edit for {title}"),
+        InstallOutcome::Now => {
             let record = journals.record(agent.name())?;
             let files: Vec<String> = record
                 .iter()

@@ -92,18 +92,18 @@ pub enum Part<'a> {
 /// before.
 pub fn each_part(path: &Path, take: &mut dyn FnMut(Part<'_>)) -> io::Result<()> {
     let spent = Rc::new(Cell::new(0));
-    let metered = Metered { reader: File::open(path)?, spent: Rc::clone(&spent) };
+    let metered = MeteredFile { reader: File::open(path)?, spent: Rc::clone(&spent) };
     let mut reader = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, metered));
     reader.deserialize_any(Document { take, spent }).map_err(io::Error::from)
 }
 
 /// Counts bytes between two elements.
-struct Metered {
+struct MeteredFile {
     reader: File,
     spent: Rc<Cell<usize>>,
 }
 
-impl Read for Metered {
+impl Read for MeteredFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         let spent = self.spent.get() + read;

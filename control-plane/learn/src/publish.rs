@@ -18,7 +18,7 @@ const OWN: [&str; 2] = ["MEMORY.md", "CLAUDE.local.md"];
 
 /// The result of a plan.
 #[derive(Debug, Default)]
-pub struct Published {
+pub struct PublishReport {
     /// Files that were written.
     pub written: Vec<PathBuf>,
     /// New entries in the inbox.
@@ -27,7 +27,7 @@ pub struct Published {
     pub problems: Vec<String>,
 }
 
-impl Published {
+impl PublishReport {
     /// Adds the result of another plan.
     pub fn add(&mut self, other: Self) {
         self.written.extend(other.written);
@@ -38,8 +38,8 @@ impl Published {
 
 /// Writes the files of a plan, or proposes their entries. With `write_tracked` all are written. A file that cannot be
 /// written does not stop the others.
-pub fn publish(project: &Path, plan: &Plan, inbox: &Inbox, write_tracked: bool, date: &str) -> Published {
-    let mut published = Published::default();
+pub fn publish(project: &Path, plan: &Plan, inbox: &Inbox, write_tracked: bool, date: &str) -> PublishReport {
+    let mut published = PublishReport::default();
     for merge in &plan.merges {
         let outcome: anyhow::Result<()> = if write_tracked || is_own(&merge.path) {
             write(merge, &mut published)
@@ -54,7 +54,7 @@ pub fn publish(project: &Path, plan: &Plan, inbox: &Inbox, write_tracked: bool, 
     published
 }
 
-fn write(merge: &Merge, published: &mut Published) -> anyhow::Result<()> {
+fn write(merge: &Merge, published: &mut PublishReport) -> anyhow::Result<()> {
     merge::write(merge)?;
     published.written.push(merge.path.clone());
     Ok(())

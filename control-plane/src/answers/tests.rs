@@ -43,9 +43,9 @@ fn question(text: &str, scope: u8) -> Option<Question> {
 async fn is_shared(answers: &Answers, one: &str, other: &str) -> bool {
     answers.purge(&Scope::All, false);
     assert!(answers.keep(key("t", 1), Some(answer(10)), TTL, question(one, 0)).await);
-    let found = answers.find(Wanted { question: question(other, 0), ..wanted(&key("t", 2)) }).await;
+    let found = answers.find(AnswerQuery { question: question(other, 0), ..wanted(&key("t", 2)) }).await;
     answers.keep(key("t", 2), None, TTL, None).await;
-    matches!(found, Found::Answer { similar: true, .. })
+    matches!(found, LookupOutcome::Answer { similar: true, .. })
 }
 
 #[tokio::test]
@@ -85,10 +85,10 @@ async fn questions_are_compared_within_a_tenant_a_scope_a_time_and_a_distance() 
     assert!(!is_shared(&answers, asked, "please tell me now: what is the refund policy of it all").await);
     answers.keep(key("t", 1), Some(answer(10)), TTL, question(asked, 0)).await;
     for (key, question) in [(key("u", 2), question(near, 0)), (key("t", 3), question(near, 1))] {
-        assert_eq!(answers.find(Wanted { question, ..wanted(&key) }).await, Found::Nothing);
+        assert_eq!(answers.find(AnswerQuery { question, ..wanted(&key) }).await, LookupOutcome::Nothing);
     }
-    let exact_only = Wanted { question: None, ..wanted(&key("t", 4)) };
-    assert_eq!(answers.find(exact_only).await, Found::Nothing);
+    let exact_only = AnswerQuery { question: None, ..wanted(&key("t", 4)) };
+    assert_eq!(answers.find(exact_only).await, LookupOutcome::Nothing);
     assert_eq!(answers.counts().read().similar, 1);
 }
 
@@ -96,8 +96,8 @@ fn key(tenant: &str, number: u8) -> Key {
     Key { tenant: tenant.to_owned(), digest: [number; 32] }
 }
 
-fn wanted(key: &Key) -> Wanted {
-    Wanted { key: key.clone(), max_age: None, wait: Duration::ZERO, question: None }
+fn wanted(key: &Key) -> AnswerQuery {
+    AnswerQuery { key: key.clone(), max_age: None, wait: Duration::ZERO, question: None }
 }
 
 fn answer(bytes: usize) -> Answer {
@@ -107,7 +107,7 @@ fn answer(bytes: usize) -> Answer {
 const TTL: Duration = Duration::from_secs(60);
 
 async fn is_there(answers: &Answers, key: &Key) -> bool {
-    matches!(answers.find(wanted(key)).await, Found::Answer { .. })
+    matches!(answers.find(wanted(key)).await, LookupOutcome::Answer { .. })
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,16 +115,16 @@ async fn an_answer_is_given_again_byte_for_byte_until_its_time_is_over() {
     let answers = answers(1 << 20).await;
     let one = key("t", 1);
     assert!(!answers.is_asked());
-    assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::Nothing);
     assert!(answers.is_asked());
     assert!(answers.keep(one.clone(), Some(answer(10)), TTL, None).await);
     tokio::time::advance(Duration::from_secs(59)).await;
-    let Found::Answer { answer: found, age, similar } = answers.find(wanted(&one)).await else {
+    let LookupOutcome::Answer { answer: found, age, similar } = answers.find(wanted(&one)).await else {
         panic!("it is gone")
     };
     assert_eq!((&*found, age.as_secs(), similar), (&answer(10), 59, false));
-    let young = Wanted { max_age: Some(Duration::from_secs(58)), ..wanted(&one) };
-    assert_eq!(answers.find(young).await, Found::Nothing, "the client wants a newer one");
+    let young = AnswerQuery { max_age: Some(Duration::from_secs(58)), ..wanted(&one) };
+    assert_eq!(answers.find(young).await, LookupOutcome::Nothing, "the client wants a newer one");
     for other in [key("u", 1), key("t", 2)] {
         assert!(!is_there(&answers, &other).await);
     }
@@ -156,19 +156,19 @@ async fn the_one_that_was_asked_for_longest_ago_makes_room() {
 async fn of_equal_requests_one_fetches_the_answer_and_the_others_get_it() {
     let answers = answers(1 << 20).await;
     let one = key("t", 1);
-    assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
-    assert_eq!(answers.find(wanted(&one)).await, Found::UnderWay);
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::Nothing);
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::UnderWay);
     let follower = || {
         let (answers, key) = (answers.clone(), one.clone());
-        tokio::spawn(
-            async move { answers.find(Wanted { wait: Duration::from_secs(30), ..wanted(&key) }).await },
-        )
+        tokio::spawn(async move {
+            answers.find(AnswerQuery { wait: Duration::from_secs(30), ..wanted(&key) }).await
+        })
     };
     let followers = [follower(), follower()];
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(answers.keep(one.clone(), Some(answer(10)), TTL, None).await);
     for follower in followers {
-        assert!(matches!(follower.await.unwrap(), Found::Answer { .. }));
+        assert!(matches!(follower.await.unwrap(), LookupOutcome::Answer { .. }));
     }
 }
 
@@ -176,21 +176,21 @@ async fn of_equal_requests_one_fetches_the_answer_and_the_others_get_it() {
 async fn nobody_waits_for_an_answer_that_will_not_come() {
     let answers = answers(1 << 20).await;
     let one = key("t", 1);
-    assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
-    let waits = Wanted { wait: Duration::from_secs(30), ..wanted(&one) };
-    assert_eq!(answers.find(waits.clone()).await, Found::UnderWay, "it is over after the time");
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::Nothing);
+    let waits = AnswerQuery { wait: Duration::from_secs(30), ..wanted(&one) };
+    assert_eq!(answers.find(waits.clone()).await, LookupOutcome::UnderWay, "it is over after the time");
     let follower = {
         let answers = answers.clone();
         tokio::spawn(async move { answers.find(waits).await })
     };
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!answers.keep(one.clone(), None, TTL, None).await);
-    assert_eq!(follower.await.unwrap(), Found::Nothing);
+    assert_eq!(follower.await.unwrap(), LookupOutcome::Nothing);
     // the request that was to fetch it is gone: after a while another one is to fetch it
-    assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
-    assert_eq!(answers.find(wanted(&one)).await, Found::UnderWay);
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::Nothing);
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::UnderWay);
     tokio::time::advance(FETCHES_WITHIN).await;
-    assert_eq!(answers.find(wanted(&one)).await, Found::Nothing);
+    assert_eq!(answers.find(wanted(&one)).await, LookupOutcome::Nothing);
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::request::{CompressRequest, Input, Mode};
-use super::row::{Compressed, RowResult};
+use super::row::{CompressedRow, RowResult};
 
 /// Why rows were returned unchanged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Skipped {
+pub(super) enum SkipReason {
     /// `x-headroom-bypass` asked for it.
     Bypass,
     /// It took too long.
@@ -22,7 +22,7 @@ pub(super) enum Skipped {
     Internal,
 }
 
-impl Skipped {
+impl SkipReason {
     /// The reason in the answer; `None` if the caller asked for it.
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
@@ -87,7 +87,7 @@ struct Session<'a> {
 
 /// The planned result for one tool output.
 #[derive(Debug, Serialize)]
-struct Planned<'a> {
+struct PlannedOutput<'a> {
     /// The row's index among the messages.
     message: usize,
     tool: &'a str,
@@ -100,7 +100,7 @@ struct Planned<'a> {
     left_out: Option<&'a str>,
 }
 
-impl<'a> Planned<'a> {
+impl<'a> PlannedOutput<'a> {
     fn new(message: usize, told: &'a RowResult) -> Self {
         let record = &told.record;
         Self {
@@ -120,11 +120,11 @@ impl<'a> Planned<'a> {
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     pub(super) asked: &'a CompressRequest,
-    pub(super) rows: &'a [Compressed],
+    pub(super) rows: &'a [CompressedRow],
     pub(super) hashes: Vec<String>,
     /// The number of rows with an earlier answer in the session.
     pub(super) replayed: usize,
-    pub(super) skipped: Option<Skipped>,
+    pub(super) skipped: Option<SkipReason>,
     /// `None`: nobody has asked for a text model.
     pub(super) text_model: Option<TextModelAnswer>,
     /// `None`: nobody has named a scorer, or nothing may be left out.
@@ -178,7 +178,7 @@ impl Answer<'_> {
             frozen_message_count: self.replayed,
             cached_prefix_replayed: self.replayed > 0,
         });
-        let reason = self.skipped.and_then(Skipped::reason);
+        let reason = self.skipped.and_then(SkipReason::reason);
         Figures {
             tokens_before: before,
             tokens_after: after,
@@ -196,8 +196,8 @@ impl Answer<'_> {
         }
     }
 
-    fn plan(&self) -> Vec<Planned<'_>> {
-        let planned = |(message, told)| Planned::new(message, told);
+    fn plan(&self) -> Vec<PlannedOutput<'_>> {
+        let planned = |(message, told)| PlannedOutput::new(message, told);
         self.told().map(planned).collect()
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Focuses {
 
 /// What was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct RowFocuses {
     /// What is looked for in each row; rows without anything are not in it.
     pub(super) by_row: HashMap<usize, String>,
     pub(super) answer: ScorerAnswer,
@@ -47,19 +47,19 @@ impl Focuses {
         scorer: Scorer,
         questions: &[(usize, Question)],
         within: Duration,
-    ) -> Found {
+    ) -> RowFocuses {
         let until = Instant::now() + within;
         let by_words = |row: &(usize, Question)| (row.0, row.1.said.clone());
         if scorer == Scorer::Bm25 {
             let answer = ScorerAnswer { scorer: scorer.name(), scorer_note: None };
-            return Found { by_row: questions.iter().map(by_words).collect(), answer };
+            return RowFocuses { by_row: questions.iter().map(by_words).collect(), answer };
         }
         let note =
             |why: &dyn std::fmt::Display| Some(format!("{}: only words decide ({why})", scorer.name()));
         let Some(embedder) = (self.embedder)() else {
             let answer =
                 ScorerAnswer { scorer: Scorer::Bm25.name(), scorer_note: note(&RankError::NoEmbedder) };
-            return Found { by_row: questions.iter().map(by_words).collect(), answer };
+            return RowFocuses { by_row: questions.iter().map(by_words).collect(), answer };
         };
         let mut answer = ScorerAnswer { scorer: scorer.name(), scorer_note: None };
         let mut by_row = HashMap::new();
@@ -106,7 +106,7 @@ impl Focuses {
                 by_row.insert(*row, focus.join("\n"));
             }
         }
-        Found { by_row, answer }
+        RowFocuses { by_row, answer }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<blake3::Hash, Arc<str>>> {

@@ -18,7 +18,7 @@ use crate::text_model::Shorten;
 
 /// The result for a row.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Compressed {
+pub(super) struct CompressedRow {
     /// `None`: it is unchanged.
     pub(super) text: Option<String>,
     /// Tokens of everything that the model reads in it.
@@ -246,7 +246,7 @@ impl Engine<'_> {
         conversation: &mut Conversation<'b>,
         frozen: bool,
         focus: &str,
-    ) -> Compressed {
+    ) -> CompressedRow {
         let shape = conversation.read(row, self.input);
         let (output, by_model) = (matches!(shape, Shape::Output(..)), matches!(shape, Shape::Model(_)));
         let (api, made_by) = match shape {
@@ -260,7 +260,7 @@ impl Engine<'_> {
         // The tokens of the calls around it belong to other rows.
         let bare = [before.trim_end_matches(','), after.as_str()].concat();
         let bare = compress(bare.as_bytes(), &request, self.config, self.memo).tokens.before;
-        let mut compressed = Compressed { by_model, ..Compressed::new(&outcome, bare) };
+        let mut compressed = CompressedRow { by_model, ..CompressedRow::new(&outcome, bare) };
         let large = outcome.blocks.iter().any(|block| block.tokens_before >= self.min_tokens);
         let shortened = match self.text_model {
             Some((model, rates)) if output && large && !frozen && self.lossy => {
@@ -307,7 +307,7 @@ impl Engine<'_> {
         rates: &Rates,
         body: &str,
         outcome: &Outcome<'_>,
-        compressed: &mut Compressed,
+        compressed: &mut CompressedRow,
     ) -> Option<String> {
         let mut shortened = std::str::from_utf8(&outcome.body).ok()?.to_owned();
         // from the end, so that what stands before stays where it is
@@ -349,7 +349,7 @@ impl Engine<'_> {
     }
 }
 
-impl Compressed {
+impl CompressedRow {
     /// The text model has shortened an output.
     fn note_shortened(&mut self, place: usize, model: &str, after: u32, left_out: String) {
         let Some(told) = self.blocks.get_mut(place) else { return };

@@ -12,10 +12,10 @@ use headroom_api::v1::{AdmitRequest, BlockRecord, Original, RequestOutcome, Requ
 use headroom_compress::{Config, FORMS_VERSION, Memo};
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, ScorerAnswer, Skipped, TextModelAnswer};
+use super::answer::{Answer, ScorerAnswer, SkipReason, TextModelAnswer};
 use super::focus::{FindEmbedder, Focuses};
 use super::request::{CompressRequest, Mode};
-use super::row::{Compressed, Conversation, Engine, Question, TEXT_MODEL};
+use super::row::{CompressedRow, Conversation, Engine, Question, TEXT_MODEL};
 use super::sessions::Sessions;
 use crate::clock::now_ms;
 use crate::ledger::store::Batch;
@@ -107,7 +107,7 @@ impl Service {
         };
         let (mut rows, mut skipped) = match self.compressed(&asked, caller, shortener, started).await {
             Ok(rows) => (rows, None),
-            Err(skipped) => (vec![Compressed::default(); asked.rows().len()], Some(skipped)),
+            Err(skipped) => (vec![CompressedRow::default(); asked.rows().len()], Some(skipped)),
         };
         let scored = match asked.scorer.filter(|_| asked.is_lossy() && skipped.is_none()) {
             Some(scorer) => Some(self.focus(&asked, caller, scorer, &mut rows, started).await),
@@ -118,11 +118,11 @@ impl Service {
             let kept = tokio::time::timeout(self.left(started), self.keep(caller, &mut rows)).await;
             skipped = match kept {
                 Ok(Ok(())) => None,
-                Ok(Err(_)) => Some(Skipped::NotKept),
-                Err(_) => Some(Skipped::Timeout),
+                Ok(Err(_)) => Some(SkipReason::NotKept),
+                Err(_) => Some(SkipReason::Timeout),
             };
             if skipped.is_some() {
-                rows.fill(Compressed::default());
+                rows.fill(CompressedRow::default());
             }
         }
         let replayed = match &asked.session {
@@ -175,9 +175,9 @@ impl Service {
         caller: &Caller,
         shortener: Option<(Box<dyn Shorten>, Rates)>,
         started: Instant,
-    ) -> Result<Vec<Compressed>, Skipped> {
+    ) -> Result<Vec<CompressedRow>, SkipReason> {
         if caller.bypass {
-            return Err(Skipped::Bypass);
+            return Err(SkipReason::Bypass);
         }
         let asked = Arc::clone(asked);
         self.on_a_core(started, move |memo, late| {
@@ -193,7 +193,7 @@ impl Service {
         asked: &Arc<CompressRequest>,
         caller: &Caller,
         scorer: Scorer,
-        rows: &mut [Compressed],
+        rows: &mut [CompressedRow],
         started: Instant,
     ) -> ScorerAnswer {
         let answered = asked.session.as_deref().and_then(|id| self.sessions.rows(&caller.tenant, id));
@@ -227,12 +227,13 @@ impl Service {
         &self,
         started: Instant,
         job: impl FnOnce(&mut Memo, &AtomicBool) -> T + Send + 'static,
-    ) -> Result<T, Skipped> {
+    ) -> Result<T, SkipReason> {
         let core = {
-            let _waits = self.waiting.try_acquire().map_err(|_| Skipped::Busy)?;
+            let _waits = self.waiting.try_acquire().map_err(|_| SkipReason::Busy)?;
             let core = Arc::clone(&self.cores).acquire_owned();
-            let core = tokio::time::timeout(self.left(started), core).await.map_err(|_| Skipped::Timeout)?;
-            core.map_err(|_| Skipped::Internal)?
+            let core =
+                tokio::time::timeout(self.left(started), core).await.map_err(|_| SkipReason::Timeout)?;
+            core.map_err(|_| SkipReason::Internal)?
         };
         let late = Arc::new(AtomicBool::new(false));
         let work = {
@@ -250,17 +251,17 @@ impl Service {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 tracing::error!(message = "Messages could not be compressed: they went back as they came.", %error);
-                Err(Skipped::Internal)
+                Err(SkipReason::Internal)
             }
             Err(_) => {
                 late.store(true, Ordering::Relaxed);
-                Err(Skipped::Timeout)
+                Err(SkipReason::Timeout)
             }
         }
     }
 
     /// Stores what was left out, before the answer mentions it.
-    async fn keep(&self, caller: &Caller, rows: &mut [Compressed]) -> Result<(), AdmitError> {
+    async fn keep(&self, caller: &Caller, rows: &mut [CompressedRow]) -> Result<(), AdmitError> {
         let mut seen = HashSet::new();
         let mut originals: Vec<Original> =
             rows.iter_mut().flat_map(|row| std::mem::take(&mut row.originals)).collect();
@@ -279,7 +280,7 @@ impl Service {
     }
 
     /// The retrievable hashes in the answer's messages: those of this call, and old ones.
-    async fn hashes(&self, asked: &CompressRequest, caller: &Caller, rows: &[Compressed]) -> Vec<String> {
+    async fn hashes(&self, asked: &CompressRequest, caller: &Caller, rows: &[CompressedRow]) -> Vec<String> {
         if caller.bypass || asked.mode == Mode::Simulate {
             return Vec::new();
         }
@@ -321,7 +322,7 @@ fn compress(
     memo: &mut Memo,
     text_model: Option<(&dyn Shorten, Rates)>,
     late: &AtomicBool,
-) -> Vec<Compressed> {
+) -> Vec<CompressedRow> {
     let config = config(asked);
     let mut engine = Engine { text_model, ask: asked.scorer.is_some(), ..Engine::new(asked, &config, memo) };
     let mut conversation = Conversation::default();
@@ -335,7 +336,7 @@ fn refocus(
     memo: &mut Memo,
     focuses: &HashMap<usize, String>,
     late: &AtomicBool,
-) -> Vec<(usize, Compressed)> {
+) -> Vec<(usize, CompressedRow)> {
     let config = config(asked);
     let mut engine = Engine::new(asked, &config, memo);
     let mut conversation = Conversation::default();
@@ -368,11 +369,11 @@ fn named(row: &str) -> impl Iterator<Item = &str> {
 fn record(
     asked: &CompressRequest,
     caller: &Caller,
-    rows: &[Compressed],
+    rows: &[CompressedRow],
     replayed: usize,
-    skipped: Option<Skipped>,
+    skipped: Option<SkipReason>,
 ) -> RequestRecord {
-    let sum = |count: fn(&Compressed) -> u64| rows.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&CompressedRow) -> u64| rows.iter().map(count).sum::<u64>();
     // The rows after the model's last message; unknown for parts of a conversation.
     let behind_the_model = || rows.iter().rposition(|row| row.by_model).map_or(rows.len(), |last| last + 1);
     let first_new = if asked.session.is_some() { replayed } else { behind_the_model() };
@@ -382,7 +383,7 @@ fn record(
         .fold((0, 0), |(before, after), row| (before + row.tool_before, after + row.tool_after));
     let compressed = rows.iter().any(|row| row.text.is_some());
     let outcome = match skipped {
-        Some(Skipped::Bypass) => RequestOutcome::Bypassed,
+        Some(SkipReason::Bypass) => RequestOutcome::Bypassed,
         None if asked.mode == Mode::Simulate => RequestOutcome::Simulated,
         None if compressed => RequestOutcome::Compressed,
         _ => RequestOutcome::Unchanged,
@@ -413,7 +414,7 @@ fn record(
         }),
         blocks: blocks.take(MAX_BLOCKS).collect(),
         blocks_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
-        error_class: skipped.and_then(Skipped::reason).unwrap_or_default().to_owned(),
+        error_class: skipped.and_then(SkipReason::reason).unwrap_or_default().to_owned(),
         forms_version: FORMS_VERSION,
         ..RequestRecord::default()
     };

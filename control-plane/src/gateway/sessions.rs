@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::row::Compressed;
+use super::row::CompressedRow;
 
 /// Approximate bytes of all sessions together; above this limit the least recently used session is removed.
 const MAX_BYTES: usize = 64 << 20;
@@ -15,10 +15,10 @@ const ROW_BYTES: usize = 96;
 
 /// The sessions of all tenants.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<Known>);
+pub(crate) struct Sessions(Mutex<SessionTable>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct SessionTable {
     sessions: HashMap<(String, String), Session>,
     bytes: usize,
     /// Counts uses, to find the least recently used session.
@@ -27,13 +27,13 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Session {
-    rows: Vec<Answered>,
+    rows: Vec<AnsweredRow>,
     bytes: usize,
     used: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Answered {
+struct AnsweredRow {
     /// The hash of the row as received.
     sent: blake3::Hash,
     /// The new text; `None`: unchanged.
@@ -43,7 +43,7 @@ struct Answered {
     tool_after: u64,
 }
 
-impl Answered {
+impl AnsweredRow {
     fn bytes(&self) -> usize {
         ROW_BYTES + self.text.as_ref().map_or(0, |text| text.len())
     }
@@ -64,7 +64,7 @@ impl Sessions {
         &self,
         tenant: &str,
         id: &str,
-        rows: impl Iterator<Item = (&'r str, &'r mut Compressed)>,
+        rows: impl Iterator<Item = (&'r str, &'r mut CompressedRow)>,
     ) -> usize {
         let mut known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         known.used += 1;
@@ -96,8 +96,8 @@ impl Sessions {
                 None => sent,
             };
             let text = compressed.text.as_deref().map(Arc::from);
-            let Compressed { after, tool_after, .. } = *compressed;
-            let answered = Answered { sent, text, returned, after, tool_after };
+            let CompressedRow { after, tool_after, .. } = *compressed;
+            let answered = AnsweredRow { sent, text, returned, after, tool_after };
             session.bytes += answered.bytes();
             added += answered.bytes();
             session.rows.push(answered);
@@ -114,7 +114,7 @@ impl Sessions {
     }
 }
 
-impl Known {
+impl SessionTable {
     /// Makes room, but keeps the session in use.
     fn forget(&mut self, now: u64) {
         while self.bytes > MAX_BYTES {
@@ -133,12 +133,12 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn compressed(text: &str) -> Compressed {
-        Compressed { text: Some(text.to_owned()), before: 9, after: 1, ..Compressed::default() }
+    fn compressed(text: &str) -> CompressedRow {
+        CompressedRow { text: Some(text.to_owned()), before: 9, after: 1, ..CompressedRow::default() }
     }
 
     fn settle(sessions: &Sessions, tenant: &str, id: &str, rows: &[(&str, &str)]) -> (usize, Vec<String>) {
-        let mut answers: Vec<Compressed> = rows.iter().map(|(_, text)| compressed(text)).collect();
+        let mut answers: Vec<CompressedRow> = rows.iter().map(|(_, text)| compressed(text)).collect();
         let sent = rows.iter().map(|(row, _)| *row).zip(&mut answers);
         let replayed = sessions.settle(tenant, id, sent);
         let texts =

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::Keys;
 use super::originals::check_tenant;
-use crate::answers::{Answers, Found, Key, MAX_ANSWER_BYTES, Wanted};
+use crate::answers::{AnswerQuery, Answers, Key, LookupOutcome, MAX_ANSWER_BYTES};
 
 /// Bytes of a keyed hash.
 const DIGEST_BYTES: usize = 32;
@@ -35,7 +35,7 @@ impl answers_server::Answers for AnswersService {
         self.keys.authorize(&mut request.tenant, &metadata)?;
         let FindAnswerRequest { tenant, key, max_age_ms, wait_ms, question } = request;
         check_question(question.as_ref())?;
-        let wanted = Wanted {
+        let wanted = AnswerQuery {
             key: key_of(tenant, &key)?,
             max_age: (max_age_ms > 0).then(|| Duration::from_millis(max_age_ms)),
             wait: Duration::from_millis(wait_ms.into()),
@@ -43,9 +43,9 @@ impl answers_server::Answers for AnswersService {
         };
         let mut response = FindAnswerResponse::default();
         match self.answers.find(wanted).await {
-            Found::Nothing => response.set_state(AnswerState::None),
-            Found::UnderWay => response.set_state(AnswerState::UnderWay),
-            Found::Answer { answer, age, similar } => {
+            LookupOutcome::Nothing => response.set_state(AnswerState::None),
+            LookupOutcome::UnderWay => response.set_state(AnswerState::UnderWay),
+            LookupOutcome::Answer { answer, age, similar } => {
                 response.set_state(if similar { AnswerState::Similar } else { AnswerState::Found });
                 response.answer = Some((*answer).clone());
                 response.age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);

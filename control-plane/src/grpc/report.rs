@@ -25,7 +25,7 @@ const MAX_RECORDS: usize = 10_000;
 const MAX_VM_ID: usize = 64;
 
 /// The state of the filters in memory, and the counter of ended sessions.
-pub(crate) struct Watched {
+pub(crate) struct FilterState {
     pub(crate) filters: Arc<Filters>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Arc<Metrics>,
@@ -38,7 +38,7 @@ pub(super) struct ReportService {
     pub(super) originals: Originals,
     pub(super) messages: Arc<Messages>,
     pub(super) learner: Learner,
-    pub(super) watched: Watched,
+    pub(super) watched: FilterState,
     pub(super) token: Option<Token>,
 }
 

@@ -26,7 +26,7 @@ use super::guard::Access;
 use crate::clock::iso;
 use crate::ledger::asked_back::retrieval;
 use crate::originals::keeper::FoundOriginal;
-use crate::relevance::{Ranked, Scorer, rank};
+use crate::relevance::{RankedRange, Scorer, rank};
 use crate::tenants::{MAX_NAME, is_name};
 
 /// The request.
@@ -100,7 +100,7 @@ async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: RetrieveQuery) -> R
         Some(query) => rank(scorer, app.memory.embedder(), &found.text, query)
             .await
             .map_err(|error| Refusal::told(StatusCode::UNPROCESSABLE_ENTITY, "scorer", error.to_string()))?,
-        None => Ranked::default(),
+        None => RankedRange::default(),
     };
     // looking through a long text takes milliseconds in which others are to be served
     let body = tokio::task::spawn_blocking(move || {
@@ -156,7 +156,7 @@ pub(super) fn asked_of(
     hash: &str,
     query: Option<&str>,
     lines: Option<&str>,
-    ranked: &Ranked,
+    ranked: &RankedRange,
 ) -> Result<String, Refusal> {
     match (query, lines) {
         (Some(query), _) => {
@@ -177,7 +177,7 @@ pub(super) fn asked_of(
                 matches: found.matches,
                 scorer: ranked.scorer.name(),
                 scorer_note: ranked.note.as_deref(),
-                range: Shown::of(&found),
+                range: ExcerptPosition::of(&found),
                 content: &found.text,
                 original_content: rounds::answer(text, &page).text,
             };
@@ -191,7 +191,7 @@ pub(super) fn asked_of(
                 ))
             })?;
             let found = excerpt(&found.text, None, range.into(), usize::MAX);
-            let range = Shown::of(&found);
+            let range = ExcerptPosition::of(&found);
             let part = Range { hash, lines, range, content: &found.text };
             serde_json::to_string(&part).map_err(|_| Refusal::INTERNAL)
         }
@@ -215,7 +215,7 @@ struct Matches<'t> {
     #[serde(skip_serializing_if = "Option::is_none")]
     scorer_note: Option<&'t str>,
     #[serde(flatten)]
-    range: Shown,
+    range: ExcerptPosition,
     content: &'t str,
     /// The model's answer to the same query: gateways forward it under this name.
     original_content: String,
@@ -227,13 +227,13 @@ struct Range<'t> {
     hash: &'t str,
     lines: &'t str,
     #[serde(flatten)]
-    range: Shown,
+    range: ExcerptPosition,
     content: &'t str,
 }
 
 /// The position of an excerpt in the text.
 #[derive(Serialize)]
-struct Shown {
+struct ExcerptPosition {
     unit: &'static str,
     /// The first and the last one; `None`: nothing was found.
     from: Option<usize>,
@@ -241,7 +241,7 @@ struct Shown {
     total: usize,
 }
 
-impl Shown {
+impl ExcerptPosition {
     fn of(found: &Excerpt<'_>) -> Self {
         let shown = |number| Some(number).filter(|_| !found.text.is_empty());
         Self { unit: found.unit.name(), from: shown(found.from), to: shown(found.to), total: found.total }

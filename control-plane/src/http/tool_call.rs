@@ -17,7 +17,7 @@ use super::App;
 use super::error::Refusal;
 use super::retrieve::{Tenant, asked_of, not_found};
 use crate::ledger::asked_back::retrieval;
-use crate::relevance::Ranked;
+use crate::relevance::RankedRange;
 
 /// The tool's name; MCP clients add a prefix to it.
 const TOOL: &str = "headroom_retrieve";
@@ -90,8 +90,14 @@ pub(super) async fn post(
                 let query = query.filter(|_| lines.is_none());
                 (
                     content,
-                    asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref(), &Ranked::default())
-                        .ok(),
+                    asked_of(
+                        &found,
+                        &asked.hash,
+                        query.as_deref(),
+                        lines.as_deref(),
+                        &RankedRange::default(),
+                    )
+                    .ok(),
                 )
             })
             .await

@@ -8,14 +8,14 @@ use crate::trouble::StoreError;
 
 /// The stored sightings, of this run or an earlier one.
 #[derive(Clone)]
-pub(crate) struct Learned {
+pub(crate) struct StoredSightings {
     /// The store of the running learner.
     pub(crate) store: Option<Arc<dyn LearnStore>>,
     /// The place where an earlier run stored them.
     pub(crate) place: Arc<dyn LearnPlace>,
 }
 
-impl Learned {
+impl StoredSightings {
     /// Deletes them, and returns the number of sightings.
     pub(crate) async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError> {
         match &self.store {

@@ -12,7 +12,7 @@ use headroom_learn::inbox::Inbox;
 use headroom_learn::lesson::Kind;
 use headroom_learn::model::Session;
 use headroom_learn::plugins::{self, Home};
-use headroom_learn::publish::{Published, publish};
+use headroom_learn::publish::{PublishReport, publish};
 use headroom_learn::sighting::{Sighting, sessions, sightings};
 use headroom_learn::window::Window;
 use tokio::sync::mpsc;
@@ -74,7 +74,7 @@ pub(crate) struct Worker {
 }
 
 /// The findings in one request.
-struct Seen {
+struct RequestFindings {
     session: Session,
     report: Report,
     sightings: Vec<Sighting>,
@@ -133,7 +133,7 @@ impl Worker {
             let found = window.report(&agent, &conversation, now_ms());
             let seen = found.map(|(session, report)| {
                 let sightings = sightings(&session, &report);
-                Seen { session, report, sightings }
+                RequestFindings { session, report, sightings }
             });
             (window, seen)
         });
@@ -168,7 +168,7 @@ impl Worker {
     }
 
     /// Stores the findings, and returns how many are new.
-    async fn record(&self, seen: &Seen) -> Result<u64, StoreError> {
+    async fn record(&self, seen: &RequestFindings) -> Result<u64, StoreError> {
         let project = &*seen.session.project;
         let known = self.store.patterns(project).await?;
         let refuted: Vec<(Kind, String)> = known
@@ -184,7 +184,7 @@ impl Worker {
     }
 
     /// Notes what a request says about its project. True if the project's files are to be written.
-    fn note(&mut self, seen: Seen, is_news: bool) -> bool {
+    fn note(&mut self, seen: RequestFindings, is_news: bool) -> bool {
         let name = seen.session.project.to_string();
         // an earlier run may have been killed between recording and writing
         let is_first = !self.projects.contains_key(&name);
@@ -231,7 +231,7 @@ impl Worker {
     }
 }
 
-fn say(project: &str, published: &Published) {
+fn say(project: &str, published: &PublishReport) {
     for path in &published.written {
         tracing::info!(message = "Lessons were written.", project, path = %path.display());
     }
@@ -252,7 +252,7 @@ fn write_project(
     present: &Report,
     places: &Places,
     least: usize,
-) -> Published {
+) -> PublishReport {
     let mut sessions = sessions(project, seen);
     let lessons = lessons(&sessions, least);
     // the current state decides whether older entries are still true
@@ -270,7 +270,7 @@ fn write_project(
     }
     let date = jiff::Zoned::now().date().to_string();
     let root = Path::new(project);
-    let mut published = Published::default();
+    let mut published = PublishReport::default();
     // one agent's file that cannot be read keeps no lesson from the others
     for plugin in plugins::all() {
         match apply::plan(root, &lessons, &sessions, &[plugin.as_ref()], &places.home, &date) {

@@ -13,7 +13,7 @@ use super::asked_back;
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack};
 use super::sums::{BlockSums, Sums, Timing};
-use crate::budget::{self, Account, Budgets, Spent};
+use crate::budget::{self, Account, Budgets, Spending};
 use crate::clock::UnixMs;
 use crate::models::Models;
 
@@ -57,7 +57,7 @@ pub struct Contribution {
     /// Per stage.
     pub timings: BTreeMap<&'static str, Timing>,
     /// Per account that has a budget.
-    pub spent: BTreeMap<Account, Spent>,
+    pub spent: BTreeMap<Account, Spending>,
     /// The records, in the order given; their ordinals are still 0.
     pub requests: Vec<CountedRequest>,
     /// The newest request of `headroomctl doctor`, which is in none of the above.
@@ -249,7 +249,7 @@ mod tests {
         (record.api, record.status) = (COMPRESS_API.to_owned(), 0);
         let total = one(&record).total();
         assert_eq!((total.tokens_saved, total.saved_nanousd), (1_000, 3_000_000));
-        assert_eq!((total.input_nanousd, budget::charge(&record, &total)), (0, Spent::default()));
+        assert_eq!((total.input_nanousd, budget::charge(&record, &total)), (0, Spending::default()));
     }
 
     #[test]
@@ -400,7 +400,7 @@ mod tests {
         };
         assert_eq!(again, others, "it is in no other sum");
         assert!(contribution.blocks.is_empty());
-        assert_eq!(budget::charge(&record, &again), Spent::default());
+        assert_eq!(budget::charge(&record, &again), Spending::default());
         record.subscription = true;
         assert_eq!(one(&record).total().answers_saved_nanousd, 0);
     }

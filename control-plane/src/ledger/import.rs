@@ -41,7 +41,7 @@ pub enum ImportError {
 
 /// What a savings file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Imported {
+pub struct ImportedSavings {
     /// Its totals.
     pub lifetime: Sums,
     /// Its history, ascending.
@@ -53,7 +53,7 @@ pub struct Imported {
 }
 
 /// Reads a savings file; `None` when there is none.
-pub fn read(path: &Path, now: UnixMs) -> Result<Option<Imported>, ImportError> {
+pub fn read(path: &Path, now: UnixMs) -> Result<Option<ImportedSavings>, ImportError> {
     let file = match std::fs::File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -67,7 +67,7 @@ pub fn read(path: &Path, now: UnixMs) -> Result<Option<Imported>, ImportError> {
 }
 
 /// Reads the text of a savings file.
-pub fn parse(text: &[u8], now: UnixMs) -> Result<Imported, ImportError> {
+pub fn parse(text: &[u8], now: UnixMs) -> Result<ImportedSavings, ImportError> {
     let file: Value = serde_json::from_slice(text)?;
     let schema = &file["schema_version"];
     if !schema.as_u64().is_some_and(|schema| SCHEMAS.contains(&schema)) {
@@ -95,7 +95,7 @@ pub fn parse(text: &[u8], now: UnixMs) -> Result<Imported, ImportError> {
         lifetime = at_least(lifetime, last.sums);
     }
     let rollups = rollups(&points, now);
-    Ok(Imported { lifetime, points, rollups, skipped_points })
+    Ok(ImportedSavings { lifetime, points, rollups, skipped_points })
 }
 
 fn sums(object: &Value, tokens_saved: &str) -> Sums {
@@ -183,7 +183,7 @@ mod tests {
         })
     }
 
-    fn parsed(file: &Value) -> Imported {
+    fn parsed(file: &Value) -> ImportedSavings {
         parse(file.to_string().as_bytes(), NOW).unwrap()
     }
 

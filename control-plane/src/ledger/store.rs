@@ -7,11 +7,11 @@ use headroom_api::v1::{MissReason, RequestRecord, Retrieval};
 use super::bucket::Unit;
 use super::contribution::{Accounting, CountedRequest};
 use super::history::Checkpoint;
-use super::import::Imported;
+use super::import::ImportedSavings;
 use super::labels::Dimension;
 use super::session::DisplaySession;
 use super::sums::{BlockSums, CacheSums, Sums, Timing};
-use crate::budget::{Account, Spent};
+use crate::budget::{Account, Spending};
 use crate::clock::UnixMs;
 use crate::purge::{PurgedLedger, Scope};
 use crate::trouble::StoreError;
@@ -171,7 +171,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// Lifetime timings per stage.
     async fn timings(&self) -> Result<Vec<(String, Timing)>, StoreError>;
     /// What accounts with a budget have used in one window.
-    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError>;
+    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spending)>, StoreError>;
     /// The session that is shown, as last written.
     async fn display_session(&self) -> Result<DisplaySession, StoreError>;
     /// The newest requests, newest first.
@@ -220,7 +220,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn cache_tenants(&self) -> Result<Vec<String>, StoreError>;
     /// Puts what a savings file holds in the place of what was imported from it before; false when
     /// that was the same or more.
-    async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;
+    async fn import(&self, source: &str, imported: &ImportedSavings) -> Result<bool, StoreError>;
     /// Drops what is older or more than is kept.
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
     /// Deletes what is in the scope, and returns how much that is; a dry run deletes nothing.

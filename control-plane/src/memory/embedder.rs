@@ -73,7 +73,7 @@ impl From<PathBuf> for Models {
 
 /// What was found.
 #[derive(Debug)]
-pub enum Found {
+pub enum Detection {
     /// There is no folder: facts are found by words only.
     Nothing,
     /// A model that runs.
@@ -110,16 +110,16 @@ impl fmt::Debug for LocalModel {
 
 /// Finds an embedder and tries it. A folder with a model that does not work is an error: what is to stay on this machine is
 /// not sent elsewhere because of it.
-pub async fn detect(models: &Models) -> Result<Found, EmbedError> {
+pub async fn detect(models: &Models) -> Result<Detection, EmbedError> {
     let folder = models.folder.clone();
     let local = tokio::task::spawn_blocking(move || load(&folder)).await;
     let local = local.map_err(|error| EmbedError::Run(format!("it could not be loaded: {error}")))??;
     let embedder = match (local, &models.openai) {
         (Some(model), _) => Embedder::Local(Box::new(model)),
         (None, Some(settings)) => Embedder::OpenAi(Box::new(OpenAi::connect(settings).await?)),
-        (None, None) => return Ok(Found::Nothing),
+        (None, None) => return Ok(Detection::Nothing),
     };
-    Ok(Found::Model(Arc::new(embedder)))
+    Ok(Detection::Model(Arc::new(embedder)))
 }
 
 /// Loads the model of a folder, where there is one. Reads files, and takes a second at most.

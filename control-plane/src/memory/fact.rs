@@ -17,7 +17,7 @@ pub struct Holder {
 
 /// Which facts a caller may find: those of one tenant, and of it the team's, the user's, and the project's.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Reach {
+pub struct FactScope {
     /// The tenant; empty where there is but one.
     pub tenant: String,
     /// The user.
@@ -26,7 +26,7 @@ pub struct Reach {
     pub project: String,
 }
 
-impl Reach {
+impl FactScope {
     /// The holder of one scope; `None` for the project's where the project is not known.
     pub fn holder(&self, scope: Scope) -> Option<Holder> {
         let owner = match scope {

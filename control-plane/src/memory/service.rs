@@ -14,10 +14,10 @@ use headroom_private::secrets::scrub;
 use tokio::sync::Notify;
 
 use super::compare::relation;
-use super::embedder::{EmbedError, Embedder, Found, Models};
-use super::fact::{Draft, Ending, Origin, Reach, Vector};
+use super::embedder::{Detection, EmbedError, Embedder, Models};
+use super::fact::{Draft, Ending, FactScope, Origin, Vector};
 use super::search::{MatchedFact, fuse, query_words};
-use super::store::{MemoryPlace, MemoryStore, Saved, Updated};
+use super::store::{MemoryPlace, MemoryStore, SaveOutcome, UpdateOutcome};
 use crate::clock::{UnixMs, now_ms};
 use crate::purge::Scope as Purge;
 use crate::trouble::{StoreError, StoreWatch, Trouble};
@@ -147,10 +147,10 @@ impl Memory {
     }
 
     /// Sets what embeds from now on.
-    pub(super) fn set_embedder(&self, found: Result<Found, EmbedError>) {
+    pub(super) fn set_embedder(&self, found: Result<Detection, EmbedError>) {
         let embedder = match found {
-            Ok(Found::Nothing) => Part::Absent,
-            Ok(Found::Model(embedder)) => {
+            Ok(Detection::Nothing) => Part::Absent,
+            Ok(Detection::Model(embedder)) => {
                 tracing::info!(message = "Memory finds facts by meaning, too.", embedder = embedder.name());
                 Part::Loaded(embedder)
             }
@@ -200,7 +200,7 @@ impl Memory {
 
     /// Whether the store can be read.
     pub(crate) async fn read(&self) -> Result<(), StoreError> {
-        self.opened()?.sums(&Reach::default(), None).await.map(drop)
+        self.opened()?.sums(&FactScope::default(), None).await.map(drop)
     }
 
     fn opened(&self) -> Result<Arc<dyn MemoryStore>, StoreError> {
@@ -223,7 +223,7 @@ impl Memory {
     }
 
     /// Whose facts a caller may find.
-    pub(super) fn reach(&self, tenant: &str, caller: &Caller) -> Result<Reach, MemoryError> {
+    pub(super) fn reach(&self, tenant: &str, caller: &Caller) -> Result<FactScope, MemoryError> {
         for (name, value) in [("project", &caller.project), ("user", &caller.user)] {
             if value.len() > MAX_NAME_BYTES {
                 return Err(MemoryError::Invalid(format!("{name}: expected {MAX_NAME_BYTES} bytes at most")));
@@ -231,7 +231,7 @@ impl Memory {
         }
         let named = [caller.user.trim(), tenant, self.0.user.as_str()];
         let user = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        Ok(Reach { tenant: tenant.to_owned(), user: plain(user), project: plain(caller.project.trim()) })
+        Ok(FactScope { tenant: tenant.to_owned(), user: plain(user), project: plain(caller.project.trim()) })
     }
 
     /// The embedding of a question, where there is an embedder that gives it in time. Words find facts otherwise.
@@ -293,11 +293,11 @@ impl Memory {
         let outcomes = store.save(&holder, &drafts, now).await?;
         for (saved, draft) in outcomes.into_iter().zip(&drafts) {
             let (status, similar) = match &saved {
-                Saved::New(stored) => {
+                SaveOutcome::New(stored) => {
                     let similar = self.similar(&*store, &reach, &stored.fact.id, draft, now).await?;
                     (SaveStatus::Saved, similar)
                 }
-                Saved::Known(_) => (SaveStatus::AlreadySaved, Vec::new()),
+                SaveOutcome::Known(_) => (SaveStatus::AlreadySaved, Vec::new()),
             };
             let fact = &saved.stored().fact;
             answers.push(SavedFact {
@@ -315,7 +315,7 @@ impl Memory {
     async fn similar(
         &self,
         store: &dyn MemoryStore,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         draft: &Draft,
         now: UnixMs,
@@ -465,7 +465,7 @@ impl Memory {
 /// Facts by words, and by meaning where there is a vector to compare theirs with.
 async fn matches(
     store: &dyn MemoryStore,
-    reach: &Reach,
+    reach: &FactScope,
     query: &str,
     vector: Option<&Vector>,
     now: UnixMs,
@@ -486,13 +486,13 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn response(updated: Updated, id: &str) -> Result<FactResponse, MemoryError> {
+fn response(updated: UpdateOutcome, id: &str) -> Result<FactResponse, MemoryError> {
     match updated {
-        Updated::Changed(stored) | Updated::Merged(stored) => {
+        UpdateOutcome::Changed(stored) | UpdateOutcome::Merged(stored) => {
             Ok(FactResponse { fact: stored.fact, changed: true })
         }
-        Updated::Unchanged(stored) => Ok(FactResponse { fact: stored.fact, changed: false }),
-        Updated::NotFound => Err(MemoryError::NotFound(id.to_owned())),
+        UpdateOutcome::Unchanged(stored) => Ok(FactResponse { fact: stored.fact, changed: false }),
+        UpdateOutcome::NotFound => Err(MemoryError::NotFound(id.to_owned())),
     }
 }
 

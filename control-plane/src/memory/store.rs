@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::fact::{ConversationContext, Draft, Ending, Holder, Origin, Reach, StoredFact};
+use super::fact::{ConversationContext, Draft, Ending, FactScope, Holder, Origin, StoredFact};
 use crate::clock::UnixMs;
 use crate::purge::Scope;
 use crate::trouble::{StoreError, StoreWatch};
 
 /// The result of saving a draft.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Saved {
+pub enum SaveOutcome {
     /// It is a fact now.
     New(StoredFact),
     /// Its holder has a fact with the same text.
     Known(StoredFact),
 }
 
-impl Saved {
+impl SaveOutcome {
     /// The fact.
     pub fn stored(&self) -> &StoredFact {
         match self {
@@ -32,7 +32,7 @@ impl Saved {
 
 /// The result of a change.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Updated {
+pub enum UpdateOutcome {
     /// The newest version, which is new.
     Changed(StoredFact),
     /// The fact said this already: nothing was done.
@@ -72,20 +72,25 @@ pub trait MemoryStore: Send + Sync + 'static {
     /// Where it is, without credentials.
     fn location(&self) -> &str;
     /// Stores drafts of one holder, all or none. The outcomes are in their order.
-    async fn save(&self, holder: &Holder, drafts: &[Draft], now: UnixMs) -> Result<Vec<Saved>, StoreError>;
+    async fn save(
+        &self,
+        holder: &Holder,
+        drafts: &[Draft],
+        now: UnixMs,
+    ) -> Result<Vec<SaveOutcome>, StoreError>;
     /// Ends the version of a fact that holds, and begins the next. The draft's entities and links are those of the
     /// version before where it has none.
     async fn update(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         draft: &Draft,
         now: UnixMs,
-    ) -> Result<Updated, StoreError>;
+    ) -> Result<UpdateOutcome, StoreError>;
     /// Ends a fact. `None`: there is none within reach that holds.
     async fn end(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         ending: Ending,
         origin: &Origin,
@@ -94,17 +99,17 @@ pub trait MemoryStore: Send + Sync + 'static {
     /// Begins a deleted or merged fact again, as it was.
     async fn restore(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         origin: &Origin,
         now: UnixMs,
-    ) -> Result<Updated, StoreError>;
+    ) -> Result<UpdateOutcome, StoreError>;
     /// All versions of a fact, the oldest first; none where it is not within reach.
-    async fn history(&self, reach: &Reach, id: &str) -> Result<Vec<StoredFact>, StoreError>;
+    async fn history(&self, reach: &FactScope, id: &str) -> Result<Vec<StoredFact>, StoreError>;
     /// Facts that hold, the newest first, from before an ordinal; of one scope where one is named.
     async fn list(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         scope: Option<headroom_api::memory::Scope>,
         before: Option<i64>,
         limit: u32,
@@ -112,7 +117,7 @@ pub trait MemoryStore: Send + Sync + 'static {
     /// Facts with one of these words, the best first, each with how well it fits; at `now` they hold in the world.
     async fn matching(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         words: &[String],
         now: UnixMs,
         limit: u32,
@@ -120,7 +125,7 @@ pub trait MemoryStore: Send + Sync + 'static {
     /// The facts whose vectors are nearest to one, by cosine, the nearest first.
     async fn nearest(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         vector: &super::Vector,
         now: UnixMs,
         limit: u32,
@@ -128,7 +133,7 @@ pub trait MemoryStore: Send + Sync + 'static {
     /// Facts about one of these entities, the newest first. Names are folded.
     async fn about(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         entities: &[String],
         now: UnixMs,
         limit: u32,
@@ -166,12 +171,12 @@ pub trait MemoryStore: Send + Sync + 'static {
     async fn forget_contexts(&self, before: UnixMs) -> Result<u64, StoreError>;
     /// Deletes all versions of a fact for good, and conversations begin with it no more. False where there is none
     /// within reach.
-    async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError>;
+    async fn forget(&self, reach: &FactScope, id: &str) -> Result<bool, StoreError>;
     /// Deletes what is in the scope, for good, and returns the number of versions. By age only versions go that
     /// have ended: a fact does not become untrue by growing old.
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError>;
     /// What there is within reach.
-    async fn sums(&self, reach: &Reach, embedder: Option<&str>) -> Result<MemorySums, StoreError>;
+    async fn sums(&self, reach: &FactScope, embedder: Option<&str>) -> Result<MemorySums, StoreError>;
     /// Whether the store answers and can be written.
     async fn check(&self) -> Result<(), StoreError>;
     /// Gives everything up in order.

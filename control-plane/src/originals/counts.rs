@@ -71,16 +71,16 @@ impl Counts {
 }
 
 /// Counts originals while they wait to be written.
-pub(super) struct Unwritten(Arc<Counts>, u64);
+pub(super) struct UnwrittenCount(Arc<Counts>, u64);
 
-impl Unwritten {
+impl UnwrittenCount {
     pub(super) fn new(counts: &Arc<Counts>, originals: usize) -> Self {
         counts.unwritten.fetch_add(originals as u64, Ordering::SeqCst);
         Self(Arc::clone(counts), originals as u64)
     }
 }
 
-impl Drop for Unwritten {
+impl Drop for UnwrittenCount {
     fn drop(&mut self) {
         self.0.unwritten.fetch_sub(self.1, Ordering::SeqCst);
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use headroom_api::v1::AdmitRequest;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::counts::{Counts, Unwritten};
+use super::counts::{Counts, UnwrittenCount};
 use super::store::{DECISIONS_KEPT, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal};
 use super::verify;
 use super::writer::{AdmitError, Job, Receipt, Writer};
@@ -99,7 +99,7 @@ impl Originals {
             return Ok(Receipt { stored: Vec::new(), epoch: self.epoch().await? });
         }
         let (answer, answered) = oneshot::channel();
-        let unwritten = Unwritten::new(&self.counts, admissions.len());
+        let unwritten = UnwrittenCount::new(&self.counts, admissions.len());
         let job = Job::Admit { admissions, answer, _room: room, _unwritten: unwritten };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {

@@ -89,7 +89,7 @@ impl Admission {
 
 /// The outcome of one admission.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fate {
+pub enum AdmissionOutcome {
     /// It was new.
     Stored,
     /// It was already stored; its expiry is renewed.
@@ -102,7 +102,7 @@ pub enum Fate {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct AdmitOutcome {
     /// In the order given.
-    pub fates: Vec<Fate>,
+    pub fates: Vec<AdmissionOutcome>,
     /// Originals removed early, to make room.
     pub evicted: u64,
     /// Expired originals removed to make room.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::counts::{Counts, Unwritten};
-use super::store::{Admission, Fate, OriginalsStore, RetentionLimits};
+use super::counts::{Counts, UnwrittenCount};
+use super::store::{Admission, AdmissionOutcome, OriginalsStore, RetentionLimits};
 use crate::clock::Clock;
 
 /// Approximate bytes in one transaction; the admission that reaches this limit closes the group. About what
@@ -45,7 +45,7 @@ pub(super) enum Job {
         answer: oneshot::Sender<Result<Receipt, AdmitError>>,
         /// Room in the queue, released after the write.
         _room: OwnedSemaphorePermit,
-        _unwritten: Unwritten,
+        _unwritten: UnwrittenCount,
     },
     Read {
         tenant: String,
@@ -62,11 +62,11 @@ pub(super) struct Writer {
 }
 
 /// Admissions of one request, as a range of its group, and the caller that waits for them.
-struct Waiting {
+struct PendingAdmission {
     admissions: usize,
     answer: oneshot::Sender<Result<Receipt, AdmitError>>,
     _room: OwnedSemaphorePermit,
-    _unwritten: Unwritten,
+    _unwritten: UnwrittenCount,
 }
 
 impl Writer {
@@ -80,7 +80,12 @@ impl Writer {
                     Job::Admit { answer, .. } if answer.is_closed() => {}
                     Job::Admit { mut admissions, answer, _room, _unwritten } => {
                         bytes += admissions.iter().map(Admission::bytes).sum::<i64>();
-                        waiting.push(Waiting { admissions: admissions.len(), answer, _room, _unwritten });
+                        waiting.push(PendingAdmission {
+                            admissions: admissions.len(),
+                            answer,
+                            _room,
+                            _unwritten,
+                        });
                         group.append(&mut admissions);
                     }
                     Job::Read { tenant, hash } => read.push((tenant, hash)),
@@ -98,7 +103,7 @@ impl Writer {
         }
     }
 
-    async fn admit(&self, group: &[Admission], waiting: Vec<Waiting>) {
+    async fn admit(&self, group: &[Admission], waiting: Vec<PendingAdmission>) {
         let admitted = match self.store.admit(group, &self.keep, (self.clock)()).await {
             Ok(admitted) => admitted,
             Err(error) => {
@@ -118,14 +123,14 @@ impl Writer {
             let mut stored = Vec::with_capacity(waiting.admissions);
             for (admission, fate) in fates.by_ref().take(waiting.admissions) {
                 match fate {
-                    Fate::Stored => {
+                    AdmissionOutcome::Stored => {
                         add(&self.counts.stored, 1);
                         add(&self.counts.stored_bytes, admission.content.len() as u64);
                     }
-                    Fate::Refreshed => {
+                    AdmissionOutcome::Refreshed => {
                         add(&self.counts.refreshed, 1);
                     }
-                    Fate::Refused => {
+                    AdmissionOutcome::Refused => {
                         add(&self.counts.refused_full, 1);
                         continue;
                     }

@@ -6,7 +6,7 @@ use headroom_learn::inbox::Inbox;
 use headroom_learn::plugins::Home;
 
 use crate::clock::now_ms;
-use crate::learn::{LearnStore, Learned, Learner, Places, Worker, learner};
+use crate::learn::{LearnStore, Learner, Places, StoredSightings, Worker, learner};
 use crate::settings::Settings;
 use crate::store::{Renewing, SqlLearn};
 use crate::trouble::{StoreWatch, Trouble};
@@ -16,7 +16,7 @@ use crate::warmup::Warmup;
 pub(super) struct Learning {
     pub(super) learner: Learner,
     pub(super) worker: Option<Worker>,
-    pub(super) learned: Learned,
+    pub(super) learned: StoredSightings,
     pub(super) watch: Option<Arc<StoreWatch>>,
 }
 
@@ -26,7 +26,7 @@ pub(super) async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learni
     let off = || Learning {
         learner: Learner::default(),
         worker: None,
-        learned: Learned { store: None, place: Arc::clone(&place) as _ },
+        learned: StoredSightings { store: None, place: Arc::clone(&place) as _ },
         watch: None,
     };
     if !settings.learn {
@@ -56,6 +56,6 @@ pub(super) async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learni
     let places = Places { home, inbox, write_tracked: settings.learn_writes_tracked };
     let (learner, queue) = learner();
     let worker = Worker::new(queue, Arc::clone(learner.counts()), Arc::clone(&store), places);
-    let learned = Learned { store: Some(store), place };
+    let learned = StoredSightings { store: Some(store), place };
     Learning { learner, worker: Some(worker), learned, watch: Some(watch) }
 }

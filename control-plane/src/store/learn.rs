@@ -7,7 +7,7 @@ use headroom_learn::lesson::Kind;
 use headroom_learn::sighting::Sighting;
 
 use super::database::{Database, Row, query};
-use super::open::Opened;
+use super::open::OpenDatabase;
 use super::schema::LEARN;
 use crate::clock::{UnixMs, now_ms};
 use crate::learn::{LearnPlace, LearnStore};
@@ -21,7 +21,7 @@ const OF_PROJECT: i64 = 20_000;
 
 /// Sightings in a database.
 #[derive(Debug)]
-pub struct SqlLearn(Opened);
+pub struct SqlLearn(OpenDatabase);
 
 impl SqlLearn {
     /// Opens the store, and creates it if it does not exist. A damaged file is set aside like the ledger's.
@@ -35,7 +35,7 @@ impl SqlLearn {
         now: UnixMs,
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
-        Ok(Self(Opened::open(database, &LEARN, now, damage).await?))
+        Ok(Self(OpenDatabase::open(database, &LEARN, now, damage).await?))
     }
 
     /// The path of a damaged file that was set aside when this store was opened.

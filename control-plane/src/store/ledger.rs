@@ -23,14 +23,14 @@ use self::statement::{
 };
 use super::database::{Database, Pool, Row, query};
 use super::lines::Lines;
-use super::open::{Opened, random_hex};
+use super::open::{OpenDatabase, random_hex};
 use super::schema::LEDGER;
-use crate::budget::{Account, Spent};
+use crate::budget::{Account, Spending};
 use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, CountedRequest};
 use crate::ledger::history::Checkpoint;
-use crate::ledger::import::Imported;
+use crate::ledger::import::ImportedSavings;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::DisplaySession;
 use crate::ledger::store::{
@@ -65,8 +65,8 @@ impl SqlLedger {
         now: UnixMs,
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
-        let Opened { mut pool, location, mut set_aside } =
-            Opened::open(database, &LEDGER, now, damage).await?;
+        let OpenDatabase { mut pool, location, mut set_aside } =
+            OpenDatabase::open(database, &LEDGER, now, damage).await?;
         if let (Database::Lines(path), Pool::Sqlite(tables)) = (database, &pool) {
             let (lines, aside) = Lines::open(path, tables, now).await?;
             set_aside = aside;
@@ -152,7 +152,7 @@ impl LedgerStore for SqlLedger {
         rows.iter().map(timing).collect()
     }
 
-    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError> {
+    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spending)>, StoreError> {
         spent::get(&self.pool, unit, bucket_ms).await
     }
 
@@ -266,7 +266,7 @@ impl LedgerStore for SqlLedger {
         cache::tenants(&self.pool).await
     }
 
-    async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {
+    async fn import(&self, source: &str, imported: &ImportedSavings) -> Result<bool, StoreError> {
         import::import(&self.pool, source, imported).await
     }
 

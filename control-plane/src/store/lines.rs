@@ -73,12 +73,12 @@ struct Line<'a> {
 /// The file behind tables in memory.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
-    file: Arc<Mutex<Lined>>,
+    file: Arc<Mutex<LineFile>>,
     tables: Arc<[Table]>,
 }
 
 #[derive(Debug)]
-struct Lined {
+struct LineFile {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -89,7 +89,7 @@ struct Lined {
 }
 
 /// The result of reading a file.
-struct Loaded {
+struct LoadResult {
     /// Up to the end of the last whole transaction.
     bytes: u64,
     /// A line before that end that could not be read.
@@ -123,7 +123,7 @@ impl Lines {
         }
         let bytes = if aside.is_some() { 0 } else { loaded.bytes };
         file.set_len(bytes).map_err(failed)?;
-        let lined = Lined { path: path.to_owned(), file, bytes, limit: SMALL, _lock: lock };
+        let lined = LineFile { path: path.to_owned(), file, bytes, limit: SMALL, _lock: lock };
         let lines = Self { file: Arc::new(Mutex::new(lined)), tables: tables.into() };
         if bytes == 0 {
             // Includes the initial rows of a new store.
@@ -201,7 +201,7 @@ impl Lines {
     /// Runs an operation on the file, which may take a while.
     async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Lined) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut LineFile) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let file = Arc::clone(&self.file);
         let done = tokio::task::spawn_blocking(move || work(&mut lock_file(&file)));
@@ -209,11 +209,11 @@ impl Lines {
     }
 }
 
-fn lock_file(file: &Mutex<Lined>) -> std::sync::MutexGuard<'_, Lined> {
+fn lock_file(file: &Mutex<LineFile>) -> std::sync::MutexGuard<'_, LineFile> {
     file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Lined {
+impl LineFile {
     /// Appends and syncs; returns the length of the file and its limit. After an error the file is unchanged.
     fn append(&mut self, text: &[u8]) -> Result<(u64, u64), StoreError> {
         let written = self.file.write_all(text).and_then(|()| self.file.sync_data());
@@ -368,10 +368,10 @@ async fn watch(pool: &SqlitePool, tables: &[Table]) -> Result<(), StoreError> {
 }
 
 /// Reads the file into the tables, which contain the initial rows of a new store.
-async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<Loaded, StoreError> {
+async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<LoadResult, StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-    let mut loaded = Loaded { bytes: 0, damage: None };
+    let mut loaded = LoadResult { bytes: 0, damage: None };
     let (mut at, mut number, mut broken) = (0_u64, 0_u64, None);
     let mut line = Vec::new();
     let mut tx = pool.begin().await?;

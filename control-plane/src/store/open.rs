@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row, SqliteConnection, SqlitePool};
 
 use super::database::{Database, PATIENCE, Pool, connect_to_file, file_options};
-use super::salvage::{Salvaged, salvage};
+use super::salvage::{SalvageReport, salvage};
 use super::schema::Schema;
 use crate::clock::UnixMs;
 use crate::trouble::{StoreError, Trouble};
@@ -22,7 +22,7 @@ const JOURNAL_BYTES: &str = "67108864";
 
 /// A database with its tables up to date.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenDatabase {
     pub(super) pool: Pool,
     /// Its location, without credentials.
     pub(super) location: String,
@@ -30,7 +30,7 @@ pub(super) struct Opened {
     pub(super) set_aside: Option<PathBuf>,
 }
 
-impl Opened {
+impl OpenDatabase {
     /// Opens a database, creates it if it does not exist, and sets it aside if it is damaged, which the caller may
     /// already know.
     pub(super) async fn open(
@@ -184,7 +184,7 @@ fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreErr
 /// Copies the readable rows. An error here does not affect the new store.
 async fn save_from(path: &Path, damaged: &Path, schema: &Schema) {
     match salvage(path, damaged, schema).await {
-        Ok(Salvaged { rows, incomplete }) => tracing::warn!(
+        Ok(SalvageReport { rows, incomplete }) => tracing::warn!(
             message = "What can be read of the damaged store is in the new one.",
             rows,
             incomplete = incomplete.join(", "),

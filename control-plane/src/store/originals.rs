@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 
 use super::database::{Database, Row, Transaction, query};
-use super::open::{Opened, random_hex};
+use super::open::{OpenDatabase, random_hex};
 use super::schema::ORIGINALS;
 use crate::clock::UnixMs;
 use crate::originals::store::{
-    Admission, AdmitOutcome, Fate, HOLD_MS, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal,
-    TextDecision,
+    Admission, AdmissionOutcome, AdmitOutcome, HOLD_MS, OriginalSums, OriginalsStore, RetentionLimits,
+    StoredOriginal, TextDecision,
 };
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::{StoreError, Trouble};
@@ -24,7 +24,7 @@ const ROWS: i64 = 100;
 
 /// Originals in a database.
 #[derive(Debug)]
-pub struct SqlOriginals(Opened);
+pub struct SqlOriginals(OpenDatabase);
 
 impl SqlOriginals {
     /// Opens the store, creates it if it does not exist, and gives it a new epoch. A damaged file is set
@@ -39,7 +39,7 @@ impl SqlOriginals {
         now: UnixMs,
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
-        let opened = Opened::open(database, &ORIGINALS, now, damage).await?;
+        let opened = OpenDatabase::open(database, &ORIGINALS, now, damage).await?;
         let replaced = query(
             "INSERT INTO meta (name, value) VALUES ('originals_epoch', $1)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -87,16 +87,16 @@ impl OriginalsStore for SqlOriginals {
         let mut admitted = AdmitOutcome { epoch, ..AdmitOutcome::default() };
         for admission in admissions {
             let fate = if refresh(&mut tx, admission, keep, now).await? {
-                Fate::Refreshed
+                AdmissionOutcome::Refreshed
             } else if make_room(&mut tx, admission.bytes(), &mut sums, keep, now, &mut admitted).await? {
                 insert(&mut tx, admission, keep, now).await?;
                 sums.entries += 1;
                 sums.bytes += admission.bytes();
                 sums.tokens_before += admission.tokens_before;
                 sums.tokens_after += admission.tokens_after;
-                Fate::Stored
+                AdmissionOutcome::Stored
             } else {
-                Fate::Refused
+                AdmissionOutcome::Refused
             };
             admitted.fates.push(fate);
         }
@@ -501,7 +501,7 @@ mod tests {
             tx.commit().await.unwrap_err();
             let admission = Admission { hash: format!("{n:024x}"), ..Admission::default() };
             let admitted = store.admit(&[admission], &keep, n).await.unwrap();
-            assert_eq!(admitted.fates, [Fate::Stored]);
+            assert_eq!(admitted.fates, [AdmissionOutcome::Stored]);
         }
     }
 }

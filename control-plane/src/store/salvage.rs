@@ -13,7 +13,7 @@ const MOST_ROWS: u64 = 4_096;
 
 /// What was saved.
 #[derive(Debug, Default)]
-pub(super) struct Salvaged {
+pub(super) struct SalvageReport {
     /// Rows in all tables.
     pub(super) rows: u64,
     /// Tables of which a part could not be read.
@@ -21,7 +21,11 @@ pub(super) struct Salvaged {
 }
 
 /// Copies every table of `damaged` into the new store at `path`, reading from both ends.
-pub(super) async fn salvage(path: &Path, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
+pub(super) async fn salvage(
+    path: &Path,
+    damaged: &Path,
+    schema: &Schema,
+) -> Result<SalvageReport, StoreError> {
     let mut conn = connect_to_file(path).await?;
     let salvaged = copy_all(&mut conn, damaged, schema).await;
     conn.close().await?;
@@ -32,7 +36,7 @@ async fn copy_all(
     conn: &mut SqliteConnection,
     damaged: &Path,
     schema: &Schema,
-) -> Result<Salvaged, StoreError> {
+) -> Result<SalvageReport, StoreError> {
     let damaged = damaged.display().to_string();
     sqlx::query("ATTACH DATABASE $1 AS damaged").bind(damaged).execute(&mut *conn).await?;
     // tables are copied in the order of their names, and referenced rows may be lost
@@ -41,7 +45,7 @@ async fn copy_all(
         "SELECT name, wr FROM pragma_table_list
          WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     );
-    let mut salvaged = Salvaged::default();
+    let mut salvaged = SalvageReport::default();
     for table in tables.fetch_all(&mut *conn).await? {
         let (name, without_rowid): (String, i64) = (table.try_get(0)?, table.try_get(1)?);
         if schema.is_about_tables(&name) {

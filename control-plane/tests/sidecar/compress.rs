@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::child::{PATIENCE, Sidecar, client};
 
 #[derive(Deserialize)]
-struct Recorded {
+struct Recording {
     texts: Map<String, Value>,
     exchanges: Vec<Exchange>,
 }
@@ -27,7 +27,7 @@ struct Exchange {
 fn recorded() -> Vec<Exchange> {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateways/exchanges.json"));
-    let recorded: Recorded = serde_json::from_str(&text.unwrap()).unwrap();
+    let recorded: Recording = serde_json::from_str(&text.unwrap()).unwrap();
     let filled = |exchange: Exchange| Exchange { body: filled(exchange.body, &recorded.texts), ..exchange };
     recorded.exchanges.into_iter().map(filled).collect()
 }

@@ -2,14 +2,14 @@
 
 use headroom_api::memory::{Entity, Scope};
 use headroomd::memory::{
-    Draft, Ending, Holder, MemoryStore, Origin, Reach, Saved, StoredFact, Updated, Vector,
+    Draft, Ending, FactScope, Holder, MemoryStore, Origin, SaveOutcome, StoredFact, UpdateOutcome, Vector,
 };
 use headroomd::purge::Scope as Purge;
 
 const NOW: i64 = 1_800_000_000_000;
 
-pub(crate) fn reach(tenant: &str, user: &str, project: &str) -> Reach {
-    Reach { tenant: tenant.to_owned(), user: user.to_owned(), project: project.to_owned() }
+pub(crate) fn reach(tenant: &str, user: &str, project: &str) -> FactScope {
+    FactScope { tenant: tenant.to_owned(), user: user.to_owned(), project: project.to_owned() }
 }
 
 pub(crate) fn draft(content: &str) -> Draft {
@@ -44,7 +44,7 @@ async fn save(store: &dyn MemoryStore, holder: &Holder, draft: Draft) -> StoredF
     store.save(holder, &[draft], NOW).await.unwrap().remove(0).stored().clone()
 }
 
-async fn found(store: &dyn MemoryStore, reach: &Reach, word: &str) -> Vec<String> {
+async fn found(store: &dyn MemoryStore, reach: &FactScope, word: &str) -> Vec<String> {
     let found = store.matching(reach, &[word.to_owned()], NOW, 50).await.unwrap();
     found.into_iter().map(|(stored, _)| stored.fact.content).collect()
 }
@@ -70,9 +70,11 @@ pub(crate) async fn a_fact_is_found_changed_and_forgotten_and_its_history_stays(
 
     let id = &saved.fact.id;
     let change = Draft { origin: because("it moved"), ..near("The API listens on port 9090", [0.0, 1.0]) };
-    let Updated::Changed(changed) = other.update(&me, id, &change, NOW + 5).await.unwrap() else { panic!() };
+    let UpdateOutcome::Changed(changed) = other.update(&me, id, &change, NOW + 5).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((&changed.fact.id, changed.fact.version, &changed.fact.entities), (id, 2, &entities));
-    assert!(matches!(store.update(&me, id, &change, NOW + 6).await.unwrap(), Updated::Unchanged(_)));
+    assert!(matches!(store.update(&me, id, &change, NOW + 6).await.unwrap(), UpdateOutcome::Unchanged(_)));
     assert_eq!(found(store, &me, "8787").await, Vec::<String>::new());
     assert_eq!(found(store, &me, "9090").await.len(), 1);
     let nearest = store.nearest(&me, &vector([1.0, 0.0]), NOW, 5).await.unwrap();
@@ -91,13 +93,14 @@ pub(crate) async fn a_fact_is_found_changed_and_forgotten_and_its_history_stays(
         ("deleted", "no longer run", "codex")
     );
     assert!(store.end(&me, id, Ending::Deleted, &because(""), NOW).await.unwrap().is_none());
-    assert!(matches!(store.update(&me, id, &change, NOW).await.unwrap(), Updated::NotFound));
+    assert!(matches!(store.update(&me, id, &change, NOW).await.unwrap(), UpdateOutcome::NotFound));
     assert!(found(other, &me, "port").await.is_empty());
     assert!(other.nearest(&me, &vector([1.0, 0.0]), NOW, 5).await.unwrap().is_empty());
     assert!(other.about(&me, &["api".to_owned()], NOW, 5).await.unwrap().is_empty());
     assert!(other.list(&me, None, None, 5).await.unwrap().is_empty());
 
-    let Updated::Changed(back) = other.restore(&me, id, &because("it runs again"), NOW + 12).await.unwrap()
+    let UpdateOutcome::Changed(back) =
+        other.restore(&me, id, &because("it runs again"), NOW + 12).await.unwrap()
     else {
         panic!()
     };
@@ -146,12 +149,15 @@ pub(crate) async fn a_text_is_kept_once_by_whoever_saves_it(one: &dyn MemoryStor
     assert_eq!(one.list(&me, None, None, 100).await.unwrap().len(), 28);
     let again = one.save(&holder, &[draft(" fact  3 of\nmany ")], NOW).await.unwrap();
     assert!(
-        matches!(&again[0], Saved::Known(stored) if stored.fact.id == ids["fact 3 of many"]),
+        matches!(&again[0], SaveOutcome::Known(stored) if stored.fact.id == ids["fact 3 of many"]),
         "{again:?}"
     );
     // the same text in another scope is another fact
     let user = me.holder(Scope::User).unwrap();
-    assert!(matches!(one.save(&user, &[draft("fact 3 of many")], NOW).await.unwrap()[0], Saved::New(_)));
+    assert!(matches!(
+        one.save(&user, &[draft("fact 3 of many")], NOW).await.unwrap()[0],
+        SaveOutcome::New(_)
+    ));
     // twice in one save
     let twice = one.save(&user, &[draft("x y"), draft("x  y")], NOW).await.unwrap();
     assert_eq!(twice[0].stored().fact.id, twice[1].stored().fact.id);
@@ -167,7 +173,7 @@ pub(crate) async fn two_that_change_one_fact_lose_and_double_nothing(
     let work = async |store: &dyn MemoryStore, name: &str| {
         for n in 0..10 {
             let change = draft(&format!("version {name}{n}"));
-            assert!(matches!(store.update(&me, &id, &change, NOW).await.unwrap(), Updated::Changed(_)));
+            assert!(matches!(store.update(&me, &id, &change, NOW).await.unwrap(), UpdateOutcome::Changed(_)));
         }
     };
     tokio::join!(work(one, "a"), work(other, "b"));
@@ -199,11 +205,11 @@ pub(crate) async fn duplicates_are_merged_into_the_older_and_can_be_had_back(
     assert_eq!(history[0].fact.ended.as_ref().unwrap().merged_into, older.fact.id);
     assert!(store.duplicates(0, 10).await.unwrap().is_empty());
     let back = store.restore(&me, &newer.fact.id, &because("they differ"), NOW).await.unwrap();
-    assert!(matches!(back, Updated::Changed(_)));
+    assert!(matches!(back, UpdateOutcome::Changed(_)));
     assert!(store.duplicates(0, 10).await.unwrap().is_empty(), "what somebody took apart stays apart");
     // a change to the text of another fact merges the two
     let change = draft("The API server listens on port 8787");
-    let Updated::Merged(into) = store.update(&me, &newer.fact.id, &change, NOW).await.unwrap() else {
+    let UpdateOutcome::Merged(into) = store.update(&me, &newer.fact.id, &change, NOW).await.unwrap() else {
         panic!()
     };
     assert_eq!(into.fact.id, older.fact.id);
@@ -242,7 +248,7 @@ pub(crate) async fn what_is_near_follows_what_others_save_embed_and_forget(
 ) {
     let (me, you) = (reach("", "me", "/p"), reach("", "me", "/q"));
     let (mine, yours) = (me.holder(Scope::Project).unwrap(), you.holder(Scope::Project).unwrap());
-    let near_to = async |who: &Reach, values: [f32; 2]| {
+    let near_to = async |who: &FactScope, values: [f32; 2]| {
         let found = store.nearest(who, &vector(values), NOW, 10).await.unwrap();
         found.into_iter().map(|(stored, _)| stored.fact.content).collect::<Vec<_>>()
     };

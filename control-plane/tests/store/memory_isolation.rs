@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headroom_api::memory::{Entity, Scope};
-use headroomd::memory::{Ending, Holder, MemoryStore, Origin, Reach, Updated, Vector};
+use headroomd::memory::{Ending, FactScope, Holder, MemoryStore, Origin, UpdateOutcome, Vector};
 use headroomd::store::Database;
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Merge,
 }
 
-fn everyone() -> Vec<Reach> {
+fn everyone() -> Vec<FactScope> {
     let mut all = Vec::new();
     for tenant in TENANTS {
         for user in USERS {
@@ -85,13 +85,13 @@ pub(crate) async fn nobody_finds_what_is_not_theirs(store: &dyn MemoryStore, ste
                 let known = facts.get(&id).cloned();
                 let mine = known.filter(|(holder, live)| everyone[*by].holds(holder) && live.is_some());
                 match store.update(&everyone[*by], &id, &draft, NOW).await.unwrap() {
-                    Updated::NotFound => assert!(mine.is_none(), "{id} is there"),
-                    Updated::Unchanged(_) => assert_eq!(mine.unwrap().1, Some(text(*n))),
-                    Updated::Changed(_) => {
+                    UpdateOutcome::NotFound => assert!(mine.is_none(), "{id} is there"),
+                    UpdateOutcome::Unchanged(_) => assert_eq!(mine.unwrap().1, Some(text(*n))),
+                    UpdateOutcome::Changed(_) => {
                         let (holder, _) = mine.unwrap();
                         facts.insert(id, (holder, Some(text(*n))));
                     }
-                    Updated::Merged(other) => {
+                    UpdateOutcome::Merged(other) => {
                         let (holder, _) = mine.unwrap();
                         assert_eq!(facts[&other.fact.id], (holder.clone(), Some(text(*n))));
                         facts.insert(id, (holder, None));
@@ -112,14 +112,14 @@ pub(crate) async fn nobody_finds_what_is_not_theirs(store: &dyn MemoryStore, ste
                 let id = id(*fact);
                 let mine = facts.get(&id).cloned().filter(|(holder, _)| everyone[*by].holds(holder));
                 match store.restore(&everyone[*by], &id, &origin, NOW).await.unwrap() {
-                    Updated::NotFound => assert!(mine.is_none()),
-                    Updated::Unchanged(_) => assert!(mine.unwrap().1.is_some()),
-                    Updated::Changed(back) => {
+                    UpdateOutcome::NotFound => assert!(mine.is_none()),
+                    UpdateOutcome::Unchanged(_) => assert!(mine.unwrap().1.is_some()),
+                    UpdateOutcome::Changed(back) => {
                         let (holder, live) = mine.unwrap();
                         assert!(live.is_none());
                         facts.insert(id, (holder, Some(back.fact.content)));
                     }
-                    Updated::Merged(other) => assert_eq!(facts[&other.fact.id].0, mine.unwrap().0),
+                    UpdateOutcome::Merged(other) => assert_eq!(facts[&other.fact.id].0, mine.unwrap().0),
                 }
             }
             Step::Merge => {

@@ -2,7 +2,8 @@
 
 use headroomd::clock::{HOUR_MS, UnixMs};
 use headroomd::originals::store::{
-    Admission, Fate, HOLD_MS, OriginalSums, OriginalsStore, ROW_BYTES, RetentionLimits, TextDecision,
+    Admission, AdmissionOutcome, HOLD_MS, OriginalSums, OriginalsStore, ROW_BYTES, RetentionLimits,
+    TextDecision,
 };
 use headroomd::purge::Scope;
 use headroomd::store::SqlOriginals;
@@ -47,7 +48,7 @@ fn sums(entries: i64, retrievals: i64) -> OriginalSums {
 pub(crate) async fn an_original_is_had_back_by_its_tenant_alone(one: &SqlOriginals, other: &SqlOriginals) {
     let given = original("t", 7);
     let admitted = one.admit(&[given.clone(), original("u", 8)], &keep(9), NOW).await.unwrap();
-    assert_eq!(admitted.fates, [Fate::Stored, Fate::Stored]);
+    assert_eq!(admitted.fates, [AdmissionOutcome::Stored, AdmissionOutcome::Stored]);
     let kept = other.get("t", &given.hash, NOW).await.unwrap().unwrap();
     assert_eq!((&kept.content, kept.length), (&given.content, 5_000));
     assert_eq!((&*kept.tool, &*kept.kind, &*kept.form), ("Bash", "log", "log_digest"));
@@ -55,7 +56,7 @@ pub(crate) async fn an_original_is_had_back_by_its_tenant_alone(one: &SqlOrigina
         assert_eq!(other.get(tenant, hash, NOW).await.unwrap(), None);
     }
     let again = other.admit(&[given.clone(), original("u", 7)], &keep(9), NOW).await.unwrap();
-    assert_eq!(again.fates, [Fate::Refreshed, Fate::Stored]);
+    assert_eq!(again.fates, [AdmissionOutcome::Refreshed, AdmissionOutcome::Stored]);
     // a filter that does not say by which form it left the text out takes nothing away, and the last one counts
     for (said, form) in [("", "log_digest"), ("dropped", "dropped")] {
         one.admit(&[Admission { form: said.to_owned(), ..given.clone() }], &keep(9), NOW).await.unwrap();
@@ -102,21 +103,21 @@ pub(crate) async fn the_oldest_make_room_and_what_is_in_use_does_not(store: &Sql
     let later = NOW + HOLD_MS + 2;
     store.touch(&[("t".to_owned(), original("t", 0).hash)], &keep, later).await.unwrap();
     let admitted = store.admit(&[original("t", 10), original("t", 11)], &keep, later).await.unwrap();
-    assert_eq!(admitted.fates, [Fate::Stored, Fate::Stored]);
+    assert_eq!(admitted.fates, [AdmissionOutcome::Stored, AdmissionOutcome::Stored]);
     assert_eq!((admitted.evicted, admitted.expired), (2, 0));
     for (n, there) in [(0, true), (1, false), (2, false), (3, true), (10, true), (11, true)] {
         assert_eq!(is_there(store, n, later).await, there, "{n}");
     }
     // the last evictable one becomes old enough in a moment, but not yet
     let full = store.admit(&[original("t", 12), original("t", 3)], &keep, later).await.unwrap();
-    assert_eq!(full.fates, [Fate::Refused, Fate::Refreshed]);
+    assert_eq!(full.fates, [AdmissionOutcome::Refused, AdmissionOutcome::Refreshed]);
     assert!(!is_there(store, 12, later).await && is_there(store, 3, later).await);
     assert_eq!(store.sums().await.unwrap(), sums(4, 1));
 
     // an expired one makes room and does not count as evicted
     let over = later + keep.ttl_ms;
     let admitted = store.admit(&[original("t", 20)], &keep, over).await.unwrap();
-    assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[Fate::Stored][..], 0));
+    assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[AdmissionOutcome::Stored][..], 0));
     assert!(admitted.expired > 0);
 }
 
@@ -128,7 +129,7 @@ pub(crate) async fn what_can_never_fit_is_refused_and_nothing_makes_room_for_it(
     store.admit(&[original("t", 1), original("t", 2)], &keep, NOW).await.unwrap();
     let huge = Admission { content: vec![0; 4 * SIZE], ..original("t", 3) };
     let admitted = store.admit(&[huge], &keep, NOW + 2 * HOLD_MS).await.unwrap();
-    assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[Fate::Refused][..], 0));
+    assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[AdmissionOutcome::Refused][..], 0));
     assert_eq!(store.sums().await.unwrap(), sums(2, 0));
 }
 

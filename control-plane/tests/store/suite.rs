@@ -7,7 +7,7 @@ use headroom_api::v1::{PrefixChange, RequestRecord};
 use headroomd::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs, now_ms};
 use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::contribution::Accounting;
-use headroomd::ledger::import::{Imported, parse};
+use headroomd::ledger::import::{ImportedSavings, parse};
 use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::{AppendOutcome, Batch, LedgerStore, Slice};
 use headroomd::ledger::sums::Sums;
@@ -174,7 +174,7 @@ pub(crate) async fn what_was_imported_is_replaced_and_never_added(
     one: &dyn LedgerStore,
     other: &dyn LedgerStore,
 ) {
-    let file = |saved: i64| -> Imported {
+    let file = |saved: i64| -> ImportedSavings {
         let text = serde_json::json!({
             "schema_version": 2,
             "lifetime": {"requests": 3, "tokens_saved": saved},

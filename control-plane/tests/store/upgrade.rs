@@ -12,7 +12,7 @@ use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::{LedgerStore, Slice};
 use headroomd::ledger::sums::{BlockSums, Sums};
 use headroomd::memory::ConversationContext;
-use headroomd::originals::store::{Fate, OriginalsStore, RetentionLimits};
+use headroomd::originals::store::{AdmissionOutcome, OriginalsStore, RetentionLimits};
 use headroomd::store::{Database, SqlLedger, SqlOriginals};
 use headroomd::trouble::StoreError;
 use prost::Message as _;
@@ -145,7 +145,7 @@ async fn nothing_is_lost(ledger: &Database, originals: &Database) {
     let appended = suite::report(&ledger, "vm-a", 1..=9).await;
     assert_eq!((appended.duplicates, appended.landed.len()), (4, 5));
     let admitted = originals.admit(&[original("", 0), original("", 9)], &KEEP, NOW).await.unwrap();
-    assert_eq!(admitted.fates, [Fate::Refreshed, Fate::Stored]);
+    assert_eq!(admitted.fates, [AdmissionOutcome::Refreshed, AdmissionOutcome::Stored]);
     ledger.close().await;
     originals.close().await;
 }

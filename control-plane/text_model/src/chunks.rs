@@ -11,13 +11,13 @@ use crate::config::{Family, SEQUENCE};
 
 /// A text in which tokens were replaced, and the place of each of its bytes in the caller's text.
 #[derive(Debug)]
-pub(crate) struct Replaced {
+pub(crate) struct ReplacedText {
     pub(crate) text: String,
     /// `None`: nothing was replaced.
     original: Option<Vec<Range<usize>>>,
 }
 
-impl Replaced {
+impl ReplacedText {
     pub(crate) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), original: None }
     }
@@ -78,7 +78,7 @@ pub(crate) struct Chunks<'m> {
 
 impl Chunks<'_> {
     /// The text's own tokens, in pieces: each ends behind the last of `ends` in it, or where the model's room does.
-    pub(crate) fn split(&self, text: &Replaced, ends: &[&str]) -> tokenizers::Result<Vec<Vec<Token>>> {
+    pub(crate) fn split(&self, text: &ReplacedText, ends: &[&str]) -> tokenizers::Result<Vec<Vec<Token>>> {
         let room = SEQUENCE - 2;
         let tokens = self.tokens(&text.text)?;
         let (mut pieces, mut start) = (Vec::new(), 0);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use headroom_compress::Encoding;
 use regex::Regex;
 
-use crate::chunks::{Chunks, Replaced, Token};
+use crate::chunks::{Chunks, ReplacedText, Token};
 use crate::config::{Family, SEQUENCE};
 use crate::encoder::{Place, RunError};
 use crate::folder::{Folder, MAX_FORCE_TOKENS};
@@ -114,7 +114,7 @@ pub struct Word {
 
 /// The result for a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Compressed {
+pub struct CompressedText {
     /// What stays of it: parts of the text, byte for byte, in their order.
     pub text: String,
     /// All that the model was asked about. Empty where everything was to stay.
@@ -124,7 +124,7 @@ pub struct Compressed {
 }
 
 /// A word with how likely it is to stay.
-struct Scored {
+struct ScoredWord {
     word: Word,
     tokens: Vec<f64>,
 }
@@ -147,7 +147,7 @@ pub(crate) fn compress(
     text: &str,
     options: &Options,
     goes_on: &(dyn Fn() -> bool + Sync),
-) -> Result<Compressed, CompressError> {
+) -> Result<CompressedText, CompressError> {
     if !(options.rate > 0.0 && options.rate <= 1.0) {
         return Err(CompressError::Rate(options.rate));
     }
@@ -165,7 +165,7 @@ pub(crate) fn compress(
         return Err(CompressError::Rate(rate));
     }
     if rate >= 1.0 {
-        return Ok(Compressed { text: text.to_owned(), words: Vec::new(), chunks: 0 });
+        return Ok(CompressedText { text: text.to_owned(), words: Vec::new(), chunks: 0 });
     }
     let mut stands_in = Vec::new();
     for (force, stand_in) in options.force_tokens.iter().zip(&folder.stands_in) {
@@ -173,7 +173,7 @@ pub(crate) fn compress(
             stands_in.push((force.as_str(), stand_in.as_str()));
         }
     }
-    let mut replaced = Replaced::new(text);
+    let mut replaced = ReplacedText::new(text);
     for (force, stand_in) in &stands_in {
         replaced.replace(force, stand_in);
     }
@@ -191,7 +191,7 @@ pub(crate) fn compress(
     for piece in &pieces {
         words.extend(run.piece(&chunks, piece, goes_on)?);
     }
-    Ok(Compressed { text: joined(text, &words), words, chunks: pieces.len() })
+    Ok(CompressedText { text: joined(text, &words), words, chunks: pieces.len() })
 }
 
 impl Run<'_> {
@@ -230,10 +230,14 @@ impl Run<'_> {
     }
 
     /// Tokens to words.
-    fn words<'t>(&self, tokens: impl Iterator<Item = (&'t Token, f32)>, chunks: &Chunks<'_>) -> Vec<Scored> {
+    fn words<'t>(
+        &self,
+        tokens: impl Iterator<Item = (&'t Token, f32)>,
+        chunks: &Chunks<'_>,
+    ) -> Vec<ScoredWord> {
         let family = chunks.family;
         let specials = family.specials();
-        let mut words: Vec<Scored> = Vec::new();
+        let mut words: Vec<ScoredWord> = Vec::new();
         for (token, likely) in tokens {
             // one that the vocabulary lacks was given to the model as the unknown one
             let known = token.id != chunks.unknown;
@@ -269,7 +273,7 @@ impl Run<'_> {
                     let tokens = vec![score(likely, &text)];
                     let mut spans = Vec::new();
                     extend(&mut spans, token.span.clone());
-                    words.push(Scored { word: Word { text, kept: false, spans }, tokens });
+                    words.push(ScoredWord { word: Word { text, kept: false, spans }, tokens });
                 }
             }
         }
@@ -282,8 +286,8 @@ impl Run<'_> {
     }
 
     /// Words to those that stay: the likelier ones, counted by OpenAI's tokens.
-    fn kept(&mut self, scored: Vec<Scored>) -> Vec<Word> {
-        let score = |scored: &Scored| match self.options.token_to_word {
+    fn kept(&mut self, scored: Vec<ScoredWord>) -> Vec<Word> {
+        let score = |scored: &ScoredWord| match self.options.token_to_word {
             WordScore::Mean => scored.tokens.iter().sum::<f64>() / scored.tokens.len() as f64,
             WordScore::First => scored.tokens.first().copied().unwrap_or_default(),
         };

@@ -16,7 +16,7 @@ mod percentile;
 mod service;
 mod tensors;
 
-pub use self::compress::{CompressError, Compressed, MAX_TEXT, Options, Word, WordScore};
+pub use self::compress::{CompressError, CompressedText, MAX_TEXT, Options, Word, WordScore};
 pub use self::file::ModelError;
 pub use self::folder::MAX_FORCE_TOKENS;
 pub use self::model::TextModel;

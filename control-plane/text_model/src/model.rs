@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::compress::{self, CompressError, Compressed, Options};
+use crate::compress::{self, CompressError, CompressedText, Options};
 use crate::file::ModelError;
 use crate::folder::Folder;
 
@@ -31,7 +31,7 @@ impl TextModel {
         text: &str,
         options: &Options,
         goes_on: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Compressed, CompressError> {
+    ) -> Result<CompressedText, CompressError> {
         self.threads.install(|| compress::compress(&self.folder, text, options, goes_on))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use headroom_text_model::{Compressed, Options, TextModel, WordScore};
+use headroom_text_model::{CompressedText, Options, TextModel, WordScore};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -40,7 +40,7 @@ fn options(of: &Value) -> Options {
 }
 
 /// As `make.py` writes an answer down.
-fn written(compressed: &Compressed) -> (String, String) {
+fn written(compressed: &CompressedText) -> (String, String) {
     let digit = |kept| if kept { '1' } else { '0' };
     let kept = compressed.words.iter().map(|word| digit(word.kept)).collect();
     // XLM-R's marks of a word's beginning are taken off what the package shows
@@ -50,7 +50,7 @@ fn written(compressed: &Compressed) -> (String, String) {
 }
 
 /// Each kept span is one of the text, the spans are in order, and the answer has nothing else except blanks.
-fn assert_faithful(text: &str, compressed: &Compressed) {
+fn assert_faithful(text: &str, compressed: &CompressedText) {
     let mut rest = compressed.text.as_str();
     let mut end = 0;
     for word in compressed.words.iter().filter(|word| word.kept) {

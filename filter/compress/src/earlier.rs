@@ -59,9 +59,9 @@ pub(crate) struct Earlier {
     /// All their texts, one after the other.
     text: String,
     lines: Lines,
-    texts: Vec<Shown>,
+    texts: Vec<ShownText>,
     /// The calls so far, by their number in the request; `None` for those that the model does not see.
-    calls: Vec<Option<Made>>,
+    calls: Vec<Option<EarlierCall>>,
     /// How many calls have a label.
     labels: HashMap<String, u32, FixedState>,
     /// Outputs that are shown completely, by the fingerprint of what the tool printed.
@@ -76,7 +76,7 @@ pub(crate) struct Earlier {
 
 /// A call.
 #[derive(Debug)]
-struct Made {
+struct EarlierCall {
     label: Arc<str>,
     /// Its number among the calls with this label, from 1.
     nth: u32,
@@ -95,7 +95,7 @@ pub(crate) struct Source {
 
 /// A shown text: an output, or an argument of a call.
 #[derive(Debug)]
-struct Shown {
+struct ShownText {
     /// The argument's name. For a text inside an output that is a value: its place in the value. For one of
     /// several texts of a result: which of them it is.
     argument: Option<String>,
@@ -144,10 +144,10 @@ impl Earlier {
         let label: Arc<str> = label::label(call.name, &arguments).into();
         let nth = *self.labels.entry_ref(&*label).and_modify(|count| *count += 1).or_insert(1);
         self.calls.resize_with(number, || None);
-        self.calls.push(Some(Made { label: Arc::clone(&label), nth, texts: 0 }));
+        self.calls.push(Some(EarlierCall { label: Arc::clone(&label), nth, texts: 0 }));
         for (argument, text) in written::texts(&arguments) {
             let argument = Some(argument.to_owned());
-            let shown = Shown { argument, label: Arc::clone(&label), nth, output_of: None };
+            let shown = ShownText { argument, label: Arc::clone(&label), nth, output_of: None };
             let Some(base) = self.begin(&text, shown) else { return };
             let mut start = 0;
             for (count, line) in (1..).zip(text.split('\n')) {
@@ -181,14 +181,14 @@ impl Earlier {
     }
 
     /// Notes that something refers to a text.
-    fn refer(&self, shown: &Shown) {
+    fn refer(&self, shown: &ShownText) {
         let mut referred = self.referred.borrow_mut();
         if let Some(call) = shown.output_of.filter(|call| referred.last() != Some(call)) {
             referred.push(call);
         }
     }
 
-    fn made(&self, source: Source) -> Option<&Made> {
+    fn made(&self, source: Source) -> Option<&EarlierCall> {
         self.calls.get(source.call?)?.as_ref()
     }
 
@@ -228,7 +228,7 @@ impl Earlier {
         let text = printed.lines_stand_in(origin);
         let is_output = name == OUTPUT;
         let argument = (!is_output).then(|| name.into_owned());
-        let shown = Shown { argument, label, nth, output_of: source.call };
+        let shown = ShownText { argument, label, nth, output_of: source.call };
         let Some(base) = self.begin(text, shown) else { return };
         if printed.is_whole() {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
@@ -239,7 +239,7 @@ impl Earlier {
 
     /// Begins a text, and returns where its bytes start. `None`: there is no room for its numbers or its
     /// lines.
-    fn begin(&mut self, text: &str, shown: Shown) -> Option<usize> {
+    fn begin(&mut self, text: &str, shown: ShownText) -> Option<usize> {
         let base = self.text.len();
         u32::try_from(base + text.len()).ok()?;
         let room = MOST_LINES.checked_sub(self.lines.len())?;
@@ -301,7 +301,7 @@ impl Earlier {
     }
 
     /// The number of its call, if several earlier calls have its label. `None`: that is not known.
-    fn nth(&self, shown: &Shown) -> Option<Option<u32>> {
+    fn nth(&self, shown: &ShownText) -> Option<Option<u32>> {
         let Some(count) = self.labels.get(&*shown.label) else {
             return (self.unknown == 1).then_some(None);
         };

@@ -32,7 +32,7 @@ use crate::config::Config;
 use crate::epochs::{Fold, FoldedOutput};
 use crate::explain::Explanation;
 use crate::memo::Memo;
-use crate::outcome::{Block, Original, Outcome, Tokens, Unread};
+use crate::outcome::{Block, Original, Outcome, Tokens, UnreadReason};
 use crate::surroundings::Files;
 use crate::tokens::Counting;
 use crate::working_directory::working_directory;
@@ -115,16 +115,16 @@ pub fn compress_explained<'b>(
 #[derive(Debug)]
 pub struct ParsedBody<'b> {
     body: &'b [u8],
-    walk: Result<Walk<'b>, Unread>,
+    walk: Result<Walk<'b>, UnreadReason>,
 }
 
 impl<'b> ParsedBody<'b> {
     /// Reads a body.
     pub fn new(body: &'b [u8], api: Api, config: &Config) -> Self {
         let walk = if body.len() > config.max_body_bytes {
-            Err(Unread::TooLarge)
+            Err(UnreadReason::TooLarge)
         } else {
-            api.walk(body).map_err(|_| Unread::NotUnderstood)
+            api.walk(body).map_err(|_| UnreadReason::NotUnderstood)
         };
         Self { body, walk }
     }
@@ -148,7 +148,7 @@ impl<'b> ParsedBody<'b> {
 #[derive(Debug)]
 pub struct Compression<'b> {
     body: &'b [u8],
-    steps: Result<Box<Steps<'b>>, Unread>,
+    steps: Result<Box<Steps<'b>>, UnreadReason>,
 }
 
 impl<'b> Compression<'b> {
@@ -351,7 +351,7 @@ impl<'b> Steps<'b> {
         } else {
             match splice(walk.body, &edits) {
                 Some(spliced) => Cow::Owned(spliced.into_bytes()),
-                None => return unread(body, Unread::NotUnderstood),
+                None => return unread(body, UnreadReason::NotUnderstood),
             }
         };
         let added_tools = addition.map(|addition| addition.tools).unwrap_or_default();
@@ -404,7 +404,7 @@ fn locate(blocks: &mut [Block], edits: &[(Range<usize>, &str)]) {
 }
 
 /// The body as it came.
-fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
+fn unread(body: &[u8], why: UnreadReason) -> Outcome<'_> {
     Outcome {
         body: Cow::Borrowed(body),
         blocks: Vec::new(),

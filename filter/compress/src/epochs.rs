@@ -24,10 +24,10 @@ use crate::ccr;
 use crate::config::{Epochs, Weights};
 use crate::memo::{Entry, Memo};
 use crate::outcome::{BlockOutcome, Compressor};
-use crate::rewritten::{Rewritten, Strategy};
+use crate::rewritten::{RewriteHistory, Strategy};
 use crate::tool::glob_matches;
 use crate::working_directory::is_accounting;
-use reads::{Fate, Files};
+use reads::{Files, Obsolescence};
 use unit::{Unit, Utterances, ends, semantic};
 
 /// An output that is replaced.
@@ -50,7 +50,7 @@ impl FoldedOutput {
 
 /// An output so far.
 #[derive(Debug)]
-struct Seen {
+struct SeenOutput {
     /// Tokens before it.
     before: u64,
     /// The model's turn in which it was asked for.
@@ -69,7 +69,7 @@ pub(crate) struct Fold {
     total: u64,
     /// Those of readings and outputs before are counted.
     readings: usize,
-    blocks: Vec<Seen>,
+    blocks: Vec<SeenOutput>,
     taken: Vec<Option<Arc<FoldedOutput>>>,
     turn: u32,
     is_models_turn: bool,
@@ -85,7 +85,7 @@ pub(crate) struct Fold {
     digest: u64,
     files: Files,
     said: Utterances,
-    rewritten: Rewritten,
+    rewritten: RewriteHistory,
 }
 
 /// What a fold looks at.
@@ -145,7 +145,7 @@ impl Fold {
             digest: 0,
             files: Files::default(),
             said: Utterances::default(),
-            rewritten: Rewritten::default(),
+            rewritten: RewriteHistory::default(),
         })
     }
 
@@ -165,12 +165,12 @@ impl Fold {
     }
 
     /// How old outputs were rewritten.
-    pub(crate) fn rewritten(&self) -> Rewritten {
+    pub(crate) fn rewritten(&self) -> RewriteHistory {
         let count = |compressor| {
             let taken = self.taken.iter().flatten().filter(|taken| taken.compressor == compressor);
             u32::try_from(taken.count()).unwrap_or(u32::MAX)
         };
-        Rewritten {
+        RewriteHistory {
             stale: count(Compressor::StaleRead),
             superseded: count(Compressor::SupersededRead),
             shortened: count(Compressor::Shortened),
@@ -236,7 +236,7 @@ impl Fold {
                 || output.span.text(scene.walk.body).is_some_and(|answer| reads::is_refusal(&answer));
             self.files.add((self.blocks.len(), self.turn), call.texts(scene.walk.body), entry, refused);
         }
-        self.blocks.push(Seen { before: self.total, turn: self.turn, call: number, span: output.span });
+        self.blocks.push(SeenOutput { before: self.total, turn: self.turn, call: number, span: output.span });
         self.taken.push(None);
         self.pass(entry.tokens_after, output.span, scene, memo);
     }
@@ -378,8 +378,10 @@ impl<'p, 's, 'b> Plan<'p, 's, 'b> {
                 continue;
             }
             let (compressor, why) = match fate {
-                Fate::Stale => (Compressor::StaleRead, "read of a file that was edited later"),
-                Fate::Superseded => (Compressor::SupersededRead, "read of a file that was read again later"),
+                Obsolescence::Stale => (Compressor::StaleRead, "read of a file that was edited later"),
+                Obsolescence::Superseded => {
+                    (Compressor::SupersededRead, "read of a file that was read again later")
+                }
             };
             self.replace(block, compressor, why, None, memo);
         }

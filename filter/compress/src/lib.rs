@@ -76,7 +76,9 @@ pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use headroom_providers::{Api, MemoryTools, OwnTools};
 pub use memo::Memo;
-pub use outcome::{Block, BlockOutcome, Compressor, Kind, Opening, Original, Outcome, Skip, Tokens, Unread};
-pub use rewritten::{Rewritten, Strategy};
+pub use outcome::{
+    Block, BlockOutcome, Compressor, Kind, Opening, Original, Outcome, Skip, Tokens, UnreadReason,
+};
+pub use rewritten::{RewriteHistory, Strategy};
 pub use tokens::{Encoding, provider_tokens};
 pub use tool::glob_matches;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headroom_providers::tape::Span;
 use headroom_providers::{OwnTools, string};
 
-use crate::rewritten::Rewritten;
+use crate::rewritten::RewriteHistory;
 use crate::tokens::Encoding;
 
 /// The result of [`compress`](crate::compress).
@@ -41,9 +41,9 @@ pub struct Outcome<'b> {
     /// What lossy replacements left out, and the model can ask for (I5).
     pub originals: Vec<Original<'b>>,
     /// How old outputs were rewritten, if they may be.
-    pub rewritten: Option<Rewritten>,
+    pub rewritten: Option<RewriteHistory>,
     /// Why the body was not read; `None` when it was.
-    pub unread: Option<Unread>,
+    pub unread: Option<UnreadReason>,
 }
 
 /// The first message of the user, of a conversation whose beginning can be added to: nothing in the request asks for
@@ -242,7 +242,7 @@ pub enum Skip {
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Unread {
+pub enum UnreadReason {
     /// Longer than the configured maximum.
     TooLarge,
     /// Not the JSON of its wire format.

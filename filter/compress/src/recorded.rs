@@ -12,7 +12,7 @@ use crate::kinds::numbered::edits_by_line;
 use crate::pipeline::compress_block;
 
 /// One tool output of a recorded conversation.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedOutput {
     pub(crate) tool: String,
     pub(crate) arguments: String,
     pub(crate) query: String,
@@ -21,7 +21,7 @@ pub(crate) struct Recorded {
 }
 
 /// Conversations, each with its source and its tool outputs in order.
-pub(crate) fn conversations() -> Vec<(String, Vec<Recorded>)> {
+pub(crate) fn conversations() -> Vec<(String, Vec<RecordedOutput>)> {
     let folder = match std::env::var_os("CORPUS") {
         Some(corpus) => Path::new(&corpus).join("trajectories"),
         None => {
@@ -41,7 +41,7 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Recorded>)> {
     out
 }
 
-fn recorded(conversation: &Value) -> Vec<Recorded> {
+fn recorded(conversation: &Value) -> Vec<RecordedOutput> {
     let head = format!("{}{}", conversation["system"], conversation["tools"]);
     let edits_by_line = edits_by_line(head.as_bytes());
     let messages = conversation["messages"].as_array().unwrap();
@@ -63,7 +63,7 @@ fn recorded(conversation: &Value) -> Vec<Recorded> {
             }
             _ => {
                 let (name, arguments) = calls[&message["id"].to_string()].clone();
-                out.extend(texts.iter().map(|text| Recorded {
+                out.extend(texts.iter().map(|text| RecordedOutput {
                     tool: name.as_str().unwrap().to_owned(),
                     arguments: arguments.clone(),
                     query: query.clone(),
@@ -76,7 +76,7 @@ fn recorded(conversation: &Value) -> Vec<Recorded> {
     out
 }
 
-impl Recorded {
+impl RecordedOutput {
     pub(crate) fn call(&self) -> Call<'_> {
         Call { name: &self.tool, arguments: &self.arguments }
     }
@@ -133,7 +133,12 @@ fn repr(text: &str) -> String {
 }
 
 /// Tokens of the outputs of a source before and after, each put into an envelope.
-fn tokens(conversations: &[(String, Vec<Recorded>)], source: &str, wrap: Wrap, config: &Config) -> [u64; 2] {
+fn tokens(
+    conversations: &[(String, Vec<RecordedOutput>)],
+    source: &str,
+    wrap: Wrap,
+    config: &Config,
+) -> [u64; 2] {
     let mut sums = [0; 2];
     for (_, outputs) in conversations.iter().filter(|(name, _)| name == source) {
         let mut earlier = Earlier::default();

@@ -2,7 +2,7 @@
 
 /// What was rewritten so far.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Rewritten {
+pub struct RewriteHistory {
     /// How often the conversation was rewritten so far.
     pub epochs: u32,
     /// How many boundaries it has passed.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use headroom_compress::{
-    Api, AskedBack, BlockOutcome, CachePrice, Compressor, Config, Epochs, Memo, Outcome, Request, Rewritten,
-    Strategy, Weights, address, compress,
+    Api, AskedBack, BlockOutcome, CachePrice, Compressor, Config, Epochs, Memo, Outcome, Request,
+    RewriteHistory, Strategy, Weights, address, compress,
 };
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ fn run<'b>(body: &'b [u8], config: &Config, memo: &mut Memo) -> Outcome<'b> {
     compress(body, &Request { reversible: true, ..Request::new(Api::OpenAiChat) }, config, memo)
 }
 
-fn rewritten(outcome: &Outcome<'_>) -> Rewritten {
+fn rewritten(outcome: &Outcome<'_>) -> RewriteHistory {
     outcome.rewritten.clone().unwrap_or_default()
 }
 
@@ -110,7 +110,7 @@ fn taken(outcome: &Outcome<'_>) -> Vec<(usize, Compressor)> {
 
 /// Every request of a conversation. What is forwarded extends what was forwarded before, except in requests that say that
 /// they are rewritten.
-fn check(steps: &[Step], config: &Config) -> Vec<Rewritten> {
+fn check(steps: &[Step], config: &Config) -> Vec<RewriteHistory> {
     let mut warm = Memo::new(8 << 20);
     let mut last: Vec<Value> = Vec::new();
     let mut all = Vec::new();

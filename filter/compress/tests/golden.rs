@@ -252,7 +252,7 @@ fn anthropic_on_bedrock_is_read_only_where_the_body_says_that_it_is_anthropics()
         let raw = body.to_string();
         let request = Request::new(Api::AnthropicBedrock);
         let outcome = compress(raw.as_bytes(), &request, &Config::default(), &mut Memo::new(0));
-        assert_eq!(outcome.unread, Some(headroom_compress::Unread::NotUnderstood));
+        assert_eq!(outcome.unread, Some(headroom_compress::UnreadReason::NotUnderstood));
         assert_eq!(&outcome.body[..], raw.as_bytes());
     }
 }

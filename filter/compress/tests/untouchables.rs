@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use headroom_compress::{
-    Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, Skip, Unread, compress,
+    Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, Skip, UnreadReason, compress,
 };
 use serde_json::{Value, json};
 
@@ -212,7 +212,7 @@ fn a_member_that_is_read_and_stands_twice_makes_the_body_pass() {
                 continue;
             }
             let outcome = run(api, &twice, Profile::Balanced, RetrieveTool::Assume);
-            assert_eq!(outcome.unread, Some(Unread::NotUnderstood), "{api:?} {member}");
+            assert_eq!(outcome.unread, Some(UnreadReason::NotUnderstood), "{api:?} {member}");
             assert_eq!(&outcome.body[..], twice.as_bytes());
             doubled += 1;
         }

@@ -28,7 +28,7 @@ pub struct Rule {
 
 /// The result of a rule for a prompt.
 #[derive(Debug, Default)]
-pub(crate) struct Aligned {
+pub(crate) struct AlignedPrompt {
     /// Edits inside the prompt's texts.
     pub(crate) edits: Vec<(Range<usize>, String)>,
     /// The text for the end of the prompt, as JSON spells it; empty: no line moves.
@@ -47,7 +47,7 @@ pub(crate) fn align(
     body: &str,
     prompt: &Prompt<'_, '_>,
     rules: &[Rule],
-) -> Result<Option<Aligned>, NotUnderstood> {
+) -> Result<Option<AlignedPrompt>, NotUnderstood> {
     if rules.is_empty() {
         return Ok(None);
     }
@@ -58,7 +58,7 @@ pub(crate) fn align(
     if all.iter().any(|line| line.raw(body).starts_with(BILLING)) {
         return Ok(None);
     }
-    let mut aligned = Aligned::default();
+    let mut aligned = AlignedPrompt::default();
     let mut moved = 0_u32;
     for (line, number) in all.iter().zip(1_u32..) {
         let class = rule.lines.iter().find(|(at, _)| *at == number).map(|(_, class)| *class);

@@ -4,7 +4,7 @@
 //! Both are pure functions of the body and the configuration (I3). Providers do not bind reasoning to
 //! `cache_control`.
 
-use crate::align::{Aligned, Rule, align};
+use crate::align::{AlignedPrompt, Rule, align};
 use crate::anthropic::breakpoints;
 pub use crate::anthropic::breakpoints::Lifetime;
 use crate::api::Api;
@@ -56,7 +56,7 @@ impl CacheEdits<'_> {
             Some(lifetime) => breakpoints::place(tape.root(), lifetime, &mut edits)?,
             None => None,
         };
-        let Aligned { edits: inside, tail, lines: aligned_lines, added } = aligned.unwrap_or_default();
+        let AlignedPrompt { edits: inside, tail, lines: aligned_lines, added } = aligned.unwrap_or_default();
         edits.extend(inside);
         if let Some(prompt) = prompt.filter(|_| !tail.is_empty()) {
             append(&prompt, &tail, api, breakpoints.as_ref().is_some_and(|it| it.wraps_system), &mut edits);

@@ -20,7 +20,7 @@ const ERROR_HEADERS: [&[u8]; 2] = [b":exception-type", b":error-code"];
 /// Reads a stream of messages.
 #[derive(Debug)]
 pub(crate) struct Messages {
-    at: At,
+    at: Position,
     /// The current part, as far as it fits.
     short: [u8; HEADER_BYTES],
     short_len: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Messages {
 
 /// Which part of a message the next byte belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum At {
+enum Position {
     Prelude,
     NameLength,
     Name(u8),
@@ -51,7 +51,7 @@ enum At {
 impl Messages {
     pub(crate) fn new() -> Self {
         Self {
-            at: At::Prelude,
+            at: Position::Prelude,
             short: [0; HEADER_BYTES],
             short_len: 0,
             headers_left: 0,
@@ -64,7 +64,7 @@ impl Messages {
     /// Reads the next bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
-            if let At::Payload(left) = self.at {
+            if let Position::Payload(left) = self.at {
                 let piece = bytes.len().min(left as usize);
                 let (payload, behind) = bytes.split_at(piece);
                 self.scanner.feed(payload);
@@ -79,45 +79,49 @@ impl Messages {
 
     fn byte(&mut self, byte: u8) {
         match self.at {
-            At::Prelude => {
+            Position::Prelude => {
                 self.keep(byte);
                 if self.short_len == PRELUDE_BYTES {
                     self.begin();
                 }
             }
-            At::NameLength => {
+            Position::NameLength => {
                 self.short_len = 0;
-                self.header(1, if byte == 0 { At::Kind } else { At::Name(byte) });
+                self.header(1, if byte == 0 { Position::Kind } else { Position::Name(byte) });
             }
-            At::Name(left) => {
+            Position::Name(left) => {
                 self.keep(byte);
-                self.header(1, if left == 1 { At::Kind } else { At::Name(left - 1) });
+                self.header(1, if left == 1 { Position::Kind } else { Position::Name(left - 1) });
             }
-            At::Kind => {
+            Position::Kind => {
                 let name = self.short.get(..self.short_len).unwrap_or_default();
                 self.names_error = ERROR_HEADERS.contains(&name);
                 self.short_len = 0;
                 // The types are: true, false, byte, short, integer, long, bytes, string, time, UUID.
                 let next = match byte {
-                    0 | 1 => At::NameLength,
-                    2 => At::Value { left: 1, text: false },
-                    3 => At::Value { left: 2, text: false },
-                    4 => At::Value { left: 4, text: false },
-                    5 | 8 => At::Value { left: 8, text: false },
-                    6 | 7 => At::ValueLength(None),
-                    9 => At::Value { left: 16, text: false },
-                    _ => At::Broken,
+                    0 | 1 => Position::NameLength,
+                    2 => Position::Value { left: 1, text: false },
+                    3 => Position::Value { left: 2, text: false },
+                    4 => Position::Value { left: 4, text: false },
+                    5 | 8 => Position::Value { left: 8, text: false },
+                    6 | 7 => Position::ValueLength(None),
+                    9 => Position::Value { left: 16, text: false },
+                    _ => Position::Broken,
                 };
                 self.header(1, next);
             }
-            At::ValueLength(None) => self.header(1, At::ValueLength(Some(byte))),
-            At::ValueLength(Some(high)) => {
+            Position::ValueLength(None) => self.header(1, Position::ValueLength(Some(byte))),
+            Position::ValueLength(Some(high)) => {
                 let left = u32::from(u16::from_be_bytes([high, byte]));
-                self.header(1, if left == 0 { At::NameLength } else { At::Value { left, text: true } });
+                self.header(
+                    1,
+                    if left == 0 { Position::NameLength } else { Position::Value { left, text: true } },
+                );
             }
-            At::Value { left, text } => {
+            Position::Value { left, text } => {
                 self.keep(byte);
-                let next = if left == 1 { At::NameLength } else { At::Value { left: left - 1, text } };
+                let next =
+                    if left == 1 { Position::NameLength } else { Position::Value { left: left - 1, text } };
                 if left == 1
                     && text
                     && self.names_error
@@ -127,8 +131,10 @@ impl Messages {
                 }
                 self.header(1, next);
             }
-            At::Sum(left) => self.at = if left == 1 { At::Prelude } else { At::Sum(left - 1) },
-            At::Payload(_) | At::Broken => {}
+            Position::Sum(left) => {
+                self.at = if left == 1 { Position::Prelude } else { Position::Sum(left - 1) }
+            }
+            Position::Payload(_) | Position::Broken => {}
         }
     }
 
@@ -153,26 +159,26 @@ impl Messages {
         let sound =
             length <= MAX_MESSAGE_BYTES && crc32fast::hash(self.short.get(..8).unwrap_or_default()) == sum;
         let Some(payload) = payload.filter(|_| sound) else {
-            self.at = At::Broken;
+            self.at = Position::Broken;
             return;
         };
         self.headers_left = headers;
         self.payload_bytes = payload;
         self.names_error = false;
-        self.header(0, At::NameLength);
+        self.header(0, Position::NameLength);
     }
 
     /// This many bytes of the headers have been read; `next` follows unless the headers have ended.
-    fn header(&mut self, bytes: u32, next: At) {
+    fn header(&mut self, bytes: u32, next: Position) {
         let Some(left) = self.headers_left.checked_sub(bytes) else {
-            self.at = At::Broken;
+            self.at = Position::Broken;
             return;
         };
         self.headers_left = left;
         match (left, next) {
-            (0, At::NameLength) => self.payload(self.payload_bytes),
+            (0, Position::NameLength) => self.payload(self.payload_bytes),
             // The header is longer than the rest of the headers.
-            (0, _) => self.at = At::Broken,
+            (0, _) => self.at = Position::Broken,
             (_, next) => self.at = next,
         }
     }
@@ -180,11 +186,11 @@ impl Messages {
     /// This many bytes of the payload are still to come.
     fn payload(&mut self, left: u32) {
         if left > 0 {
-            self.at = At::Payload(left);
+            self.at = Position::Payload(left);
         } else {
             self.scanner.next_document();
             self.short_len = 0;
-            self.at = At::Sum(SUM_BYTES);
+            self.at = Position::Sum(SUM_BYTES);
         }
     }
 }

@@ -21,7 +21,7 @@ const TEXT_BYTES: usize = 160;
 
 /// The place of the next byte in the grammar.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum At {
+enum Position {
     #[default]
     Between,
     String,
@@ -44,7 +44,7 @@ enum Role {
 /// Reads one JSON document after another.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    at: At,
+    at: Position,
     /// All open containers; those beyond `DEPTH` are only counted.
     depth: usize,
     frames: [Frame; DEPTH],
@@ -57,12 +57,12 @@ pub struct Scanner {
     number: Option<u64>,
     found: Findings,
     /// The inner document, for documents that carry one; `None`: none is expected.
-    wrapped: Option<Box<Wrapped>>,
+    wrapped: Option<Box<NestedDocument>>,
 }
 
 /// A document inside a document.
 #[derive(Debug, Default)]
-struct Wrapped {
+struct NestedDocument {
     decoder: Decoder,
     scanner: Scanner,
 }
@@ -148,13 +148,13 @@ impl Scanner {
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = match self.at {
-                At::String => self.string(bytes),
-                At::Escape => {
+                Position::String => self.string(bytes),
+                Position::Escape => {
                     self.escape(byte);
                     rest
                 }
-                At::Number => self.number(byte, bytes, rest),
-                At::Between => {
+                Position::Number => self.number(byte, bytes, rest),
+                Position::Between => {
                     self.between(byte);
                     rest
                 }
@@ -167,7 +167,7 @@ impl Scanner {
             b'"' => {
                 self.role = self.role_of_string();
                 self.short.clear();
-                self.at = At::String;
+                self.at = Position::String;
             }
             b'{' | b'[' => self.open(byte == b'['),
             b'}' | b']' => {
@@ -182,7 +182,7 @@ impl Scanner {
             }
             b'0'..=b'9' => {
                 self.number = Some(u64::from(byte - b'0'));
-                self.at = At::Number;
+                self.at = Position::Number;
             }
             _ => {}
         }
@@ -231,10 +231,10 @@ impl Scanner {
         self.take(text);
         let Some((&byte, rest)) = rest.split_first() else { return rest };
         if byte == b'\\' {
-            self.at = At::Escape;
+            self.at = Position::Escape;
             return rest;
         }
-        self.at = At::Between;
+        self.at = Position::Between;
         match (std::mem::take(&mut self.role), self.short.get()) {
             (Role::Key, name) => {
                 self.key = name.filter(|name| name.len() <= KEY_BYTES).map_or(Key::Other, table::key);
@@ -256,7 +256,7 @@ impl Scanner {
             Role::Key | Role::Text(_) => self.short.push(text),
             Role::Wrapped => {
                 if let Some(wrapped) = &mut self.wrapped {
-                    let Wrapped { decoder, scanner } = &mut **wrapped;
+                    let NestedDocument { decoder, scanner } = &mut **wrapped;
                     decoder.feed(text, |bytes| scanner.feed(bytes));
                 }
             }
@@ -264,7 +264,7 @@ impl Scanner {
     }
 
     fn escape(&mut self, byte: u8) {
-        self.at = At::String;
+        self.at = Position::String;
         match byte {
             b'/' => self.take(b"/"),
             // Nothing relevant is spelled with other escapes.
@@ -284,7 +284,7 @@ impl Scanner {
                 rest
             }
             _ => {
-                self.at = At::Between;
+                self.at = Position::Between;
                 if let Some(number) = self.number.take() {
                     let open = self.frames.get(..self.depth).unwrap_or_default();
                     self.found.figure(open, self.key, number);

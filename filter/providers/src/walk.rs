@@ -50,7 +50,7 @@ pub struct Walk<'b> {
     pub made: Vec<Call>,
     /// Whether the request asks the provider to remove tool outputs before the model reads it.
     pub clears_outputs: bool,
-    calls: HashMap<Cow<'b, str>, Named, FixedState>,
+    calls: HashMap<Cow<'b, str>, CallGroup, FixedState>,
     query: Option<Span>,
     /// Where the last compaction so far ends.
     since: usize,
@@ -109,7 +109,7 @@ pub struct Call {
 
 /// Calls with the same id that were made at once.
 #[derive(Debug, Default)]
-struct Named {
+struct CallGroup {
     calls: Vec<Call>,
     /// How many of them have been answered.
     answered: usize,
@@ -236,7 +236,7 @@ impl<'b> Walk<'b> {
             // made at once, and are answered in their order; otherwise an output answers the latest call
             // before it.
             if named.since != Some(since) {
-                *named = Named { since: Some(since), ..Named::default() };
+                *named = CallGroup { since: Some(since), ..CallGroup::default() };
             }
             named.calls.push(call);
         }

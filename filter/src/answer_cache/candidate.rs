@@ -33,7 +33,7 @@ pub(crate) struct Candidate {
 
 /// A request whose answer may be given again.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct CacheableRequest {
     pub(super) key: Digest,
     pub(super) question: Option<Question>,
     pub(super) api: Api,
@@ -57,7 +57,7 @@ impl Candidate {
             && route.purpose == Purpose::Answer
             && replay::is_known(route.api);
         let keys = settings.answers.keys().filter(|_| is_meant)?;
-        let wish = Wish::of(headers)?;
+        let wish = CacheDirectives::of(headers)?;
         let connection = Connection {
             tenant,
             api: route.api.name(),
@@ -76,7 +76,12 @@ impl Candidate {
     }
 
     /// The request with its body, as it is forwarded. `None`: it goes to its provider.
-    pub(crate) fn with_body(self, settings: &Settings, route: &Route, body: &[u8]) -> Option<Wanted> {
+    pub(crate) fn with_body(
+        self,
+        settings: &Settings,
+        route: &Route,
+        body: &[u8],
+    ) -> Option<CacheableRequest> {
         let cache = &settings.config.cache;
         if body.len() > cache.max_body_bytes {
             return None;
@@ -90,7 +95,7 @@ impl Candidate {
                 text: question.text,
                 similarity: cache.similarity,
             });
-        Some(Wanted {
+        Some(CacheableRequest {
             key: self.head.key(body),
             question,
             api: route.api,
@@ -103,12 +108,12 @@ impl Candidate {
 
 /// What a client says of the cache.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Wish {
+struct CacheDirectives {
     refresh: bool,
     max_age_ms: u64,
 }
 
-impl Wish {
+impl CacheDirectives {
     /// `None`: the client does not want the cache.
     fn of(headers: &Headers) -> Option<Self> {
         let mut wish = Self::default();
@@ -147,19 +152,19 @@ mod tests {
 
     #[test]
     fn a_client_can_refuse_an_answer_ask_for_a_new_one_or_for_one_that_is_not_old() {
-        let wish = |pairs: &[(&str, &str)]| Wish::of(&Headers::of(pairs));
-        let plain = Wish::default();
+        let wish = |pairs: &[(&str, &str)]| CacheDirectives::of(&Headers::of(pairs));
+        let plain = CacheDirectives::default();
         for (name, value, expected) in [
             ("cache-control", "no-store", None),
             ("cache-control", "private, No-Store", None),
             ("x-headroom-cache", "off", None),
             ("x-headroom-cache", "false", None),
-            ("cache-control", "no-cache", Some(Wish { refresh: true, ..plain })),
-            ("cache-control", "max-age=0", Some(Wish { refresh: true, ..plain })),
-            ("x-headroom-cache", "refresh", Some(Wish { refresh: true, ..plain })),
-            ("pragma", "no-cache", Some(Wish { refresh: true, ..plain })),
-            ("cache-control", "max-age=60", Some(Wish { max_age_ms: 60_000, ..plain })),
-            ("cache-control", "max-age=60, max-age=5", Some(Wish { max_age_ms: 5_000, ..plain })),
+            ("cache-control", "no-cache", Some(CacheDirectives { refresh: true, ..plain })),
+            ("cache-control", "max-age=0", Some(CacheDirectives { refresh: true, ..plain })),
+            ("x-headroom-cache", "refresh", Some(CacheDirectives { refresh: true, ..plain })),
+            ("pragma", "no-cache", Some(CacheDirectives { refresh: true, ..plain })),
+            ("cache-control", "max-age=60", Some(CacheDirectives { max_age_ms: 60_000, ..plain })),
+            ("cache-control", "max-age=60, max-age=5", Some(CacheDirectives { max_age_ms: 5_000, ..plain })),
             ("cache-control", "max-age=99999999999999999999", Some(plain)),
             ("cache-control", "\u{fffd}", Some(plain)),
             ("accept", "no-store", Some(plain)),

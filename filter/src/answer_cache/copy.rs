@@ -6,7 +6,7 @@ use headroom_providers::replay;
 use prost::Message as _;
 use proxy_wasm::types::BufferType;
 
-use super::candidate::Wanted;
+use super::candidate::CacheableRequest;
 use crate::exchange::Exchange;
 use crate::host;
 use crate::memory::Room;
@@ -18,8 +18,8 @@ pub(super) const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 /// A request of whose answer a copy may be kept.
 #[derive(Debug)]
-pub(crate) struct Keeping {
-    wanted: Wanted,
+pub(crate) struct AnswerCopy {
+    wanted: CacheableRequest,
     /// `None`: the answer has not begun.
     copy: Option<Copy>,
 }
@@ -31,8 +31,8 @@ struct Copy {
     room: Room,
 }
 
-impl Keeping {
-    pub(crate) fn new(wanted: Wanted) -> Self {
+impl AnswerCopy {
+    pub(crate) fn new(wanted: CacheableRequest) -> Self {
         Self { wanted, copy: None }
     }
 

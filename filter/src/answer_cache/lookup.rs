@@ -5,8 +5,8 @@ use headroom_providers::reader::Form;
 use headroom_providers::replay;
 use prost::Message as _;
 
-use super::candidate::Wanted;
-use super::copy::{Keeping, MAX_CONTENT_TYPE_BYTES};
+use super::candidate::CacheableRequest;
+use super::copy::{AnswerCopy, MAX_CONTENT_TYPE_BYTES};
 use crate::exchange::{Exchange, micros};
 use crate::host::{self, NANOS_PER_MS};
 use crate::rpc;
@@ -17,7 +17,7 @@ const LOST_AFTER_MS: u64 = 2_000;
 /// A question that the sidecar has not answered.
 #[derive(Debug)]
 pub(crate) struct Lookup {
-    wanted: Wanted,
+    wanted: CacheableRequest,
     token: u32,
     /// It is asked to wait for another request that fetches the answer.
     waits: bool,
@@ -31,7 +31,7 @@ pub(crate) enum Step {
     /// It waits.
     Wait(Lookup),
     /// It goes to the provider; of the answer a copy may be kept.
-    Forward(Option<Keeping>),
+    Forward(Option<AnswerCopy>),
     /// It is answered with this.
     Replay(Replay),
 }
@@ -47,10 +47,10 @@ pub(crate) struct Replay {
 
 impl Lookup {
     /// Asks, where the sidecar is to be asked.
-    pub(crate) fn begin(exchange: &mut Exchange, wanted: Wanted) -> Step {
+    pub(crate) fn begin(exchange: &mut Exchange, wanted: CacheableRequest) -> Step {
         if wanted.refresh {
             exchange.record.set_answer_lookup(AnswerLookup::Refresh);
-            return Step::Forward(Some(Keeping::new(wanted)));
+            return Step::Forward(Some(AnswerCopy::new(wanted)));
         }
         let now = exchange.settings.now();
         if !exchange.settings.answers.is_asked(now) {
@@ -60,7 +60,7 @@ impl Lookup {
         Self::ask(exchange, wanted, false, now)
     }
 
-    fn ask(exchange: &mut Exchange, wanted: Wanted, waits: bool, begun: u64) -> Step {
+    fn ask(exchange: &mut Exchange, wanted: CacheableRequest, waits: bool, begun: u64) -> Step {
         let settings = &exchange.settings;
         let cache = &settings.config.cache;
         let request = FindAnswerRequest {
@@ -113,7 +113,7 @@ impl Lookup {
             }
             AnswerState::None | AnswerState::UnderWay => {
                 exchange.record.set_answer_lookup(AnswerLookup::Miss);
-                Step::Forward(Some(Keeping::new(self.wanted)))
+                Step::Forward(Some(AnswerCopy::new(self.wanted)))
             }
             AnswerState::Found => self.found(exchange, answer, false, now),
             AnswerState::Similar => self.found(exchange, answer, true, now),
@@ -149,12 +149,12 @@ impl Lookup {
         if !self.waits {
             exchange.settings.answers.failed(now);
         }
-        Step::Forward(Some(Keeping::new(self.wanted)))
+        Step::Forward(Some(AnswerCopy::new(self.wanted)))
     }
 
     /// The request is over before the sidecar has answered.
     pub(crate) fn abandon(self, exchange: &Exchange) {
-        Keeping::new(self.wanted).abandon(exchange);
+        AnswerCopy::new(self.wanted).abandon(exchange);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::frames::{Header, mask};
 
 /// A text message that passes unheld.
 #[derive(Debug, Default)]
-pub(crate) struct Passing {
+pub(crate) struct PassingMessage {
     /// Reads its text.
     scanner: Box<Scanner>,
     /// Bytes of its text.
@@ -17,7 +17,7 @@ pub(crate) struct Passing {
     pub(super) last: bool,
 }
 
-impl Passing {
+impl PassingMessage {
     /// What the message says about its kind and model.
     pub(crate) fn scanner(&self) -> &Scanner {
         &self.scanner
@@ -43,7 +43,7 @@ impl Passing {
 
 /// A text message that is not complete yet.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldMessage {
     /// Its bytes as they came.
     pub(super) bytes: Vec<u8>,
     pub(super) frames: Vec<HeldFrame>,
@@ -61,7 +61,7 @@ pub(super) struct HeldFrame {
     pub(super) key: [u8; 4],
 }
 
-impl Held {
+impl HeldMessage {
     pub(super) fn payload_bytes(&self) -> usize {
         self.bytes.len().saturating_sub(self.header_bytes)
     }
@@ -76,13 +76,13 @@ impl Held {
     }
 
     /// What has come of it, as a message that passes.
-    pub(super) fn passing(&self) -> Passing {
+    pub(super) fn passing(&self) -> PassingMessage {
         let text = self.text();
         let mut scanner = Box::<Scanner>::default();
         scanner.feed(&text);
         let frame = self.frames.last().map_or(0, |frame| frame.payload_at);
         let frame_bytes = self.bytes.len().saturating_sub(frame) as u64;
-        Passing { scanner, bytes: text.len() as u64, frame_bytes, last: self.last }
+        PassingMessage { scanner, bytes: text.len() as u64, frame_bytes, last: self.last }
     }
 
     /// The message's text, unmasked.

@@ -8,14 +8,14 @@ use crate::proxy::{Plugin, compressible};
 
 /// The part of a record that comes from the answer.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+struct AnswerFigures {
     usage: Option<Usage>,
     model: &'static str,
     stop_reason: &'static str,
     error_class: &'static str,
 }
 
-impl Said {
+impl AnswerFigures {
     fn is_in(&self, record: &RequestRecord) -> bool {
         record.usage == self.usage
             && record.answered_model == self.model
@@ -171,7 +171,7 @@ pub(crate) fn records_with_status(status: &str, content_type: &str, answer: &[u8
     records
 }
 
-fn says(content_type: &str, answer: &[u8], said: &Said) {
+fn says(content_type: &str, answer: &[u8], said: &AnswerFigures) {
     for (cut, record) in records(content_type, answer).iter().enumerate() {
         assert!(
             said.is_in(record),
@@ -187,79 +187,106 @@ fn json_of_every_provider_is_read_wherever_the_network_cuts_it() {
         "content":[{"type":"tool_use","input":{"usage":{"input_tokens":1},"stop_reason":"x"}}],
         "usage":{"input_tokens":10,"output_tokens":20,"cache_read_input_tokens":30,"cache_creation_input_tokens":40,
         "cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":0},"server_tool_use":{"input_tokens":5}}}"#;
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(Usage { cache_write_5m_tokens: 40, ..usage(10, 20, 30, 40) }),
         model: "claude-opus-4-5",
         stop_reason: "end_turn",
-        ..Said::default()
+        ..AnswerFigures::default()
     };
     says(JSON, anthropic.as_bytes(), &said);
 
     let anthropic_error = r#"{"type":"error","error":{"type":"invalid_request_error","message":"type: x"}}"#;
-    says(JSON, anthropic_error.as_bytes(), &Said { error_class: "invalid_request_error", ..Said::default() });
+    says(
+        JSON,
+        anthropic_error.as_bytes(),
+        &AnswerFigures { error_class: "invalid_request_error", ..AnswerFigures::default() },
+    );
 
     let chat = r#"{"object":"chat.completion","model":"openai\/gpt-5","choices":[{"finish_reason":"length",
         "message":{"content":"{\"usage\":{\"prompt_tokens\":1}}"}}],
         "usage":{"prompt_tokens":7,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":2},
         "completion_tokens_details":{"reasoning_tokens":6}}}"#;
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(Usage { reasoning_tokens: 6, ..usage(2, 8, 3, 2) }),
         model: "openai/gpt-5",
         stop_reason: "length",
-        ..Said::default()
+        ..AnswerFigures::default()
     };
     says("application/json; charset=utf-8", chat.as_bytes(), &said);
 
     // Through a gateway that adds Anthropic's names to OpenAI's.
     let both = r#"{"usage":{"prompt_tokens":7,"completion_tokens":8,"cache_read_input_tokens":3,
         "cache_creation_input_tokens":1,"prompt_tokens_details":{"cached_tokens":3}}}"#;
-    says(JSON, both.as_bytes(), &Said { usage: Some(usage(3, 8, 3, 1)), ..Said::default() });
+    says(
+        JSON,
+        both.as_bytes(),
+        &AnswerFigures { usage: Some(usage(3, 8, 3, 1)), ..AnswerFigures::default() },
+    );
 
     let chat_error = r#"{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"quota"}}"#;
-    says(JSON, chat_error.as_bytes(), &Said { error_class: "insufficient_quota", ..Said::default() });
+    says(
+        JSON,
+        chat_error.as_bytes(),
+        &AnswerFigures { error_class: "insufficient_quota", ..AnswerFigures::default() },
+    );
     let mistral_error = r#"{"object":"error","message":"m","type":"invalid_request_error","code":"1500"}"#;
-    says(JSON, mistral_error.as_bytes(), &Said { error_class: "invalid_request_error", ..Said::default() });
+    says(
+        JSON,
+        mistral_error.as_bytes(),
+        &AnswerFigures { error_class: "invalid_request_error", ..AnswerFigures::default() },
+    );
 
     let responses = r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,
         "model":"gpt-5-codex","output":[{"type":"message","status":"incomplete"}],
         "usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":8},"output_tokens":87}}"#;
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(usage(28, 87, 8, 0)),
         model: "gpt-5-codex",
         stop_reason: "completed",
-        ..Said::default()
+        ..AnswerFigures::default()
     };
     says(JSON, responses.as_bytes(), &said);
 
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(Usage { reasoning_tokens: 6, ..usage(7, 10, 2, 0) }),
         model: "gemini-3-flash",
         stop_reason: "MAX_TOKENS",
-        ..Said::default()
+        ..AnswerFigures::default()
     };
     says("Application/JSON", GEMINI_ARRAY.as_bytes(), &said);
-    says(JSON, GEMINI_ERROR.as_bytes(), &Said { error_class: "RESOURCE_EXHAUSTED", ..Said::default() });
+    says(
+        JSON,
+        GEMINI_ERROR.as_bytes(),
+        &AnswerFigures { error_class: "RESOURCE_EXHAUSTED", ..AnswerFigures::default() },
+    );
     let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}"#;
-    let said = Said { usage: Some(usage(9, 0, 0, 0)), stop_reason: "SAFETY", ..Said::default() };
+    let said =
+        AnswerFigures { usage: Some(usage(9, 0, 0, 0)), stop_reason: "SAFETY", ..AnswerFigures::default() };
     says(JSON, blocked.as_bytes(), &said);
     // In the form of Gemini's code assistant.
     let wrapped = r#"{"response":{"candidates":[{"finishReason":"STOP"}],"modelVersion":"g","usageMetadata":{"promptTokenCount":1}}}"#;
-    let said = Said { usage: Some(usage(1, 0, 0, 0)), model: "g", stop_reason: "STOP", ..Said::default() };
+    let said = AnswerFigures {
+        usage: Some(usage(1, 0, 0, 0)),
+        model: "g",
+        stop_reason: "STOP",
+        ..AnswerFigures::default()
+    };
     says(JSON, wrapped.as_bytes(), &said);
 
     let converse = r#"{"metrics":{"latencyMs":1},"output":{"message":{"content":[{"text":"a"}]}},"stopReason":"tool_use",
         "usage":{"cacheDetails":[{"inputTokens":3,"ttl":"5m"},{"ttl":"1h","inputTokens":4}],"cacheReadInputTokens":5,
         "cacheWriteInputTokens":7,"inputTokens":30,"outputTokens":628,"totalTokens":670}}"#;
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(Usage { cache_write_5m_tokens: 3, cache_write_1h_tokens: 4, ..usage(30, 628, 5, 7) }),
         stop_reason: "tool_use",
-        ..Said::default()
+        ..AnswerFigures::default()
     };
     says(JSON, converse.as_bytes(), &said);
 
     let cohere = r#"{"id":"i","finish_reason":"COMPLETE","message":{"role":"assistant","content":[]},
         "usage":{"billed_units":{"input_tokens":5,"output_tokens":6},"tokens":{"input_tokens":71,"output_tokens":7}}}"#;
-    let said = Said { usage: Some(usage(5, 6, 0, 0)), stop_reason: "COMPLETE", ..Said::default() };
+    let said =
+        AnswerFigures { usage: Some(usage(5, 6, 0, 0)), stop_reason: "COMPLETE", ..AnswerFigures::default() };
     says(JSON, cohere.as_bytes(), &said);
 }
 
@@ -268,7 +295,7 @@ fn events_of_every_provider_are_read_wherever_the_network_cuts_them() {
     let cases = [
         (
             ANTHROPIC_EVENTS,
-            Said {
+            AnswerFigures {
                 usage: Some(Usage {
                     cache_write_5m_tokens: 2,
                     cache_write_1h_tokens: 7,
@@ -281,7 +308,7 @@ fn events_of_every_provider_are_read_wherever_the_network_cuts_them() {
         ),
         (
             ANTHROPIC_OVERLOADED,
-            Said {
+            AnswerFigures {
                 usage: Some(usage(25, 1, 0, 0)),
                 model: "claude-opus-4-5",
                 stop_reason: "",
@@ -290,39 +317,54 @@ fn events_of_every_provider_are_read_wherever_the_network_cuts_them() {
         ),
         (
             CHAT_EVENTS,
-            Said {
+            AnswerFigures {
                 usage: Some(Usage { reasoning_tokens: 5, ..usage(36, 20, 64, 0) }),
                 model: "gpt-5-mini-2025-08-07",
                 stop_reason: "tool_calls",
                 error_class: "",
             },
         ),
-        (CHAT_ERROR, Said { error_class: "server_error", ..Said::default() }),
+        (CHAT_ERROR, AnswerFigures { error_class: "server_error", ..AnswerFigures::default() }),
         (
             GROQ_EVENTS,
-            Said { usage: Some(usage(3, 4, 0, 0)), model: "llama", stop_reason: "stop", error_class: "" },
+            AnswerFigures {
+                usage: Some(usage(3, 4, 0, 0)),
+                model: "llama",
+                stop_reason: "stop",
+                error_class: "",
+            },
         ),
         (
             RESPONSES_EVENTS,
-            Said {
+            AnswerFigures {
                 usage: Some(Usage { reasoning_tokens: 64, ..usage(28, 87, 8, 0) }),
                 model: "gpt-5-codex",
                 stop_reason: "max_output_tokens",
                 error_class: "",
             },
         ),
-        (RESPONSES_FAILED, Said { stop_reason: "failed", error_class: "server_error", ..Said::default() }),
-        (RESPONSES_ERROR, Said { error_class: "rate_limit_exceeded", ..Said::default() }),
+        (
+            RESPONSES_FAILED,
+            AnswerFigures { stop_reason: "failed", error_class: "server_error", ..AnswerFigures::default() },
+        ),
+        (RESPONSES_ERROR, AnswerFigures { error_class: "rate_limit_exceeded", ..AnswerFigures::default() }),
         (
             GEMINI_EVENTS,
-            Said {
+            AnswerFigures {
                 usage: Some(usage(11, 4, 0, 0)),
                 model: "gemini-2.5-pro",
                 stop_reason: "STOP",
                 error_class: "",
             },
         ),
-        (COHERE_EVENTS, Said { usage: Some(usage(5, 6, 0, 0)), stop_reason: "COMPLETE", ..Said::default() }),
+        (
+            COHERE_EVENTS,
+            AnswerFigures {
+                usage: Some(usage(5, 6, 0, 0)),
+                stop_reason: "COMPLETE",
+                ..AnswerFigures::default()
+            },
+        ),
     ];
     for (answer, said) in cases {
         says("text/event-stream; charset=utf-8", answer.as_bytes(), &said);
@@ -338,15 +380,15 @@ fn aws_event_streams_are_read_wherever_the_network_cuts_them() {
         chunk(r#"{"type":"content_block_delta","delta":{"text":"naïve \"usage\" 😀"}}"#),
         chunk(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":42}}"#),
     ];
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(usage(25, 42, 11, 0)),
         model: "claude-sonnet-4-5",
         stop_reason: "end_turn",
-        ..Said::default()
+        ..AnswerFigures::default()
     };
     says(MESSAGES, &invoke.concat(), &said);
     let cut_short = [&invoke[0], &exception("throttlingException")[..]].concat();
-    let said = Said {
+    let said = AnswerFigures {
         usage: Some(usage(25, 1, 11, 0)),
         stop_reason: "",
         error_class: "throttlingException",
@@ -363,9 +405,13 @@ fn aws_event_streams_are_read_wherever_the_network_cuts_them() {
             r#"{"metrics":{"latencyMs":9},"usage":{"inputTokens":3,"outputTokens":4,"cacheReadInputTokens":5}}"#,
         ),
     ];
-    let said = Said { usage: Some(usage(3, 4, 5, 0)), stop_reason: "max_tokens", ..Said::default() };
+    let said = AnswerFigures {
+        usage: Some(usage(3, 4, 5, 0)),
+        stop_reason: "max_tokens",
+        ..AnswerFigures::default()
+    };
     says(MESSAGES, &converse.concat(), &said);
-    let said = Said { error_class: "modelStreamErrorException", ..Said::default() };
+    let said = AnswerFigures { error_class: "modelStreamErrorException", ..AnswerFigures::default() };
     says(MESSAGES, &exception("modelStreamErrorException"), &said);
 }
 
@@ -377,7 +423,7 @@ fn what_only_looks_like_an_aws_event_stream_says_nothing() {
     let mut long_headers = good.clone();
     long_headers[7] = 0xff;
     for answer in [wrong_sum, long_headers, br#"{"usage":{"inputTokens":3}}"#.to_vec(), vec![0; 64]] {
-        says(MESSAGES, &answer, &Said::default());
+        says(MESSAGES, &answer, &AnswerFigures::default());
     }
 }
 
@@ -410,7 +456,7 @@ fn an_answer_without_usage_has_none() {
         ("text/html", r#"{"usage":{"input_tokens":7}}"#),
     ];
     for (content_type, answer) in cases {
-        says(content_type, answer.as_bytes(), &Said::default());
+        says(content_type, answer.as_bytes(), &AnswerFigures::default());
     }
 }
 

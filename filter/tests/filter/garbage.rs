@@ -92,11 +92,11 @@ fn document() -> impl Strategy<Value = Value> {
 /// The usage that a parser of the whole document finds, reading in the document's order.
 fn usage_of(document: &Value) -> Option<Usage> {
     #[derive(Default)]
-    struct Found {
+    struct FoundUsage {
         usage: Usage,
         cached: Option<u64>,
     }
-    fn read(usage: &Value, found: &mut Option<Found>) {
+    fn read(usage: &Value, found: &mut Option<FoundUsage>) {
         let Value::Object(entries) = usage else { return };
         for (key, value) in entries {
             if key == "input_tokens_details" {
@@ -140,7 +140,7 @@ fn usage_of(document: &Value) -> Option<Usage> {
         }
     }
     // A provider that reports cached input also counts it as input.
-    let Found { mut usage, cached } = found?;
+    let FoundUsage { mut usage, cached } = found?;
     if let Some(cached) = cached {
         usage.cache_read_tokens = usage.cache_read_tokens.max(cached);
         usage.input_tokens =

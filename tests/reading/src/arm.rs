@@ -51,7 +51,7 @@ impl Arm {
 pub const CODE_AWARE: &str = "code-aware";
 
 /// A document in an arm.
-pub struct Shown {
+pub struct ShownDocument {
     /// The text in place of each output.
     pub outputs: Vec<String>,
     /// The parts that were left out: address and original of each marker.
@@ -60,7 +60,7 @@ pub struct Shown {
     pub tokens: (u64, u64),
 }
 
-impl Shown {
+impl ShownDocument {
     /// Whether the reader gets this question: one about a marker needs a marker.
     pub fn asks(&self, question: &Question) -> bool {
         !question.of_marker || !self.left_out.is_empty()
@@ -68,7 +68,7 @@ impl Shown {
 }
 
 /// The document in the form in which an agent's request is forwarded.
-pub fn shown(document: &Document, arm: Arm) -> Result<Shown> {
+pub fn shown(document: &Document, arm: Arm) -> Result<ShownDocument> {
     let mut messages = vec![json!({"role": "user", "content": "Have a look."})];
     for (at, output) in document.original.outputs().iter().enumerate() {
         let id = format!("call_{at}");
@@ -87,7 +87,7 @@ pub fn shown(document: &Document, arm: Arm) -> Result<Shown> {
     let before = outcome.blocks.iter().map(|block| u64::from(block.tokens_before)).sum();
     if arm == Arm::Original {
         let outputs = document.original.outputs().iter().map(|output| output.text().to_owned()).collect();
-        return Ok(Shown { outputs, left_out: Vec::new(), tokens: (before, before) });
+        return Ok(ShownDocument { outputs, left_out: Vec::new(), tokens: (before, before) });
     }
     let forwarded: Value = serde_json::from_slice(&outcome.body)?;
     let messages = forwarded["messages"].as_array().context("no messages")?;
@@ -95,7 +95,7 @@ pub fn shown(document: &Document, arm: Arm) -> Result<Shown> {
     let outputs: Option<Vec<String>> =
         outputs.map(|message| message["content"].as_str().map(str::to_owned)).collect();
     let left_out = outcome.originals.iter();
-    Ok(Shown {
+    Ok(ShownDocument {
         outputs: outputs.context("an output that is no text")?,
         left_out: left_out
             .map(|original| (original.hash.to_string(), original.text().into_owned()))

@@ -13,7 +13,7 @@ use crate::question::Key;
 
 /// A right answer and where it comes from.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Recorded {
+pub struct RecordedKey {
     /// The question.
     pub question: String,
     /// The right answer.
@@ -23,26 +23,26 @@ pub struct Recorded {
 }
 
 /// The right answers from the originals.
-pub fn of_originals(documents: &[Document]) -> Result<Vec<Recorded>> {
+pub fn of_originals(documents: &[Document]) -> Result<Vec<RecordedKey>> {
     let mut keys = Vec::new();
     for document in documents {
         let address = document.original.address();
         for question in &document.questions {
             let key = question.ask.key(&document.original).with_context(|| question.id.clone())?;
-            keys.push(Recorded { question: question.id.clone(), key, original: address.clone() });
+            keys.push(RecordedKey { question: question.id.clone(), key, original: address.clone() });
         }
     }
     Ok(keys)
 }
 
 /// Reads a file of keys.
-pub fn read(text: &str) -> Result<Vec<Recorded>> {
+pub fn read(text: &str) -> Result<Vec<RecordedKey>> {
     text.lines().map(|line| serde_json::from_str(line).context("a line is no key")).collect()
 }
 
 /// Refuses keys that are not those of the originals.
-pub fn verify(keys: &[Recorded], documents: &[Document]) -> Result<()> {
-    let right: BTreeMap<String, Recorded> =
+pub fn verify(keys: &[RecordedKey], documents: &[Document]) -> Result<()> {
+    let right: BTreeMap<String, RecordedKey> =
         of_originals(documents)?.into_iter().map(|key| (key.question.clone(), key)).collect();
     for key in keys {
         let right =

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use headroom_compress::excerpt::{PAGE_BYTES, Part, excerpt};
 use serde::{Deserialize, Serialize};
 
-use crate::arm::{Arm, Shown, shown};
+use crate::arm::{Arm, ShownDocument, shown};
 use crate::document::{Document, Question};
 use crate::question::Key;
 
@@ -43,7 +43,7 @@ pub fn read(text: &str) -> Result<Vec<Answer>> {
 }
 
 /// The score of an answer, given the text of its arm.
-pub fn worth(document: &Document, question: &Question, answer: &str, shown: &Shown) -> Result<Worth> {
+pub fn worth(document: &Document, question: &Question, answer: &str, shown: &ShownDocument) -> Result<Worth> {
     let key = question.ask.key(&document.original)?;
     if key.is(answer) {
         return Ok(Worth::Right);
@@ -64,7 +64,7 @@ pub fn worth(document: &Document, question: &Question, answer: &str, shown: &Sho
 
 /// The original that `retrieve HASH lines A-B`, `… rows A-B`, `… words WORDS` or `retrieve HASH` asks for, and the
 /// returned text.
-fn retrieved<'s>(answer: &str, shown: &'s Shown) -> Option<(&'s str, String)> {
+fn retrieved<'s>(answer: &str, shown: &'s ShownDocument) -> Option<(&'s str, String)> {
     let rest = answer.trim().strip_prefix("retrieve ")?.trim_start();
     let (hash, part) = rest.split_once(' ').unwrap_or((rest, ""));
     let (_, original) = shown.left_out.iter().find(|(address, _)| address == hash)?;

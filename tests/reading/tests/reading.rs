@@ -61,7 +61,7 @@ fn a_key_that_is_computed_from_a_form_is_refused() {
                 let Ok(key) = question.ask.key(&document.original) else { continue };
                 let mut keys = right.clone();
                 let place = keys.iter_mut().find(|key| key.question == question.id).unwrap();
-                *place = keys::Recorded { key, original: document.original.address(), ..place.clone() };
+                *place = keys::RecordedKey { key, original: document.original.address(), ..place.clone() };
                 assert_eq!(keys::verify(&keys, &documents::all()).is_err(), changed, "{}", question.id);
                 refused += usize::from(changed);
             }

@@ -1,6 +1,6 @@
 //! The results of conversations.
 
-use super::{Event, Held};
+use super::{Event, HeldConversation};
 use crate::Provider;
 use crate::agent::Format;
 use crate::provider::Report;
@@ -24,7 +24,7 @@ pub struct Row {
     pub exact: usize,
 }
 
-pub(super) fn rows(event: Event, provider: &Provider, all: &[Held]) -> Vec<Row> {
+pub(super) fn rows(event: Event, provider: &Provider, all: &[HeldConversation]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for held in all {
         let (format, stream) = (held.format, held.stream);

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::envoy::Options;
-use headroom_e2e::provider::{Recorded, ToolCall};
+use headroom_e2e::provider::{RecordedRequest, ToolCall};
 use headroom_e2e::relay::Relay;
 use headroom_e2e::sidecar::Kind;
 use headroom_e2e::{Script, Stack, built, node, say, skip};
@@ -33,7 +33,7 @@ async fn converse(
     home: &Path,
     first: ToolCall,
     agent: impl FnOnce(&Setting<'_>) -> Result<Agent>,
-) -> Result<Vec<Recorded>> {
+) -> Result<Vec<RecordedRequest>> {
     let last = Script { text: Some(DONE.to_owned()), ..Script::default() };
     let script = Script { tool_call: Some(first), then: vec![last], by_outputs: true, ..Script::default() };
     let work = home.join("work");
@@ -50,7 +50,7 @@ async fn converse(
     Ok((0..sent).flat_map(|n| stack.provider.requests(&format!("{}/{n}", agent.name))).collect())
 }
 
-fn read(requests: &[Recorded], text: &str) -> bool {
+fn read(requests: &[RecordedRequest], text: &str) -> bool {
     requests.iter().any(|request| String::from_utf8_lossy(&request.body).contains(text))
 }
 

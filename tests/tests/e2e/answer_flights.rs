@@ -103,7 +103,7 @@ async fn an_answer_that_the_provider_has_compressed_is_not_kept_and_a_plain_one_
 
 /// What happens to the one that fetches the answer for the others.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum LeaderFate {
     Leaves,
     LeavesBeforeAnything,
     Breaks,
@@ -112,17 +112,19 @@ enum Fate {
 #[tokio::test]
 async fn nobody_waits_for_one_that_leaves_or_fails() -> Result<()> {
     for mode in MODES {
-        for fate in [Fate::Leaves, Fate::LeavesBeforeAnything, Fate::Breaks] {
+        for fate in [LeaderFate::Leaves, LeaderFate::LeavesBeforeAnything, LeaderFate::Breaks] {
             let stack = start(mode, &json!({"wait_ms": 120_000})).await?;
             let (path, body) = question("chat", "What is Envoy?");
             let body = streaming(body);
             let well = Script::default();
             let script = match fate {
-                Fate::Leaves => Script { gate: true, then: vec![well], ..Script::default() },
-                Fate::Breaks => {
+                LeaderFate::Leaves => Script { gate: true, then: vec![well], ..Script::default() },
+                LeaderFate::Breaks => {
                     Script { gate: true, break_after: Some(2), then: vec![well], ..Script::default() }
                 }
-                Fate::LeavesBeforeAnything => Script { silent: true, then: vec![well], ..Script::default() },
+                LeaderFate::LeavesBeforeAnything => {
+                    Script { silent: true, then: vec![well], ..Script::default() }
+                }
             }
             .header();
             let more = [(SCRIPT_HEADER, script.as_str())];
@@ -142,8 +144,8 @@ async fn nobody_waits_for_one_that_leaves_or_fails() -> Result<()> {
                 })
                 .await?;
                 match fate {
-                    Fate::Leaves | Fate::LeavesBeforeAnything => leader.abort(),
-                    Fate::Breaks => stack.provider.release("fate", 1_000),
+                    LeaderFate::Leaves | LeaderFate::LeavesBeforeAnything => leader.abort(),
+                    LeaderFate::Breaks => stack.provider.release("fate", 1_000),
                 }
                 anyhow::Ok(())
             };

@@ -2,7 +2,9 @@
 //! bound; the model gets back what is gone.
 
 use anyhow::{Context as _, Result, ensure};
-use headroom_compress::{Api, CachePrice, Config, Epochs, Memo, Request, RetrieveTool, Rewritten, compress};
+use headroom_compress::{
+    Api, CachePrice, Config, Epochs, Memo, Request, RetrieveTool, RewriteHistory, compress,
+};
 use headroom_e2e::Stack;
 use headroom_e2e::agent::Format;
 use headroom_e2e::client::{Call, Protocol};
@@ -84,7 +86,7 @@ fn body(turns: usize) -> Vec<u8> {
 }
 
 /// What the engine makes of it, without a memo.
-fn engine(body: &[u8]) -> (Vec<u8>, Rewritten, Vec<(String, usize)>) {
+fn engine(body: &[u8]) -> (Vec<u8>, RewriteHistory, Vec<(String, usize)>) {
     let config = Config { epochs: Some(Box::new(epochs())), ..Config::default() };
     let request =
         Request { reversible: true, retrieve_tool: RetrieveTool::Add, ..Request::new(Api::OpenAiChat) };

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use headroom_compress::Api;
 use headroom_e2e::client::{Call, Protocol};
 use headroom_e2e::conversation;
-use headroom_e2e::provider::{NAME_HEADER, Recorded};
+use headroom_e2e::provider::{NAME_HEADER, RecordedRequest};
 use hyper::header::HeaderMap;
 use hyper::{Method, Version};
 
@@ -19,7 +19,7 @@ use crate::stacks::{MAX_BODY_BYTES, MODES, Mode, assert_no_trap, decompressing, 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
 /// Asserts the mode's rule for the length of a rewritten body.
-fn assert_length(mode: Mode, got: &Recorded) {
+fn assert_length(mode: Mode, got: &RecordedRequest) {
     let length = got.headers.get("content-length").map(|value| value.to_str().unwrap_or_default().to_owned());
     match mode {
         Mode::Strip => assert_eq!(length, None),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use headroom_compress::{Api, Config, Memo, Request, compress};
 use headroom_e2e::client::{Answer, Call, Connection, Protocol};
 use headroom_e2e::envoy::{Envoy, Neighbours, Options};
-use headroom_e2e::provider::{NAME_HEADER, Recorded};
+use headroom_e2e::provider::{NAME_HEADER, RecordedRequest};
 use headroom_e2e::sidecar::{Kind, Sidecar};
 use headroom_e2e::{Provider, built};
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
 
 /// Asserts that a received request has the signature that Bedrock would compute for it: Signature Version 4
 /// of the AWS General Reference, written from its description.
-fn assert_signed(request: &Recorded) {
+fn assert_signed(request: &RecordedRequest) {
     let header = |name: &str| request.headers[name].to_str().expect("a text").to_owned();
     let body = hex(&Sha256::digest(&request.body));
     assert_eq!(header("x-amz-content-sha256"), body, "the body that arrived is the one that was signed");

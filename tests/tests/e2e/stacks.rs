@@ -76,7 +76,7 @@ pub(crate) async fn decompressing(mode: Mode) -> Result<&'static Stack> {
 
 /// Asserts that exactly one request of this name reached the provider, complete and without Headroom's
 /// headers, and returns it.
-pub(crate) fn forwarded(provider: &Provider, name: &str) -> headroom_e2e::provider::Recorded {
+pub(crate) fn forwarded(provider: &Provider, name: &str) -> headroom_e2e::provider::RecordedRequest {
     let mut requests = provider.requests(name);
     assert_eq!(requests.len(), 1, "requests of the name {name} at the provider");
     let request = requests.remove(0);

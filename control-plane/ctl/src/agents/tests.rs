@@ -8,19 +8,19 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::edits::{Disk, Installed, Key, Workspace, edited, value_at};
+use crate::edits::{Disk, InstallOutcome, Key, Workspace, edited, value_at};
 
 const URL: &str = "http://127.0.0.1:8787";
 
 /// A home folder with a project in it, and variables.
-struct House {
+struct TestHome {
     root: PathBuf,
     variables: BTreeMap<String, String>,
     /// `None`: another process removes it.
     _folder: Option<TempDir>,
 }
 
-impl House {
+impl TestHome {
     fn new(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("home/my project/.git")).unwrap();
@@ -101,8 +101,8 @@ fn variables(style: usize) -> [(&'static str, &'static str); 3] {
 }
 
 /// Variables and files with which each agent has something to edit.
-fn furnished(style: usize) -> House {
-    let house = House::new(&variables(style));
+fn furnished(style: usize) -> TestHome {
+    let house = TestHome::new(&variables(style));
     let end = ["\n", "\r\n", ""][style % 3];
     let mark = ["", "\u{feff}", ""][style % 3];
     let write = |name: &str, text: &str| {
@@ -147,7 +147,7 @@ fn furnished(style: usize) -> House {
     house
 }
 
-fn plan(house: &House, agent: &dyn Agent) -> Plan {
+fn plan(house: &TestHome, agent: &dyn Agent) -> Plan {
     let server =
         Server { name: "headroom", command: "headroomctl".to_owned(), arguments: vec!["mcp".to_owned()] };
     house.with(|at| {
@@ -162,7 +162,7 @@ fn plan(house: &House, agent: &dyn Agent) -> Plan {
 fn every_agents_files_are_what_they_were_byte_for_byte() {
     for (agent, style) in ALL.into_iter().flat_map(|agent| (0..3).map(move |style| (agent, style))) {
         for bare in [false, true] {
-            let house = if bare { House::new(&[("ANTHROPIC_API_KEY", "k")]) } else { furnished(style) };
+            let house = if bare { TestHome::new(&[("ANTHROPIC_API_KEY", "k")]) } else { furnished(style) };
             let before = house.everything();
             let plan = plan(&house, agent);
             let workspace = house.workspace();
@@ -176,11 +176,11 @@ fn every_agents_files_are_what_they_were_byte_for_byte() {
                 );
                 continue;
             }
-            assert_eq!(installed, Installed::Now, "{} {style}", agent.name());
+            assert_eq!(installed, InstallOutcome::Now, "{} {style}", agent.name());
             assert_ne!(house.everything(), before);
             assert_eq!(
                 workspace.install(agent.name(), URL, json!({}), &plan).unwrap(),
-                Installed::Already,
+                InstallOutcome::Already,
                 "{} {style}",
                 agent.name()
             );
@@ -195,7 +195,7 @@ fn every_agents_files_are_what_they_were_byte_for_byte() {
 fn a_hook_at_the_start_stands_behind_the_users_own_and_is_there_once() {
     for name in ["claude", "gemini"] {
         let agent = find(name).unwrap();
-        let house = House::new(&[]);
+        let house = TestHome::new(&[]);
         let file = format!(".{name}/settings.json");
         let own = json!({"hooks": {"SessionStart": [{"matcher": "startup", "hooks": [{"type": "command",
             "command": "mine"}]}], "Stop": []}});
@@ -216,17 +216,17 @@ fn a_hook_at_the_start_stands_behind_the_users_own_and_is_there_once() {
         workspace.undo(agent.name()).unwrap().unwrap();
         assert_eq!(house.everything(), before, "{name}");
     }
-    let house = House::new(&[]);
+    let house = TestHome::new(&[]);
     assert!(house.with(|at| find("aider").unwrap().at_start(at, "x")).is_none());
 }
 
 /// Every file of a furnished house, with its name.
-fn files(house: &House) -> Vec<PathBuf> {
+fn files(house: &TestHome) -> Vec<PathBuf> {
     house.everything().into_keys().filter(|path| path.is_file()).collect()
 }
 
 /// Kinds, permissions, targets of links and bytes of everything in the home folder.
-fn told(house: &House) -> Vec<(PathBuf, u32, Vec<u8>)> {
+fn told(house: &TestHome) -> Vec<(PathBuf, u32, Vec<u8>)> {
     use std::os::unix::fs::PermissionsExt as _;
     let told = |path: PathBuf| {
         let found = fs::symlink_metadata(&path).unwrap();
@@ -360,7 +360,7 @@ fn a_process_that_is_killed() {
     let Some(root) = std::env::var_os(CHILDS[0]) else { return };
     let text = |at: usize| std::env::var(CHILDS[at]).unwrap();
     let (agent, style) = (find(&text(1)).unwrap(), text(2).parse().unwrap());
-    let house = House::at(Path::new(&root), &variables(style));
+    let house = TestHome::at(Path::new(&root), &variables(style));
     let workspace = house.workspace_on(Disk::ended_after(text(3).parse().unwrap()));
     if workspace.record(agent.name()).unwrap().is_some() {
         workspace.undo(agent.name()).unwrap().unwrap();
@@ -370,7 +370,7 @@ fn a_process_that_is_killed() {
 }
 
 /// Whether that process was killed before its write of that number, and not done before.
-fn is_killed(house: &House, agent: &dyn Agent, style: usize, writes: usize) -> bool {
+fn is_killed(house: &TestHome, agent: &dyn Agent, style: usize, writes: usize) -> bool {
     use std::os::unix::process::ExitStatusExt as _;
     let values =
         [house.root.display().to_string(), agent.name().to_owned(), style.to_string(), writes.to_string()];
@@ -441,7 +441,7 @@ fn all_agents_at_once_are_undone_in_the_order_in_which_they_came() {
 
 #[test]
 fn claude_gets_the_address_where_its_settings_would_beat_it() {
-    let house = House::new(&[("ANTHROPIC_CUSTOM_HEADERS", "x-mine: 1")]);
+    let house = TestHome::new(&[("ANTHROPIC_CUSTOM_HEADERS", "x-mine: 1")]);
     let launch = house.launch("claude", &["--print", "hi"]);
     assert_eq!(variable(&launch, "ANTHROPIC_BASE_URL"), Some(URL));
     assert_eq!(
@@ -467,14 +467,14 @@ fn claude_gets_the_address_where_its_settings_would_beat_it() {
         house.with(|at| find("claude").unwrap().launch(at, &["--settings=no-such".into()]).unwrap_err());
     assert!(bad.to_string().contains("no-such"), "{bad}");
 
-    let bedrock = House::new(&[("CLAUDE_CODE_USE_BEDROCK", "1")]).launch("claude", &[]);
+    let bedrock = TestHome::new(&[("CLAUDE_CODE_USE_BEDROCK", "1")]).launch("claude", &[]);
     assert!(bedrock.remarks[0].contains("Bedrock"));
 }
 
 #[test]
 fn codex_goes_where_its_login_is_taken() {
     let provider = |auth: Option<&str>, variables: &[(&str, &str)]| {
-        let house = House::new(variables);
+        let house = TestHome::new(variables);
         if let Some(auth) = auth {
             house.write(".codex/auth.json", auth);
         }
@@ -501,7 +501,7 @@ fn codex_goes_where_its_login_is_taken() {
 
 #[test]
 fn codex_keeps_its_history_when_asked() {
-    let house = House::new(&[]);
+    let house = TestHome::new(&[]);
     house.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "k"}"#);
     house.with(|at| {
         let at = &Setting { keep_history: true, ..at.clone() };
@@ -532,7 +532,7 @@ fn other_agents_get_what_they_read() {
         variable(&house.launch("copilot", &[]), "COPILOT_PROVIDER_BASE_URL"),
         Some("http://127.0.0.1:8787/v1")
     );
-    let subscription = House::new(&[]).launch("copilot", &[]);
+    let subscription = TestHome::new(&[]).launch("copilot", &[]);
     assert!(subscription.variables.is_empty() && subscription.remarks[0].contains("subscription"));
     assert!(!house.launch("pi", &[]).edits.changes.is_empty());
     assert_eq!(house.launch("cline", &[]).edits.changes.len(), 3, "the address and two labels");
@@ -571,7 +571,7 @@ fn every_agents_run_says_whose_it_is_and_of_which_project() {
 
 #[test]
 fn headers_of_the_users_own_are_kept_beside_the_labels() {
-    let house = House::new(&[
+    let house = TestHome::new(&[
         ("COPILOT_PROVIDER_API_KEY", "k"),
         ("COPILOT_PROVIDER_HEADERS", "X-Mine: 1\nx-headroom-stack: wrap_old"),
         ("OPENAI_CUSTOM_HEADERS", "X-Mine=1,x-headroom-stack=wrap_old"),
@@ -655,13 +655,14 @@ fn the_conversation_that_is_taken_up_is_told_from_a_list_of_them() {
 
 #[test]
 fn a_gateway_of_the_users_own_is_kept_behind_headroom() {
-    let house = House::new(&[("OPENAI_BASE_URL", "https://gateway.example/v1"), ("OPENAI_API_KEY", "k")]);
+    let house = TestHome::new(&[("OPENAI_BASE_URL", "https://gateway.example/v1"), ("OPENAI_API_KEY", "k")]);
     let kept = [("OPENAI_TARGET_API_URL", "https://gateway.example/v1".to_owned())];
     assert_eq!(house.launch("qwen", &[]).upstreams, kept);
-    let local = House::new(&[("OPENAI_BASE_URL", "http://localhost:4000/v1")]).launch("qwen", &[]).upstreams;
+    let local =
+        TestHome::new(&[("OPENAI_BASE_URL", "http://localhost:4000/v1")]).launch("qwen", &[]).upstreams;
     assert_eq!(local, [("OPENAI_TARGET_API_URL", "http://localhost:4000/v1".to_owned())]);
     for own in ["http://127.0.0.1:8787/v1", "http://localhost:8787", "https://api.openai.com/v1", ""] {
-        assert_eq!(House::new(&[("OPENAI_BASE_URL", own)]).launch("qwen", &[]).upstreams, []);
+        assert_eq!(TestHome::new(&[("OPENAI_BASE_URL", own)]).launch("qwen", &[]).upstreams, []);
     }
 }
 

@@ -169,16 +169,16 @@ fn add(rules: &mut Rules, page: &Cache, min_requests: i64) -> String {
             continue;
         };
         match place(rules, line, class) {
-            Placed::There => {
+            Placement::There => {
                 let _ = writeln!(said, "{what}: there is already a rule for it.");
             }
-            Placed::Full => {
+            Placement::Full => {
                 let _ = writeln!(
                     said,
                     "{what}: it stays in its place, because the prompt's rule already has {MAX_LINES} lines."
                 );
             }
-            Placed::New => {
+            Placement::New => {
                 let _ = writeln!(
                     said,
                     "{what}: it moves to the end of the prompt while it holds a {}.",
@@ -229,30 +229,30 @@ fn word(class: &str) -> &str {
     }
 }
 
-enum Placed {
+enum Placement {
     New,
     There,
     Full,
 }
 
 /// Puts a line into the rule of its prompt.
-fn place(rules: &mut Rules, line: &VolatileLine, class: &str) -> Placed {
+fn place(rules: &mut Rules, line: &VolatileLine, class: &str) -> Placement {
     let new = Line { line: line.line, class: class.to_owned() };
     let same = |rule: &&mut Rule| rule.prompt.eq_ignore_ascii_case(&line.prompt);
     let Some(rule) = rules.align.iter_mut().find(same) else {
         let (prompt, stack) = (line.prompt.clone(), line.stack.clone());
         rules.align.push(Rule { prompt, stack, lines: vec![new], trim: false });
-        return Placed::New;
+        return Placement::New;
     };
     if rule.lines.iter().any(|it| it.line == new.line) {
-        return Placed::There;
+        return Placement::There;
     }
     if rule.lines.len() >= MAX_LINES {
-        return Placed::Full;
+        return Placement::Full;
     }
     rule.lines.push(new);
     rule.lines.sort_by_key(|it| it.line);
-    Placed::New
+    Placement::New
 }
 
 #[cfg(test)]

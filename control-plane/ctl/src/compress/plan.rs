@@ -51,11 +51,11 @@ struct Plan<'r> {
 
 #[derive(Debug, Serialize)]
 struct Blocks<'r> {
-    blocks: Vec<Planned<'r>>,
+    blocks: Vec<PlannedOutput<'r>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Planned<'r> {
+struct PlannedOutput<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<usize>,
     tool: &'r str,
@@ -113,7 +113,7 @@ pub(super) fn simulated(
     for transform in &transforms {
         *summary.entry(transform.clone()).or_default() += 1;
     }
-    let blocks = record.blocks.iter().enumerate().map(|(place, block)| Planned {
+    let blocks = record.blocks.iter().enumerate().map(|(place, block)| PlannedOutput {
         message: messages.get(place).copied().flatten(),
         tool: &block.tool,
         kind: block.kind,

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use headroom_compress::{Api, Block, BlockOutcome, Explanation, Outcome, Unread, provider_tokens};
+use headroom_compress::{Api, Block, BlockOutcome, Explanation, Outcome, UnreadReason, provider_tokens};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::format::Format;
 use super::line::Line;
-use super::text_model::{FORM, Shortened};
+use super::text_model::{FORM, ShortenedText};
 
 /// One request.
 #[derive(Debug, Serialize)]
@@ -132,8 +132,8 @@ impl Record {
                 number,
                 Some(line),
                 match outcome.unread {
-                    Some(Unread::TooLarge) => "too_large",
-                    Some(Unread::NotUnderstood) => "not_understood",
+                    Some(UnreadReason::TooLarge) => "too_large",
+                    Some(UnreadReason::NotUnderstood) => "not_understood",
                     None if compressed => "compressed",
                     None if matches!(outcome.body, Cow::Owned(_)) => "extended",
                     None => "unchanged",
@@ -156,7 +156,7 @@ impl Record {
 
 impl Record {
     /// The only output was shortened by a text model, where no form has shortened it.
-    pub(super) fn note_shortened(&mut self, short: &Shortened) {
+    pub(super) fn note_shortened(&mut self, short: &ShortenedText) {
         self.outcome = "compressed";
         let after = u64::from(short.tokens);
         (self.tokens.after, self.tokens.tool_outputs_after) = (after, after);

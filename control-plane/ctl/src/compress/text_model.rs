@@ -42,7 +42,7 @@ pub(super) struct TextModel {
 
 /// A text that was shortened.
 #[derive(Debug)]
-pub(super) struct Shortened {
+pub(super) struct ShortenedText {
     pub(super) text: String,
     pub(super) left_out: String,
     pub(super) hash: String,
@@ -107,13 +107,18 @@ impl TextModel {
     }
 
     /// What stays of a text of a kind; `None` where such texts stay whole, or where nothing is won.
-    pub(super) fn shorten(&self, text: &str, kind: &str, tokens: u32) -> anyhow::Result<Option<Shortened>> {
+    pub(super) fn shorten(
+        &self,
+        text: &str,
+        kind: &str,
+        tokens: u32,
+    ) -> anyhow::Result<Option<ShortenedText>> {
         let Some(rate) = self.rates.of_kind(kind) else { return Ok(None) };
         let mut short = self.run(text, rate)?;
         let (left_out, hash) = (left_out(text, &short), address(text));
         append_marker(&mut short, &left_out, &hash);
         let after = u32::try_from(Encoding::O200kBase.count(&short)).unwrap_or(u32::MAX);
-        Ok((after < tokens).then_some(Shortened { text: short, left_out, hash, tokens: after }))
+        Ok((after < tokens).then_some(ShortenedText { text: short, left_out, hash, tokens: after }))
     }
 
     #[cfg(feature = "llmlingua")]

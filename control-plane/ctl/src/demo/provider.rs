@@ -56,7 +56,7 @@ pub(super) struct Exchange {
 
 /// An entry of the cache: the prompt and its length.
 #[derive(Clone, Debug)]
-struct Written {
+struct CacheEntry {
     tools: Value,
     messages: Vec<Value>,
     tokens: u64,
@@ -65,7 +65,7 @@ struct Written {
 /// One account at the provider.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Provider {
-    written: Vec<Written>,
+    written: Vec<CacheEntry>,
 }
 
 impl Provider {
@@ -76,12 +76,12 @@ impl Provider {
             body["messages"].as_array().into_iter().flatten().map(without_marks).collect();
         let tools = body["tools"].clone();
         let tokens = count(&body);
-        let starts = |it: &&Written| it.tools == tools && messages.starts_with(&it.messages);
+        let starts = |it: &&CacheEntry| it.tools == tools && messages.starts_with(&it.messages);
         let read = self.written.iter().filter(starts).map(|it| it.tokens).max().unwrap_or(0).min(tokens);
         let rest = tokens - read;
         let is_cached = tokens >= MINIMUM;
         if is_cached {
-            self.written.push(Written { tools, messages, tokens });
+            self.written.push(CacheEntry { tools, messages, tokens });
         }
         let (input, written) = if is_cached { (0, rest) } else { (rest, 0) };
         let output = count(&json!({"messages": [{"role": "assistant", "content": answer}]}));
@@ -133,7 +133,7 @@ impl Drop for DemoProvider {
 }
 
 #[derive(Clone)]
-struct Playing {
+struct DemoState {
     conversation: Arc<Conversation>,
     provider: Arc<Mutex<Provider>>,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
@@ -144,7 +144,7 @@ pub(super) async fn serve(conversation: Conversation) -> anyhow::Result<DemoProv
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free")?;
     let url = format!("http://{}", listener.local_addr()?);
     let exchanges = Arc::default();
-    let playing = Playing {
+    let playing = DemoState {
         conversation: Arc::new(conversation),
         provider: Arc::default(),
         exchanges: Arc::clone(&exchanges),
@@ -157,14 +157,14 @@ pub(super) async fn serve(conversation: Conversation) -> anyhow::Result<DemoProv
     Ok(DemoProvider { url, exchanges, server })
 }
 
-async fn messages(State(playing): State<Playing>, body: String) -> Response {
+async fn messages(State(playing): State<DemoState>, body: String) -> Response {
     match answer(&playing, &body) {
         Ok(answer) => ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}")).into_response(),
     }
 }
 
-fn answer(playing: &Playing, body: &str) -> anyhow::Result<Value> {
+fn answer(playing: &DemoState, body: &str) -> anyhow::Result<Value> {
     let request: Value = serde_json::from_str(body).context("expected JSON")?;
     let messages = request["messages"].as_array().context("expected messages")?;
     let turn = messages.iter().filter(|message| message["role"] == "assistant").count();

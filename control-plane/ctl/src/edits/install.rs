@@ -16,7 +16,7 @@ const NEW_FILE: u32 = 0o600;
 
 /// The result of a plan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Installed {
+pub(crate) enum InstallOutcome {
     /// It was carried out.
     Now,
     /// An earlier run had already done everything.
@@ -107,18 +107,18 @@ impl Workspace {
         url: &str,
         asked: Value,
         plan: &Plan,
-    ) -> anyhow::Result<Installed> {
+    ) -> anyhow::Result<InstallOutcome> {
         let _lock = self.lock()?;
         if let Some(record) = self.record(agent)? {
             if record.asked == asked && record.url == url && self.holds(&record) {
-                return Ok(Installed::Already);
+                return Ok(InstallOutcome::Already);
             }
             self.undo_locked(&record)?;
         }
         self.clear_backups(agent)?;
         let previews = preview(plan)?;
         if previews.is_empty() {
-            return Ok(Installed::Nothing);
+            return Ok(InstallOutcome::Nothing);
         }
         let mut record = Record::new(agent, url, asked);
         for (number, preview) in previews.iter().enumerate() {
@@ -144,7 +144,7 @@ impl Workspace {
             let mode = preview.before.as_ref().map_or(NEW_FILE, |before| before.mode);
             self.disk.replace(&path, &preview.after, mode)?;
         }
-        Ok(Installed::Now)
+        Ok(InstallOutcome::Now)
     }
 
     /// Whether every value of a record is still in its file.

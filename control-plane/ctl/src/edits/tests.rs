@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use super::*;
 
 /// A home folder, and a workspace next to it.
-struct House {
+struct TestHome {
     folder: TempDir,
 }
 
-impl House {
+impl TestHome {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("home")).unwrap();
@@ -112,7 +112,7 @@ fn plan(home: &Path) -> Plan {
     }
 }
 
-fn install(house: &House) -> Installed {
+fn install(house: &TestHome) -> InstallOutcome {
     house.workspace().install("a", URL, json!({}), &plan(&house.home())).unwrap()
 }
 
@@ -190,8 +190,8 @@ const STATES: [State; 6] = [
     ),
 ];
 
-fn furnished(state: &State) -> House {
-    let house = House::new();
+fn furnished(state: &State) -> TestHome {
+    let house = TestHome::new();
     for (name, text) in state.1 {
         house.write(name, text);
     }
@@ -199,7 +199,7 @@ fn furnished(state: &State) -> House {
 }
 
 /// Whether every value of the plan is in the files.
-fn all_stand(house: &House) -> bool {
+fn all_stand(house: &TestHome) -> bool {
     plan(&house.home()).changes.iter().all(|change| {
         let text = lines::Text::decode(&fs::read(&change.file).unwrap()).unwrap();
         change.format.open(&text.body).unwrap().get(&change.path).as_ref() == Some(&change.value)
@@ -211,10 +211,10 @@ fn an_installation_is_complete_and_is_undone_byte_for_byte() {
     for state in &STATES {
         let house = furnished(state);
         let before = house.everything();
-        assert_eq!(install(&house), Installed::Now, "{}", state.0);
+        assert_eq!(install(&house), InstallOutcome::Now, "{}", state.0);
         assert!(all_stand(&house), "{}", state.0);
         let after = house.everything();
-        assert_eq!(install(&house), Installed::Already, "{}", state.0);
+        assert_eq!(install(&house), InstallOutcome::Already, "{}", state.0);
         assert_eq!(house.everything(), after, "{}: twice is as once", state.0);
         let undone = house.workspace().undo("a").unwrap().unwrap();
         assert_eq!((undone.restored.len(), undone.cleaned.len()), (FILES.len(), 0), "{}", state.0);
@@ -227,9 +227,9 @@ fn an_installation_is_complete_and_is_undone_byte_for_byte() {
 
 #[test]
 fn where_no_file_was_there_is_none_afterwards() {
-    let house = House::new();
+    let house = TestHome::new();
     let before = house.everything();
-    assert_eq!(install(&house), Installed::Now);
+    assert_eq!(install(&house), InstallOutcome::Now);
     assert!(all_stand(&house));
     house.workspace().undo("a").unwrap().unwrap();
     assert_eq!(house.everything(), before);
@@ -318,7 +318,7 @@ fn an_installation_that_was_killed_is_completed_by_the_next() {
         let before = house.everything();
         let killed =
             house.dying_workspace(writes).install("a", URL, json!({}), &plan(&house.home())).is_err();
-        assert_ne!(install(&house), Installed::Nothing);
+        assert_ne!(install(&house), InstallOutcome::Nothing);
         assert!(all_stand(&house), "killed after {writes} writes");
         house.workspace().undo("a").unwrap();
         assert_eq!(house.everything(), before, "killed after {writes} writes");
@@ -400,7 +400,7 @@ fn two_agents_in_one_file_are_undone_in_any_order() {
 
 #[test]
 fn links_and_permissions_stay() {
-    let house = House::new();
+    let house = TestHome::new();
     let real = house.write("dotfiles/settings.json", "{}\n");
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
     fs::create_dir(house.home().join(".a")).unwrap();
@@ -417,17 +417,17 @@ fn links_and_permissions_stay() {
 }
 
 /// An error, and what causes it.
-type Refused<'f> = (&'static str, &'f dyn Fn(&House));
+type RefusedWrite<'f> = (&'static str, &'f dyn Fn(&TestHome));
 
 #[test]
 fn what_cannot_be_edited_is_named_and_nothing_is_written() {
-    let circle = |house: &House| std::os::unix::fs::symlink(".env", house.home().join(".env")).unwrap();
-    let folder = |house: &House| fs::create_dir(house.home().join("config.toml")).unwrap();
-    let read_only = |house: &House| {
+    let circle = |house: &TestHome| std::os::unix::fs::symlink(".env", house.home().join(".env")).unwrap();
+    let folder = |house: &TestHome| fs::create_dir(house.home().join("config.toml")).unwrap();
+    let read_only = |house: &TestHome| {
         let path = house.write(FILES[1], "a = 1\n");
         fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
     };
-    let writes: [Refused<'_>; 15] = [
+    let writes: [RefusedWrite<'_>; 15] = [
         ("JSON", &|house| drop(house.write(FILES[0], "{\"env\": {\"A\": "))),
         ("JSON", &|house| drop(house.write(FILES[0], "[1]"))),
         ("JSON", &|house| drop(house.write(FILES[0], "{\"a\": 1}}"))),
@@ -445,7 +445,7 @@ fn what_cannot_be_edited_is_named_and_nothing_is_written() {
         ("config.toml", &folder),
     ];
     for (said, write) in writes {
-        let house = House::new();
+        let house = TestHome::new();
         write(&house);
         let before = house.everything();
         let error = house.workspace().install("a", URL, json!({}), &plan(&house.home())).unwrap_err();
@@ -486,7 +486,7 @@ fn a_journal_that_is_none_is_refused() {
 
 #[test]
 fn a_value_that_was_the_users_own_stays_theirs() {
-    let house = House::new();
+    let house = TestHome::new();
     house.write(FILES[4], format!("BASE_URL={URL}\n"));
     install(&house);
     house.write(FILES[4], format!("BASE_URL={URL}\nNEW=1\n"));

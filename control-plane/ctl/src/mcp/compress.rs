@@ -19,7 +19,7 @@ pub(super) struct Compressor {
 
 /// The result for a text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Compressed {
+pub(super) struct CompressedText {
     pub(super) text: String,
     /// A compressor's name, or `skipped:` and the reason.
     pub(super) outcome: String,
@@ -43,7 +43,7 @@ impl Compressor {
         tool: Option<&str>,
         query: &str,
         reversible: bool,
-    ) -> Option<Compressed> {
+    ) -> Option<CompressedText> {
         let body = text::request(text, tool.unwrap_or(SOME_TOOL), query);
         let request = Request { reversible, ..Request::new(Api::OpenAiChat) };
         let outcome = compress(body.as_bytes(), &request, &self.config, &mut Memo::new(MEMO_BYTES));
@@ -51,10 +51,10 @@ impl Compressor {
     }
 }
 
-fn compressed(outcome: &Outcome<'_>) -> Option<Compressed> {
+fn compressed(outcome: &Outcome<'_>) -> Option<CompressedText> {
     let body: Value = serde_json::from_slice(&outcome.body).ok()?;
     let block = outcome.blocks.first()?;
-    Some(Compressed {
+    Some(CompressedText {
         text: body.pointer("/messages/2/content")?.as_str()?.to_owned(),
         outcome: block.outcome.name(),
         kind: block.kind.name(),

@@ -15,7 +15,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::compress::{Compressed, Compressor};
+use super::compress::{CompressedText, Compressor};
 use super::definition::{read, tool, unknown};
 use super::memory::Memory;
 use super::originals::{Originals, StoredText};
@@ -74,14 +74,14 @@ impl Server {
                 Err(problem) => (self.run(&asked, false).await?, format!("; nothing left out: {problem}")),
             },
         };
-        let Compressed { text, outcome, kind, tokens_before, tokens_after, .. } = compressed;
+        let CompressedText { text, outcome, kind, tokens_before, tokens_after, .. } = compressed;
         Ok(vec![
             text,
             format!("[headroom: {kind}, {outcome}: {tokens_before} → {tokens_after} tokens{note}]"),
         ])
     }
 
-    async fn run(&self, asked: &Arc<Compress>, reversible: bool) -> Result<Compressed, String> {
+    async fn run(&self, asked: &Arc<Compress>, reversible: bool) -> Result<CompressedText, String> {
         let (asked, compressor) = (Arc::clone(asked), self.compressor.clone());
         // the engine may take long over a large text, and other calls must not wait for it
         let run =
@@ -90,7 +90,7 @@ impl Server {
         compressed.ok_or_else(|| "the text could not be compressed: it is too long".to_owned())
     }
 
-    async fn keep(&self, asked: &Compress, lossy: &Compressed) -> Result<(), String> {
+    async fn keep(&self, asked: &Compress, lossy: &CompressedText) -> Result<(), String> {
         let original = StoredText {
             text: &asked.content,
             tool: asked.tool.as_deref().unwrap_or_default(),

@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::progress::Spinner;
 
 /// A known server.
-struct Known {
+struct KnownServer {
     program: &'static str,
     /// The arguments that index a project.
     index: fn(&Path) -> Vec<String>,
@@ -21,15 +21,15 @@ struct Known {
 }
 
 /// The known servers, in the order of the search.
-const KNOWN: [Known; 2] = [
-    Known {
+const KNOWN: [KnownServer; 2] = [
+    KnownServer {
         program: "codebase-memory-mcp",
         index: |root| {
             vec!["cli".to_owned(), "index_repository".to_owned(), json!({"repo_path": root}).to_string()]
         },
         serve: &[],
     },
-    Known {
+    KnownServer {
         program: "serena",
         index: |root| vec!["project".to_owned(), "index".to_owned(), root.display().to_string()],
         serve: &["start-mcp-server", "--project-from-cwd", "--open-web-dashboard", "False"],
@@ -106,7 +106,7 @@ impl Indexer {
         Server { name: self.program, command: self.path.display().to_string(), arguments }
     }
 
-    fn known(&self) -> &'static Known {
+    fn known(&self) -> &'static KnownServer {
         KNOWN.iter().find(|known| known.program == self.program).unwrap_or(&KNOWN[0])
     }
 

@@ -157,9 +157,9 @@ fn changed_since(places: &Places, then: SystemTime) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    struct House(tempfile::TempDir);
+    struct TestHome(tempfile::TempDir);
 
-    impl House {
+    impl TestHome {
         fn places(&self) -> Places {
             Places { logs: vec![self.0.path().join("logs")], ..Places::default() }
         }
@@ -179,8 +179,8 @@ mod tests {
         }
     }
 
-    fn house() -> House {
-        House(tempfile::tempdir().unwrap())
+    fn house() -> TestHome {
+        TestHome(tempfile::tempdir().unwrap())
     }
 
     fn an_hour_ago() -> SystemTime {

@@ -18,7 +18,7 @@ use super::passed::AgentConversations;
 use super::saved::Figures;
 use super::{WrapArgs, WrapRequest, say};
 use crate::agents::{self, Agent, Launch, Setting};
-use crate::edits::{Disk, Installed, Workspace};
+use crate::edits::{Disk, InstallOutcome, Workspace};
 use crate::environment::Environment;
 use crate::learn::after_run;
 
@@ -44,7 +44,7 @@ pub(super) async fn run(
     let upstreams: Vec<(&'static str, String)> = launch.upstreams.iter().filter(unsaid).cloned().collect();
     let reached = background::reach(address, workspace, agent.targets(), &upstreams, args.learn).await;
     // Nothing is edited for an agent that runs without Headroom.
-    let ready = reached.and_then(|headroom| Ok((headroom, Prepared::new(agent, at, &launch, workspace)?)));
+    let ready = reached.and_then(|headroom| Ok((headroom, PreparedRun::new(agent, at, &launch, workspace)?)));
     let (headroom, prepared) = match ready {
         Ok(ready) => ready,
         Err(error) => {
@@ -169,7 +169,7 @@ fn without_proxy(at: &Setting<'_>) -> Vec<(&'static str, String)> {
 }
 
 /// The edits and files of one run.
-struct Prepared {
+struct PreparedRun {
     journals: Workspace,
     key: String,
     /// Shared by the runs of this agent: the last one undoes the edits.
@@ -177,7 +177,7 @@ struct Prepared {
     file: Option<PathBuf>,
 }
 
-impl Prepared {
+impl PreparedRun {
     fn new(agent: &dyn Agent, at: &Setting<'_>, launch: &Launch, workspace: &Path) -> anyhow::Result<Self> {
         let mut prepared = Self {
             journals: Workspace::new(workspace, Disk::default()),
@@ -190,7 +190,7 @@ impl Prepared {
             users.lock_shared().context("locks do not work in the workspace")?;
             let asked = json!({"run": true});
             let installed = prepared.journals.install(&prepared.key, &at.url, asked, &launch.edits)?;
-            prepared.users = (installed != Installed::Nothing).then_some(users);
+            prepared.users = (installed != InstallOutcome::Nothing).then_some(users);
         }
         if let Some((name, bytes)) = &launch.file {
             let path = workspace.join("run").join(format!("{}-{}-{name}", agent.name(), std::process::id()));

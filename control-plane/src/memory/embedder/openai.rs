@@ -160,7 +160,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::memory::embedder::{Found, Models, detect};
+    use crate::memory::embedder::{Detection, Models, detect};
 
     /// A service whose vector of a text is (its length, 1), which is busy at first, and does not like one word.
     async fn answer(
@@ -206,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (asked, settings) = service().await;
         let models = Models { folder: dir.path().join("none"), openai: Some(settings.clone()) };
-        let Found::Model(embedder) = detect(&models).await.unwrap() else { panic!() };
+        let Detection::Model(embedder) = detect(&models).await.unwrap() else { panic!() };
         assert!(
             !embedder.is_local() && embedder.name().starts_with("openai:text-embedding-3-small@127.0.0.1")
         );

@@ -1,13 +1,17 @@
 //! Stores imported sums separately from the sums that were counted here.
 
 use super::statement::{ADD_ROLLUP, ADD_TALLY, GET_IMPORTED, SET_CHECKPOINT, statement, sums};
-use crate::ledger::import::Imported;
+use crate::ledger::import::ImportedSavings;
 use crate::ledger::labels::Dimension;
 use crate::store::database::{Pool, query};
 use crate::trouble::StoreError;
 
 /// Replaces an earlier import from the same source, unless it was at least as large.
-pub(super) async fn import(pool: &Pool, source: &str, imported: &Imported) -> Result<bool, StoreError> {
+pub(super) async fn import(
+    pool: &Pool,
+    source: &str,
+    imported: &ImportedSavings,
+) -> Result<bool, StoreError> {
     let mut tx = pool.begin().await?;
     // every import takes this lock first, so that two replicas cannot both find nothing
     query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut tx).await?;

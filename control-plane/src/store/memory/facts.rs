@@ -15,8 +15,8 @@ use super::versions::{
 use super::{BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, ordinals, stored_vector, words_query};
 use crate::clock::UnixMs;
 use crate::memory::{
-    ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
-    Updated, Vector, fingerprint,
+    ConversationContext, Draft, Ending, FactScope, Holder, MemoryStore, MemorySums, Origin, SaveOutcome,
+    StoredFact, UpdateOutcome, Vector, fingerprint,
 };
 use crate::purge::Scope as Purge;
 use crate::store::memory::packed::PackedVectors;
@@ -50,7 +50,7 @@ impl SqlMemory {
     }
 
     /// The numbers of the holders within reach, of one scope if one is named.
-    async fn holders(&self, reach: &Reach, scope: Option<Scope>) -> Result<[i64; 3], StoreError> {
+    async fn holders(&self, reach: &FactScope, scope: Option<Scope>) -> Result<[i64; 3], StoreError> {
         let mut found = [NOBODY; 3];
         let scopes = [Scope::Project, Scope::User, Scope::Team];
         for (number, each) in found.iter_mut().zip(scopes) {
@@ -78,29 +78,34 @@ impl MemoryStore for SqlMemory {
         &self.location
     }
 
-    async fn save(&self, holder: &Holder, drafts: &[Draft], now: UnixMs) -> Result<Vec<Saved>, StoreError> {
+    async fn save(
+        &self,
+        holder: &Holder,
+        drafts: &[Draft],
+        now: UnixMs,
+    ) -> Result<Vec<SaveOutcome>, StoreError> {
         let mut tx = self.begin().await?;
         let number = holder_number(&mut tx, holder).await?;
         let mut order: Vec<(String, usize)> =
             drafts.iter().enumerate().map(|(at, draft)| (fingerprint(&draft.content), at)).collect();
         // sorted, because two writers with different orders could deadlock
         order.sort_unstable();
-        let mut saved: Vec<Option<Saved>> = drafts.iter().map(|_| None).collect();
+        let mut saved: Vec<Option<SaveOutcome>> = drafts.iter().map(|_| None).collect();
         for (_, at) in order {
             let (Some(draft), Some(place)) = (drafts.get(at), saved.get_mut(at)) else { continue };
             for _ in 0..TRIES {
                 let id = crate::store::memory::new_id();
                 let new = Version { id: &id, number: 1, draft, apart: 0 };
                 *place = match insert(&mut tx, number, &new, now).await? {
-                    Some(ordinal) => Some(Saved::New(version(&mut tx, ordinal).await?)),
-                    None => with_text(&mut tx, number, &draft.content).await?.map(Saved::Known),
+                    Some(ordinal) => Some(SaveOutcome::New(version(&mut tx, ordinal).await?)),
+                    None => with_text(&mut tx, number, &draft.content).await?.map(SaveOutcome::Known),
                 };
                 if place.is_some() {
                     break;
                 }
             }
         }
-        let saved: Option<Vec<Saved>> = saved.into_iter().collect();
+        let saved: Option<Vec<SaveOutcome>> = saved.into_iter().collect();
         let saved = saved.ok_or(StoreError::from(sqlx::Error::RowNotFound))?;
         tx.commit().await?;
         Ok(saved)
@@ -108,16 +113,18 @@ impl MemoryStore for SqlMemory {
 
     async fn update(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         draft: &Draft,
         now: UnixMs,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let holders = self.holders(reach, None).await?;
         let mut tx = self.begin().await?;
-        let Some(before) = locked(&mut tx, HOLDS, id, &holders).await? else { return Ok(Updated::NotFound) };
+        let Some(before) = locked(&mut tx, HOLDS, id, &holders).await? else {
+            return Ok(UpdateOutcome::NotFound);
+        };
         if fingerprint(&before.fact.content) == fingerprint(&draft.content) {
-            return Ok(Updated::Unchanged(before));
+            return Ok(UpdateOutcome::Unchanged(before));
         }
         let mut draft = draft.clone();
         if draft.entities.is_empty() && draft.relationships.is_empty() {
@@ -129,7 +136,7 @@ impl MemoryStore for SqlMemory {
         if let Some(other) = with_text(&mut tx, holder, &draft.content).await? {
             end_version(&mut tx, before.ordinal, Ending::Merged, &draft.origin, &other.fact.id, now).await?;
             tx.commit().await?;
-            return Ok(Updated::Merged(other));
+            return Ok(UpdateOutcome::Merged(other));
         }
         end_version(&mut tx, before.ordinal, Ending::Updated, &draft.origin, "", now).await?;
         let ordinal = insert(&mut tx, holder, &next, now).await?;
@@ -137,12 +144,12 @@ impl MemoryStore for SqlMemory {
         let ordinal = ordinal.ok_or(StoreError::from(sqlx::Error::RowNotFound))?;
         let changed = version(&mut tx, ordinal).await?;
         tx.commit().await?;
-        Ok(Updated::Changed(changed))
+        Ok(UpdateOutcome::Changed(changed))
     }
 
     async fn end(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         ending: Ending,
         origin: &Origin,
@@ -159,16 +166,18 @@ impl MemoryStore for SqlMemory {
 
     async fn restore(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         origin: &Origin,
         now: UnixMs,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let holders = self.holders(reach, None).await?;
         let mut tx = self.begin().await?;
-        let Some(last) = locked(&mut tx, NEWEST, id, &holders).await? else { return Ok(Updated::NotFound) };
+        let Some(last) = locked(&mut tx, NEWEST, id, &holders).await? else {
+            return Ok(UpdateOutcome::NotFound);
+        };
         if last.fact.ended.is_none() {
-            return Ok(Updated::Unchanged(last));
+            return Ok(UpdateOutcome::Unchanged(last));
         }
         let fact = &last.fact;
         let draft = Draft {
@@ -184,9 +193,9 @@ impl MemoryStore for SqlMemory {
         let holder = holder_of(&mut tx, last.ordinal).await?;
         let again = Version { id, number: fact.version + 1, draft: &draft, apart: 1 };
         let restored = match insert(&mut tx, holder, &again, now).await? {
-            Some(ordinal) => Updated::Changed(version(&mut tx, ordinal).await?),
+            Some(ordinal) => UpdateOutcome::Changed(version(&mut tx, ordinal).await?),
             None => match with_text(&mut tx, holder, &draft.content).await? {
-                Some(other) => Updated::Merged(other),
+                Some(other) => UpdateOutcome::Merged(other),
                 None => return Err(StoreError::from(sqlx::Error::RowNotFound)),
             },
         };
@@ -194,7 +203,7 @@ impl MemoryStore for SqlMemory {
         Ok(restored)
     }
 
-    async fn history(&self, reach: &Reach, id: &str) -> Result<Vec<StoredFact>, StoreError> {
+    async fn history(&self, reach: &FactScope, id: &str) -> Result<Vec<StoredFact>, StoreError> {
         let holders = self.holders(reach, None).await?;
         let query = sqlx::query_as::<Db, Line>(select!(
             "WHERE f.id = $1 AND f.holder IN ($2, $3, $4) ORDER BY f.version"
@@ -205,7 +214,7 @@ impl MemoryStore for SqlMemory {
 
     async fn list(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         scope: Option<Scope>,
         before: Option<i64>,
         limit: u32,
@@ -222,7 +231,7 @@ impl MemoryStore for SqlMemory {
 
     async fn matching(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         words: &[String],
         now: UnixMs,
         limit: u32,
@@ -240,7 +249,7 @@ impl MemoryStore for SqlMemory {
 
     async fn nearest(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         vector: &Vector,
         now: UnixMs,
         limit: u32,
@@ -272,7 +281,7 @@ impl MemoryStore for SqlMemory {
 
     async fn about(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         entities: &[String],
         now: UnixMs,
         limit: u32,
@@ -391,7 +400,7 @@ impl MemoryStore for SqlMemory {
         contexts::forget(&self.pool, before).await
     }
 
-    async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError> {
+    async fn forget(&self, reach: &FactScope, id: &str) -> Result<bool, StoreError> {
         let holders = self.holders(reach, None).await?;
         let mut tx = self.begin().await?;
         let query = sqlx::query("DELETE FROM memory_fact WHERE id = $1 AND holder IN ($2, $3, $4)");
@@ -436,7 +445,7 @@ impl MemoryStore for SqlMemory {
         Ok(gone.rows_affected())
     }
 
-    async fn sums(&self, reach: &Reach, embedder: Option<&str>) -> Result<MemorySums, StoreError> {
+    async fn sums(&self, reach: &FactScope, embedder: Option<&str>) -> Result<MemorySums, StoreError> {
         let holders = self.holders(reach, None).await?;
         let mut sums = MemorySums::default();
         let counts = [&mut sums.project, &mut sums.user, &mut sums.team];

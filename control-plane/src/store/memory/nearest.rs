@@ -9,7 +9,7 @@ use super::facts::SqlMemory;
 use super::{Db, StoredVector, VECTORS_OF, cosine, ordinals, values};
 use crate::memory::Vector;
 use crate::store::memory::Nearest;
-use crate::store::memory::packed::{Held, Packed};
+use crate::store::memory::packed::{HolderVectors, VectorSetDigest};
 use crate::trouble::StoreError;
 
 /// Candidates for each vector that is wanted: bytes tell apart what differs by a hundredth.
@@ -51,14 +51,14 @@ impl SqlMemory {
     }
 
     /// A holder's vectors, as they are now; `None`: they have no room.
-    async fn packed(&self, holder: i64, vector: &Vector) -> Result<Option<Arc<Packed>>, StoreError> {
+    async fn packed(&self, holder: i64, vector: &Vector) -> Result<Option<Arc<HolderVectors>>, StoreError> {
         let Vector { embedder, values: asked } = vector;
-        let held = sqlx::query_as::<Db, Held>(
+        let held = sqlx::query_as::<Db, VectorSetDigest>(
             "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(fact), 0) AS BIGINT) AS sum FROM memory_vector
              WHERE holder = $1 AND embedder = $2",
         );
         let held = held.bind(holder).bind(embedder).fetch_one(&self.pool).await?;
-        if !Packed::has_room_for(held, asked.len()) {
+        if !HolderVectors::has_room_for(held, asked.len()) {
             return Ok(None);
         }
         let known = self.packed.get(holder, embedder).filter(|known| known.dimensions() == asked.len());
@@ -67,24 +67,24 @@ impl SqlMemory {
                 return Ok(Some(known));
             }
             // facts that were saved since then stand behind those that are known
-            let mut more = Packed::clone(&known);
+            let mut more = HolderVectors::clone(&known);
             self.read(&mut more, holder, embedder).await?;
             if more.held() == held {
                 return Ok(Some(self.keep(holder, embedder, more)));
             }
         }
-        let mut all = Packed::new(asked.len());
+        let mut all = HolderVectors::new(asked.len());
         self.read(&mut all, holder, embedder).await?;
         Ok(Some(self.keep(holder, embedder, all)))
     }
 
-    fn keep(&self, holder: i64, embedder: &str, vectors: Packed) -> Arc<Packed> {
+    fn keep(&self, holder: i64, embedder: &str, vectors: HolderVectors) -> Arc<HolderVectors> {
         let vectors = Arc::new(vectors);
         self.packed.keep(holder, embedder, Arc::clone(&vectors));
         vectors
     }
 
-    async fn read(&self, packed: &mut Packed, holder: i64, embedder: &str) -> Result<(), StoreError> {
+    async fn read(&self, packed: &mut HolderVectors, holder: i64, embedder: &str) -> Result<(), StoreError> {
         let mut row = Vec::with_capacity(packed.dimensions());
         self.each(holder, embedder, packed.last(), |ordinal, stored| {
             row.clear();

@@ -14,18 +14,18 @@ const LARGEST: f32 = 127.0;
 
 /// The vectors of the holders that were searched last.
 #[derive(Debug, Default)]
-pub(super) struct PackedVectors(Mutex<Vec<Kept>>);
+pub(super) struct PackedVectors(Mutex<Vec<CachedVectors>>);
 
 #[derive(Debug)]
-struct Kept {
+struct CachedVectors {
     holder: i64,
     embedder: String,
-    vectors: Arc<Packed>,
+    vectors: Arc<HolderVectors>,
 }
 
 impl PackedVectors {
     /// Those of a holder, as they were when they were read.
-    pub(super) fn get(&self, holder: i64, embedder: &str) -> Option<Arc<Packed>> {
+    pub(super) fn get(&self, holder: i64, embedder: &str) -> Option<Arc<HolderVectors>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = all.iter().position(|kept| kept.holder == holder && kept.embedder == embedder)?;
         // the one that was used last stands last
@@ -34,10 +34,10 @@ impl PackedVectors {
     }
 
     /// Keeps them, and gives up those that were not used for the longest time.
-    pub(super) fn keep(&self, holder: i64, embedder: &str, vectors: Arc<Packed>) {
+    pub(super) fn keep(&self, holder: i64, embedder: &str, vectors: Arc<HolderVectors>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|kept| kept.holder != holder || kept.embedder != embedder);
-        all.push(Kept { holder, embedder: embedder.to_owned(), vectors });
+        all.push(CachedVectors { holder, embedder: embedder.to_owned(), vectors });
         let mut bytes: usize = all.iter().map(|kept| kept.vectors.values.len()).sum();
         let mut gone = all.len().saturating_sub(MAX_HOLDERS);
         for (number, kept) in (1..).zip(all.iter()) {
@@ -54,25 +54,25 @@ impl PackedVectors {
 /// Which vectors a holder has: how many, and the sum of their facts' ordinals. An ordinal is given once, so two different
 /// sets are as good as never taken for one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, sqlx::FromRow)]
-pub(super) struct Held {
+pub(super) struct VectorSetDigest {
     pub(super) count: i64,
     pub(super) sum: i64,
 }
 
 /// The vectors of one holder, in the order of their facts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Packed {
+pub(super) struct HolderVectors {
     dimensions: usize,
     facts: Vec<i64>,
     /// What one of a vector's bytes is worth.
     scales: Vec<f32>,
     values: Vec<i8>,
-    held: Held,
+    held: VectorSetDigest,
 }
 
-impl Packed {
+impl HolderVectors {
     /// Whether so many have room.
-    pub(super) fn has_room_for(held: Held, dimensions: usize) -> bool {
+    pub(super) fn has_room_for(held: VectorSetDigest, dimensions: usize) -> bool {
         let bytes = usize::try_from(held.count).ok().and_then(|count| count.checked_mul(dimensions));
         dimensions > 0 && bytes.is_some_and(|bytes| bytes <= MAX_BYTES)
     }
@@ -85,7 +85,7 @@ impl Packed {
         self.dimensions
     }
 
-    pub(super) fn held(&self) -> Held {
+    pub(super) fn held(&self) -> VectorSetDigest {
         self.held
     }
 
@@ -151,8 +151,8 @@ mod tests {
         (0..count).map(vector).collect()
     }
 
-    fn packed(vectors: &[Vec<f32>]) -> Packed {
-        let mut packed = Packed::new(DIMENSIONS);
+    fn packed(vectors: &[Vec<f32>]) -> HolderVectors {
+        let mut packed = HolderVectors::new(DIMENSIONS);
         vectors.iter().zip(1..).for_each(|(vector, fact)| packed.push(fact, vector));
         packed
     }
@@ -162,7 +162,7 @@ mod tests {
         let vectors = invented(3_000);
         let (asked, known) = vectors.split_first_chunk::<20>().unwrap();
         let packed = packed(known);
-        assert_eq!(packed.held(), Held { count: 2_980, sum: (1..=2_980).sum() });
+        assert_eq!(packed.held(), VectorSetDigest { count: 2_980, sum: (1..=2_980).sum() });
         for asked in asked {
             let mut exact = Nearest::new(50);
             for (vector, fact) in known.iter().zip(1..) {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_no_vector_is_near_to_nothing() {
-        let mut packed = Packed::new(2);
+        let mut packed = HolderVectors::new(2);
         for (values, fact) in
             [vec![0.0, 0.0], vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0], vec![1.0], vec![0.6, 0.8]]
                 .iter()
@@ -187,7 +187,7 @@ mod tests {
         {
             packed.push(fact, values);
         }
-        assert_eq!(packed.held(), Held { count: 5, sum: 15 });
+        assert_eq!(packed.held(), VectorSetDigest { count: 5, sum: 15 });
         let found = packed.nearest(&[0.6, 0.8], 10).found;
         assert_eq!((found[0].0, found.len()), (5, 4), "{found:?}");
         assert!(found.iter().all(|(_, about)| about.is_finite()), "{found:?}");
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_the_last_used_stays() {
         let kept = PackedVectors::default();
-        let large = || Arc::new(Packed { values: vec![0; MAX_BYTES / 3], ..Packed::new(1) });
+        let large = || Arc::new(HolderVectors { values: vec![0; MAX_BYTES / 3], ..HolderVectors::new(1) });
         for holder in 0..3 {
             kept.keep(holder, "a", large());
         }
@@ -208,6 +208,6 @@ mod tests {
             kept.keep(holder, "a", Arc::default());
         }
         assert_eq!(kept.0.lock().unwrap().len(), MAX_HOLDERS);
-        assert!(!Packed::has_room_for(Held { count: 1 << 40, sum: 0 }, 1 << 40));
+        assert!(!HolderVectors::has_room_for(VectorSetDigest { count: 1 << 40, sum: 0 }, 1 << 40));
     }
 }

@@ -19,7 +19,7 @@ use super::{columns, select, unsuitable};
 use crate::clock::UnixMs;
 use crate::store::Database;
 use crate::store::database::Pool;
-use crate::store::open::Opened;
+use crate::store::open::OpenDatabase;
 use crate::store::schema::MEMORY;
 use crate::trouble::StoreError;
 
@@ -89,7 +89,8 @@ impl PostgresMemory {
         now: UnixMs,
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
-        let Opened { pool, location, set_aside } = Opened::open(database, &MEMORY, now, damage).await?;
+        let OpenDatabase { pool, location, set_aside } =
+            OpenDatabase::open(database, &MEMORY, now, damage).await?;
         let Pool::Postgres(pool) = pool else { return Err(unsuitable()) };
         let has_pgvector: Option<i32> =
             sqlx::query_scalar("SELECT 1 FROM pg_extension WHERE extname = 'vector'")

@@ -19,7 +19,7 @@ use super::{columns, select, unsuitable};
 use crate::clock::UnixMs;
 use crate::store::Database;
 use crate::store::database::Pool;
-use crate::store::open::Opened;
+use crate::store::open::OpenDatabase;
 use crate::store::schema::MEMORY;
 use crate::trouble::StoreError;
 
@@ -88,7 +88,8 @@ impl SqliteMemory {
         now: UnixMs,
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
-        let Opened { pool, location, set_aside } = Opened::open(database, &MEMORY, now, damage).await?;
+        let OpenDatabase { pool, location, set_aside } =
+            OpenDatabase::open(database, &MEMORY, now, damage).await?;
         match pool {
             Pool::Sqlite(pool) => {
                 Ok(Self { pool, location, nearest: None, packed: PackedVectors::default(), set_aside })

@@ -5,13 +5,13 @@ use headroom_learn::lesson::Kind;
 use headroom_learn::sighting::Sighting;
 
 use super::{Renewing, Reopen};
-use crate::budget::{Account, Spent};
+use crate::budget::{Account, Spending};
 use crate::clock::UnixMs;
 use crate::learn::LearnStore;
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, CountedRequest};
 use crate::ledger::history::Checkpoint;
-use crate::ledger::import::Imported;
+use crate::ledger::import::ImportedSavings;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::DisplaySession;
 use crate::ledger::store::{
@@ -20,8 +20,8 @@ use crate::ledger::store::{
 };
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::memory::{
-    ConversationContext, Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact,
-    Updated, Vector,
+    ConversationContext, Draft, Ending, FactScope, Holder, MemoryStore, MemorySums, Origin, SaveOutcome,
+    StoredFact, UpdateOutcome, Vector,
 };
 use crate::originals::store::{
     Admission, AdmitOutcome, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal, TextDecision,
@@ -83,7 +83,7 @@ impl LedgerStore for Renewing<SqlLedger> {
         ask!(self, store => store.timings())
     }
 
-    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError> {
+    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spending)>, StoreError> {
         ask!(self, store => store.spent(unit, bucket_ms))
     }
 
@@ -155,7 +155,7 @@ impl LedgerStore for Renewing<SqlLedger> {
         ask!(self, store => store.cache_tenants())
     }
 
-    async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {
+    async fn import(&self, source: &str, imported: &ImportedSavings) -> Result<bool, StoreError> {
         ask!(self, store => store.import(source, imported))
     }
 
@@ -321,23 +321,28 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
         &self.0.location
     }
 
-    async fn save(&self, holder: &Holder, drafts: &[Draft], now: UnixMs) -> Result<Vec<Saved>, StoreError> {
+    async fn save(
+        &self,
+        holder: &Holder,
+        drafts: &[Draft],
+        now: UnixMs,
+    ) -> Result<Vec<SaveOutcome>, StoreError> {
         ask!(self, store => store.save(holder, drafts, now))
     }
 
     async fn update(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         draft: &Draft,
         now: UnixMs,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         ask!(self, store => store.update(reach, id, draft, now))
     }
 
     async fn end(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         ending: Ending,
         origin: &Origin,
@@ -348,21 +353,21 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
 
     async fn restore(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         id: &str,
         origin: &Origin,
         now: UnixMs,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         ask!(self, store => store.restore(reach, id, origin, now))
     }
 
-    async fn history(&self, reach: &Reach, id: &str) -> Result<Vec<StoredFact>, StoreError> {
+    async fn history(&self, reach: &FactScope, id: &str) -> Result<Vec<StoredFact>, StoreError> {
         ask!(self, store => store.history(reach, id))
     }
 
     async fn list(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         scope: Option<headroom_api::memory::Scope>,
         before: Option<i64>,
         limit: u32,
@@ -372,7 +377,7 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
 
     async fn matching(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         words: &[String],
         now: UnixMs,
         limit: u32,
@@ -382,7 +387,7 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
 
     async fn nearest(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         vector: &Vector,
         now: UnixMs,
         limit: u32,
@@ -392,7 +397,7 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
 
     async fn about(
         &self,
-        reach: &Reach,
+        reach: &FactScope,
         entities: &[String],
         now: UnixMs,
         limit: u32,
@@ -453,7 +458,7 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
         ask!(self, store => store.forget_contexts(before))
     }
 
-    async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError> {
+    async fn forget(&self, reach: &FactScope, id: &str) -> Result<bool, StoreError> {
         ask!(self, store => store.forget(reach, id))
     }
 
@@ -461,7 +466,7 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
         ask!(self, store => store.purge(scope, dry_run))
     }
 
-    async fn sums(&self, reach: &Reach, embedder: Option<&str>) -> Result<MemorySums, StoreError> {
+    async fn sums(&self, reach: &FactScope, embedder: Option<&str>) -> Result<MemorySums, StoreError> {
         ask!(self, store => store.sums(reach, embedder))
     }
 

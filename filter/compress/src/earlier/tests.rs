@@ -64,7 +64,7 @@ type PrintedLine = (Option<u32>, String);
 
 /// What a reader knows about an output or an argument of a call: its name and its lines.
 #[derive(Clone)]
-struct Known {
+struct KnownText {
     what: String,
     label: String,
     lines: Vec<PrintedLine>,
@@ -72,17 +72,17 @@ struct Known {
 
 /// What a reader has read so far. The inverse knows nothing else: it follows each reference by its words.
 #[derive(Clone, Default)]
-struct Knowledge(Vec<Known>);
+struct Knowledge(Vec<KnownText>);
 
 impl Knowledge {
     fn add(&mut self, what: &str, label: &str, lines: Vec<PrintedLine>) {
-        self.0.push(Known { what: what.to_owned(), label: label.to_owned(), lines });
+        self.0.push(KnownText { what: what.to_owned(), label: label.to_owned(), lines });
     }
 
     /// The one output with this name, possibly with a number (`2nd Read a/b.go`).
-    fn named(&self, name: &str, what: &str) -> &Known {
-        let of_kind = |label: &str| -> Vec<&Known> {
-            let same = |known: &&Known| known.label == label && known.what == what;
+    fn named(&self, name: &str, what: &str) -> &KnownText {
+        let of_kind = |label: &str| -> Vec<&KnownText> {
+            let same = |known: &&KnownText| known.label == label && known.what == what;
             self.0.iter().filter(same).collect()
         };
         if let Some((nth, label)) = name.split_once(' ')

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use memchr::memmem;
 
-use super::{Earlier, Fidelity, OUTPUT, Shown, ShownOutput};
+use super::{Earlier, Fidelity, OUTPUT, ShownOutput, ShownText};
 use crate::envelope::Envelope;
 use crate::mixed;
 
@@ -48,7 +48,7 @@ impl Earlier {
             let coded = if original == text { Fidelity::No } else { printed.values.coded };
             let inner = ShownOutput::text(original, text, coded);
             let argument = Some(name.clone());
-            let shown = Shown { argument, label: Arc::clone(label), nth, output_of };
+            let shown = ShownText { argument, label: Arc::clone(label), nth, output_of };
             let origin = inner.origin();
             let Some(base) = self.begin(inner.lines_stand_in(origin), shown) else { return };
             let by_number = single && outer == OUTPUT;

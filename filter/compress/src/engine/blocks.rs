@@ -5,9 +5,9 @@ use std::sync::Arc;
 use headroom_providers::walk::Output;
 
 use super::keys::{Keys, Prefix};
-use super::placeholder::Given;
+use super::placeholder::RetrievableBlocks;
 use super::run::Run;
-use super::shown::Shown;
+use super::shown::ShownContent;
 use crate::block::Call;
 use crate::ccr::address;
 use crate::epochs::{Fold, FoldedOutput};
@@ -27,10 +27,10 @@ pub(super) struct Blocks {
     keys: Vec<u128>,
     /// How many steps harder each is pressed.
     pub(super) steps: Vec<u8>,
-    shown: Shown,
+    shown: ShownContent,
     /// With each whether the memo knew.
     pub(super) entries: Vec<(Arc<Entry>, bool)>,
-    given: Given,
+    given: RetrievableBlocks,
     /// The outputs about which a text model may be asked, with their addresses.
     pub(super) prose: Vec<(usize, Arc<str>)>,
     /// How old outputs are rewritten, where they may be.
@@ -48,9 +48,9 @@ impl Blocks {
             prefix: Prefix::default(),
             keys: Vec::new(),
             steps: Vec::new(),
-            shown: Shown::default(),
+            shown: ShownContent::default(),
             entries: Vec::new(),
-            given: Given::default(),
+            given: RetrievableBlocks::default(),
             prose: Vec::new(),
             fold,
             sinces: Vec::new(),
@@ -92,7 +92,7 @@ impl Blocks {
         if run.catch_up(&mut self.shown, (&self.keys, &self.sinces), &self.entries, memo) {
             return true;
         }
-        let Shown { earlier, bytes, .. } = std::mem::take(&mut self.shown);
+        let ShownContent { earlier, bytes, .. } = std::mem::take(&mut self.shown);
         if let Some(key) = self.keys.last() {
             memo.remember_earlier(*key, earlier, bytes);
         }

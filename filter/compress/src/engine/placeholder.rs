@@ -21,7 +21,7 @@ use crate::rounds::{PLACEHOLDER, RetrieveArguments, answer};
 /// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
 /// the blocks so far, whoever worked them out.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(super) struct RetrievableBlocks {
     /// The first block with each address.
     blocks: HashMap<Arc<str>, usize, FixedState>,
     pages: usize,
@@ -36,7 +36,7 @@ const MAX_GIVEN_BYTES: usize = 8 << 20;
 /// may ask for as many as it has room for.
 const MAX_LOOKED_AT: usize = 512 << 20;
 
-impl Given {
+impl RetrievableBlocks {
     pub(super) fn add(&mut self, block: usize, entry: &Entry) {
         for address in entry.left_out.iter().flat_map(|it| &it.addresses) {
             self.blocks.entry(Arc::clone(address)).or_insert(block);
@@ -73,7 +73,7 @@ impl Run<'_, '_> {
         &self,
         output: &Output,
         block: usize,
-        given: &Given,
+        given: &RetrievableBlocks,
     ) -> Option<(Entry, Cow<'_, str>)> {
         let body = self.walk.body;
         if !output.is_retrieved(body) {

@@ -16,7 +16,7 @@ use crate::outcome::BlockOutcome;
 
 /// What the request has shown so far, and the provider still gives to the model.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct ShownContent {
     pub(super) earlier: Earlier,
     /// How many blocks are in it.
     pub(super) blocks: usize,
@@ -29,7 +29,7 @@ pub(super) struct Shown {
     from: usize,
 }
 
-impl Shown {
+impl ShownContent {
     /// Drops what stands before a compaction that ends here, and texts before such a boundary.
     pub(super) fn forget_before(&mut self, since: usize, from: usize) {
         if self.since != since {
@@ -45,7 +45,7 @@ impl Run<'_, '_> {
     /// Brings `shown` nearer to the blocks that have an entry. False: it is there.
     pub(super) fn catch_up(
         &self,
-        shown: &mut Shown,
+        shown: &mut ShownContent,
         (keys, sinces): (&[u128], &[usize]),
         entries: &[(Arc<Entry>, bool)],
         memo: &mut Memo,
@@ -60,7 +60,7 @@ impl Run<'_, '_> {
                 let made = self.walk.outputs.get(at).map_or(0, |output| output.made);
                 let from = sinces.get(at).copied().unwrap_or_default();
                 let since = self.walk.outputs.get(at).map_or(0, |output| output.since);
-                *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since, from };
+                *shown = ShownContent { earlier, blocks: at + 1, made, bytes: bytes.sum(), since, from };
             }
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
@@ -89,7 +89,7 @@ impl Run<'_, '_> {
     /// read.
     pub(super) fn add(
         &self,
-        shown: &mut Shown,
+        shown: &mut ShownContent,
         (output, source): (&Output, Source),
         entry: &Entry,
         text: Option<&str>,
@@ -122,7 +122,7 @@ impl Run<'_, '_> {
     }
 
     /// Takes in the calls before an output that are new and that the model is given.
-    pub(super) fn add_calls(&self, shown: &mut Shown, output: &Output) {
+    pub(super) fn add_calls(&self, shown: &mut ShownContent, output: &Output) {
         let new = self.walk.made.get(shown.made..output.made).unwrap_or_default();
         shown.made = shown.made.max(output.made);
         for call in new.iter().filter(|call| !self.walk.clears_outputs && is_seen(call, output)) {

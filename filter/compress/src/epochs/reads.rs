@@ -14,7 +14,7 @@ use crate::surroundings::{file_names, key};
 
 /// Why a read is of no use any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum Obsolescence {
     /// The file was edited later.
     Stale,
     /// The same lines were read later.
@@ -111,17 +111,17 @@ impl Files {
     }
 
     /// The reads that are of no use any more, the latest first.
-    pub(super) fn fates(&self) -> Vec<(usize, Fate)> {
-        let mut later: HashMap<&str, Later<'_>, FixedState> = HashMap::default();
+    pub(super) fn fates(&self) -> Vec<(usize, Obsolescence)> {
+        let mut later: HashMap<&str, LaterUses<'_>, FixedState> = HashMap::default();
         let mut fates = Vec::new();
         for it in self.uses.iter().rev() {
             let later = later.entry(&it.path).or_default();
             if it.used == FileUse::Edit {
                 later.edited = later.edited.max(Some(it.turn));
             } else if later.edited > Some(it.turn) {
-                fates.push((it.block, Fate::Stale));
+                fates.push((it.block, Obsolescence::Stale));
             } else if later.reads.iter().any(|read| read.supersedes(it)) {
-                fates.push((it.block, Fate::Superseded));
+                fates.push((it.block, Obsolescence::Superseded));
             } else if later.reads.len() < MOST_READS {
                 later.reads.push(it);
             }
@@ -144,7 +144,7 @@ impl Use {
 
 /// What comes later for a file.
 #[derive(Default)]
-struct Later<'u> {
+struct LaterUses<'u> {
     /// The turn of the last edit.
     edited: Option<u32>,
     reads: Vec<&'u Use>,

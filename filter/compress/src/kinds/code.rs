@@ -67,7 +67,7 @@ pub(crate) fn lossy(text: &str, language: Language, cx: &Context<'_>) -> Option<
         source.push_str(text.get(line.content..line.end)?);
     }
     work::spend(text.len());
-    let near = Near::new(cx);
+    let near = NearbyNames::new(cx);
     let (gaps, functions) = gaps(&source, language, &near)?;
     let shown = render(text, &lines, &gaps, language)?;
     let gone: usize = gaps.iter().map(|gap| gap.lines.end() - gap.lines.start() + 1).sum();
@@ -122,7 +122,7 @@ fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
 }
 
 /// The gaps of a source, in order, and in how many functions they are.
-fn gaps(source: &str, language: Language, near: &Near<'_>) -> Option<(Vec<Gap>, usize)> {
+fn gaps(source: &str, language: Language, near: &NearbyNames<'_>) -> Option<(Vec<Gap>, usize)> {
     let outline = outline(source, language)?;
     let starts = line_starts(source);
     let mut gaps = Vec::new();
@@ -230,14 +230,14 @@ fn render(text: &str, lines: &[FileLine], gaps: &[Gap], language: Language) -> O
 }
 
 /// The names that the user and the model have written near the call.
-struct Near<'a> {
+struct NearbyNames<'a> {
     words: HashSet<&'a str, FixedState>,
 }
 
 /// Shorter words name nothing.
 const SHORTEST_NAME: usize = 3;
 
-impl<'a> Near<'a> {
+impl<'a> NearbyNames<'a> {
     fn new(cx: &Context<'a>) -> Self {
         let mut words = HashSet::default();
         for text in std::iter::once(cx.query).chain(cx.near.iter().map(AsRef::as_ref)) {

@@ -26,7 +26,7 @@ mod spell;
 mod survey;
 mod template;
 
-use self::minify::Minified;
+use self::minify::MinifiedText;
 use self::parse::Tree;
 use crate::block::{Context, Lossy};
 
@@ -65,7 +65,7 @@ pub(crate) struct Forms {
 pub(crate) fn lossless(text: &str, documents: &Documents<'_>, cx: &Context<'_>) -> Forms {
     match documents.minified().filter(|minified| minified.text.len() < text.len()) {
         None => Forms { minified: None, tables: documents.tables(text, cx) },
-        Some(Minified { text, respelled }) => {
+        Some(MinifiedText { text, respelled }) => {
             // Strings are compared as they are spelled, so after a change of spelling they have to be read
             // again.
             let again = if respelled { find(&text) } else { None };
@@ -155,13 +155,13 @@ impl Documents<'_> {
     }
 
     /// The documents without layout. `None`: the text would not change.
-    fn minified(&self) -> Option<Minified> {
+    fn minified(&self) -> Option<MinifiedText> {
         let bare = self.before.trim_start() == self.before && self.after.trim_end() == self.after;
         if bare && self.tree.layout.is_empty() {
             return None;
         }
-        let Minified { text, respelled } = minify::documents(&self.tree);
-        Some(Minified { text: self.within(text), respelled })
+        let MinifiedText { text, respelled } = minify::documents(&self.tree);
+        Some(MinifiedText { text: self.within(text), respelled })
     }
 
     /// `text`, which contains these documents, with the [notation] in their place.

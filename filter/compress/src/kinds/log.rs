@@ -239,7 +239,7 @@ struct LeftOut<'k, 'a> {
 
 /// What the rows of a table of wordings make use of.
 #[derive(Default)]
-struct Used {
+struct RowNotation {
     mark: bool,
     ranges: bool,
 }
@@ -262,7 +262,7 @@ impl LeftOut<'_, '_> {
     fn wordings(&self, room: usize) -> (String, usize) {
         let missing = self.missing();
         let mut out = String::new();
-        let (mut listed, mut used) = (0, Used::default());
+        let (mut listed, mut used) = (0, RowNotation::default());
         for wording in missing.iter().take(WORDINGS) {
             let (row, of_row) = self.row(wording);
             let fits = out.len() + row.len() <= room && wording.count > 1;
@@ -314,8 +314,8 @@ impl LeftOut<'_, '_> {
         missing
     }
 
-    fn row(&self, wording: &Missing) -> (String, Used) {
-        let mut used = Used::default();
+    fn row(&self, wording: &Missing) -> (String, RowNotation) {
+        let mut used = RowNotation::default();
         let (Some(first), Some(last)) = (self.lines.get(wording.first), self.lines.get(wording.last)) else {
             return (String::new(), used);
         };

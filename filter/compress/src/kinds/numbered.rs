@@ -36,7 +36,7 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
 }
 
 /// `is_file` says whether the numbers of consecutive numbered lines are line numbers of a file.
-fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Option<String> {
+fn thinned(text: &str, every: u32, is_file: impl Fn(&[NumberedLine]) -> bool) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut stated = None;
@@ -87,7 +87,7 @@ pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> 
         let behind = gather(text, at, &mut lines);
         if lines.len() > MIN_BARE && origin.is_file(text, &lines) {
             let region = plan(text, &mut lines, EVERY)?;
-            let file_line = |line: &Numbered| {
+            let file_line = |line: &NumberedLine| {
                 let blank = region.style.blank && text.as_bytes().get(line.content) == Some(&b' ');
                 FileLine {
                     number: line.prefix.number,
@@ -109,7 +109,7 @@ fn has_header(text: &str) -> bool {
 
 /// A numbered line of a text.
 #[derive(Clone, Copy, Debug)]
-struct Numbered {
+struct NumberedLine {
     start: usize,
     /// Its end, without the line end.
     end: usize,
@@ -124,7 +124,7 @@ struct Numbered {
 
 /// Collects the consecutive numbered lines from the line at `at` on. Returns where to go on: after them, or
 /// after this line if there are none.
-fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
+fn gather(text: &str, at: usize, lines: &mut Vec<NumberedLine>) -> usize {
     lines.clear();
     let bytes = text.as_bytes();
     let mut start = at;
@@ -139,7 +139,14 @@ fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
                     .zip(lines.last())
                     .is_none_or(|(first, last)| follows(&first.prefix, &last.prefix, &prefix)) =>
             {
-                lines.push(Numbered { start, end, prefix, content: start + prefix.len, bare: false, gap });
+                lines.push(NumberedLine {
+                    start,
+                    end,
+                    prefix,
+                    content: start + prefix.len,
+                    bare: false,
+                    gap,
+                });
                 gap = false;
             }
             _ if lines.is_empty() => return end + 1,
@@ -163,7 +170,7 @@ fn follows(first: &Prefix, last: &Prefix, next: &Prefix) -> bool {
 
 /// Decides how the lines are written, and notes which of them can be written without their number. `None` if
 /// there are none.
-fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Option<Region> {
+fn plan(text: &str, lines: &mut [NumberedLine], every: u32) -> Option<Region> {
     let has = |separator| lines.iter().any(|line| line.prefix.style.separator == separator);
     let matches = has(Separator::Colon) && has(Separator::Dash);
     let first = lines.first()?.prefix;
@@ -189,7 +196,7 @@ fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Option<Region> {
     Some(region)
 }
 
-fn write(region: &Region, text: &str, lines: &[Numbered], stated: bool, out: &mut String) {
+fn write(region: &Region, text: &str, lines: &[NumberedLine], stated: bool, out: &mut String) {
     region.rule.push_header(out, region.first, region.last, stated);
     for (i, line) in lines.iter().enumerate() {
         if i > 0 {

@@ -90,7 +90,7 @@ const MOST_SHOWN: usize = 2;
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     work::spend(text.len());
     let lines: Vec<&str> = text.split('\n').collect();
-    let (mut out, mut gone) = (String::new(), Gone::default());
+    let (mut out, mut gone) = (String::new(), Omissions::default());
     let mut at = 0;
     while let Some(line) = lines.get(at) {
         if at > 0 {
@@ -132,7 +132,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 
 /// What was left out.
 #[derive(Default)]
-struct Gone {
+struct Omissions {
     characters: usize,
     blobs: usize,
     packed: usize,
@@ -163,7 +163,7 @@ fn wrapped(lines: &[&str]) -> usize {
 }
 
 /// Appends a line with the encoded data in it shortened.
-fn blobs(line: &str, out: &mut String, gone: &mut Gone) {
+fn blobs(line: &str, out: &mut String, gone: &mut Omissions) {
     let mut from = 0;
     while let Some(rest) = line.get(from..).filter(|rest| !rest.is_empty()) {
         let run = rest.bytes().take_while(|b| is_encoding(*b)).count();
@@ -221,7 +221,7 @@ fn is_data(line: &str) -> bool {
 }
 
 /// Appends the start, the end and the answers of a packed line.
-fn packed(line: &str, cx: &Context<'_>, out: &mut String, gone: &mut Gone) {
+fn packed(line: &str, cx: &Context<'_>, out: &mut String, gone: &mut Omissions) {
     let pieces = pieces(line);
     let mut kept = vec![false; pieces.len()];
     let answers = Query::new(cx).best(&pieces).into_iter().take(ANSWERS);

@@ -81,7 +81,7 @@ pub(crate) fn choose(
 ) -> Vec<usize> {
     let items = survey.texts.len();
     let budget = size::budget(survey, profile).min(most.unwrap_or(usize::MAX));
-    let mut kept = Kept { marks: vec![false; items], count: 0 };
+    let mut kept = KeptItems { marks: vec![false; items], count: 0 };
     let share = |percent: usize| (budget * percent / 100).max(2);
     for item in outlier::errors(survey) {
         kept.add(item);
@@ -114,12 +114,12 @@ pub(crate) fn choose(
     (0..items).filter(|&item| kept.marks[item]).collect()
 }
 
-struct Kept {
+struct KeptItems {
     marks: Vec<bool>,
     count: usize,
 }
 
-impl Kept {
+impl KeptItems {
     fn add(&mut self, item: usize) {
         if let Some(mark) = self.marks.get_mut(item)
             && !*mark

@@ -227,7 +227,7 @@ impl Tags {
         gains.sort_by(|a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
         let order: Vec<usize> = gains.into_iter().map(|(_, id)| id).collect();
         let starts = lines.iter().flat_map(|line| [line.text, line.rest()]);
-        let names = Taken::of(starts.chain(around.lines())).free(order.len());
+        let names = ReservedTags::of(starts.chain(around.lines())).free(order.len());
         let mut of_group = vec![None; groups.all().len()];
         for (place, &id) in order.iter().enumerate() {
             of_group[id] = Some(place);
@@ -257,11 +257,11 @@ fn tag(mut n: usize) -> String {
 }
 
 /// Tags that could be confused with a line's own words.
-struct Taken<'a>(HashSet<&'a str>);
+struct ReservedTags<'a>(HashSet<&'a str>);
 
 /// This many tags with which no line of a text, and no line around it, begins.
 pub(crate) fn free_tags(lines: &[&str], around: &str, count: usize) -> Vec<String> {
-    Taken::of(lines.iter().copied().chain(around.lines())).free(count)
+    ReservedTags::of(lines.iter().copied().chain(around.lines())).free(count)
 }
 
 /// Whether a text has a line that looks like the explanation of a form: a reader could not distinguish the two.
@@ -271,7 +271,7 @@ pub(crate) fn has_explanation(text: &str) -> bool {
             .any(|at| at.checked_sub(1).and_then(|at| text.as_bytes().get(at)) == Some(&b'\n'))
 }
 
-impl<'a> Taken<'a> {
+impl<'a> ReservedTags<'a> {
     /// By what lines begin with.
     fn of(starts: impl Iterator<Item = &'a str>) -> Self {
         let mut taken = HashSet::default();

@@ -83,7 +83,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let roles: Vec<Role> = lines.iter().map(|line| role(line)).collect();
     let mut keep = LineSelection::generous(&lines, cx);
-    let mut seen = Seen::default();
+    let mut seen = ShownKinds::default();
     let mut summaries = 0;
     let mut reports = Vec::new();
     for (number, line) in lines.iter().enumerate() {
@@ -241,9 +241,9 @@ fn keep_messages(keep: &mut LineSelection<'_, '_>, lines: &[&str], roles: &[Role
 
 /// The kinds of lines that were shown.
 #[derive(Default)]
-struct Seen(hashbrown::HashSet<u64, foldhash::fast::FixedState>);
+struct ShownKinds(hashbrown::HashSet<u64, foldhash::fast::FixedState>);
 
-impl Seen {
+impl ShownKinds {
     /// Whether this is the first line of its kind; from now on it is seen.
     fn first(&mut self, line: &str) -> bool {
         self.0.insert(wording::report_key(line))
@@ -258,7 +258,7 @@ impl Seen {
 /// Keeps the lines around a report, unless they were shown with an earlier one.
 fn keep_around(
     keep: &mut LineSelection<'_, '_>,
-    seen: &mut Seen,
+    seen: &mut ShownKinds,
     lines: &[&str],
     roles: &[Role],
     report: usize,
@@ -269,7 +269,7 @@ fn keep_around(
         matches!(roles.get(line), Some(Role::Routine | Role::Started | Role::Skipped | Role::Expected))
     };
     let goes_on = |line: usize| !text(line).trim().is_empty() && !of_others(line);
-    let new = |seen: &mut Seen, line: &str| line.trim().len() <= TRIVIAL || seen.first(line);
+    let new = |seen: &mut ShownKinds, line: &str| line.trim().len() <= TRIVIAL || seen.first(line);
     // A trace ends in its error: indented frames, then the error without indentation.
     let reach = match report.checked_sub(1).map(text) {
         Some(above) if indented(above) && !indented(text(report)) => TRACE,
@@ -302,7 +302,7 @@ fn keep_one_of_each(keep: &mut LineSelection<'_, '_>, lines: &[&str], roles: &[R
 
 /// What is reported about a left out line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Like {
+enum LineReport {
     /// Passed, or done.
     Routine,
     Skipped,
@@ -317,8 +317,8 @@ enum Like {
 
 /// The report about each line. An error counts if the line itself says so and one of the same wording is
 /// shown.
-fn likes(keep: &LineSelection<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<Like> {
-    let mut shown = Seen::default();
+fn likes(keep: &LineSelection<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<LineReport> {
+    let mut shown = ShownKinds::default();
     for (number, line) in lines.iter().enumerate() {
         if keep.has(number) && matches!(roles.get(number), Some(Role::Error | Role::Failure | Role::Warning))
         {
@@ -326,12 +326,12 @@ fn likes(keep: &LineSelection<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<Li
         }
     }
     let like = |(line, role): (&&str, &Role)| match role {
-        Role::Routine => Like::Routine,
-        Role::Skipped => Like::Skipped,
-        Role::Expected => Like::Expected,
-        Role::Error | Role::Failure if is_error(line) && shown.has(line) => Like::Error,
-        Role::Warning if is_warning(line) && shown.has(line) => Like::Warning,
-        _ => Like::Other,
+        Role::Routine => LineReport::Routine,
+        Role::Skipped => LineReport::Skipped,
+        Role::Expected => LineReport::Expected,
+        Role::Error | Role::Failure if is_error(line) && shown.has(line) => LineReport::Error,
+        Role::Warning if is_warning(line) && shown.has(line) => LineReport::Warning,
+        _ => LineReport::Other,
     };
     lines.iter().zip(roles).map(like).collect()
 }
@@ -365,16 +365,16 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(lines: impl Iterator<Item = usize>, likes: &[Like]) -> Self {
+    fn of(lines: impl Iterator<Item = usize>, likes: &[LineReport]) -> Self {
         let mut tally = Self::default();
         for line in lines {
-            match likes.get(line).copied().unwrap_or(Like::Other) {
-                Like::Routine => tally.routine += 1,
-                Like::Skipped => tally.skipped += 1,
-                Like::Expected => tally.expected += 1,
-                Like::Error => tally.errors += 1,
-                Like::Warning => tally.warnings += 1,
-                Like::Other => {}
+            match likes.get(line).copied().unwrap_or(LineReport::Other) {
+                LineReport::Routine => tally.routine += 1,
+                LineReport::Skipped => tally.skipped += 1,
+                LineReport::Expected => tally.expected += 1,
+                LineReport::Error => tally.errors += 1,
+                LineReport::Warning => tally.warnings += 1,
+                LineReport::Other => {}
             }
         }
         tally

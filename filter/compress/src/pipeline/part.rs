@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::text::{Gains, PartPlace, Run, Shrunk};
+use super::text::{Gains, PartPlace, Run, ShrunkText};
 use crate::block::{Context, Lossy};
 use crate::config::Policy;
 use crate::earlier::{Fidelity, Values};
@@ -24,7 +24,7 @@ impl Run<'_> {
         whole: &str,
         part: Part<'_>,
         place: PartPlace<'_>,
-        out: &mut Shrunk,
+        out: &mut ShrunkText,
     ) -> (Kind, Option<Vec<Line>>) {
         let cx = self.cx;
         let text = whole.get(part.span).unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::outcome::{Compressor, Kind};
 use crate::work;
 
 /// A text and what stands in for it.
-pub(super) struct Replaced {
+pub(super) struct ReplacedText {
     pub(super) kind: Kind,
     pub(super) replacement: Replacement,
     /// The lines of the replacement, where they have been read.
@@ -33,7 +33,7 @@ pub(super) struct Replaced {
 }
 
 /// A text after everything that was allowed, before marker and token check.
-pub(super) struct Shrunk {
+pub(super) struct ShrunkText {
     pub(super) kind: Kind,
     pub(super) text: String,
     /// Its lines, where they have been read.
@@ -129,7 +129,7 @@ impl Run<'_> {
     }
 
     /// The replacement for a text.
-    pub(super) fn replace(&self, text: &str, place: Place<'_>) -> Replaced {
+    pub(super) fn replace(&self, text: &str, place: Place<'_>) -> ReplacedText {
         let mut shrunk = self.shrink(text, place);
         let mut left_out = shrunk.inside;
         if !left_out.is_empty() {
@@ -144,12 +144,12 @@ impl Run<'_> {
                 shrunk.coded = Fidelity::Partly;
             }
         }
-        let Shrunk { kind, text, lines, gains, off, coded, values, .. } = shrunk;
-        Replaced { kind, replacement: Replacement { text, left_out }, lines, gains, off, coded, values }
+        let ShrunkText { kind, text, lines, gains, off, coded, values, .. } = shrunk;
+        ReplacedText { kind, replacement: Replacement { text, left_out }, lines, gains, off, coded, values }
     }
 
     /// The replacement for a value in whose envelope only the texts may change.
-    pub(super) fn replace_value(&self, value: &str, envelope: &Envelope<'_>) -> Replaced {
+    pub(super) fn replace_value(&self, value: &str, envelope: &Envelope<'_>) -> ReplacedText {
         let mut gains = Gains::default();
         let place = PartPlace {
             nesting: 0,
@@ -161,13 +161,13 @@ impl Run<'_> {
         };
         let opened = self.open(envelope, place, &mut gains);
         let coded = if opened.is_some() { Fidelity::Document } else { Fidelity::No };
-        let Opened { value, left_out, values, .. } = opened.unwrap_or_else(|| Opened {
+        let CompressedValue { value, left_out, values, .. } = opened.unwrap_or_else(|| CompressedValue {
             value: value.to_owned(),
             kind: Kind::Json,
             left_out: Vec::new(),
             values: Values::default(),
         });
-        Replaced {
+        ReplacedText {
             kind: Kind::Json,
             replacement: Replacement { text: value, left_out },
             lines: None,
@@ -184,7 +184,7 @@ impl Run<'_> {
         envelope: &Envelope<'_>,
         place: PartPlace<'_>,
         gains: &mut Gains,
-    ) -> Option<Opened> {
+    ) -> Option<CompressedValue> {
         let mut left_out = Vec::new();
         let mut values = Values::default();
         let mut largest = (0, Kind::Text);
@@ -220,16 +220,16 @@ impl Run<'_> {
                 replaced.replacement.text
             }));
         }
-        Some(Opened { value: envelope.with(&replacements)?, kind: largest.1, left_out, values })
+        Some(CompressedValue { value: envelope.with(&replacements)?, kind: largest.1, left_out, values })
     }
 
-    fn shrink(&self, text: &str, place: Place<'_>) -> Shrunk {
+    fn shrink(&self, text: &str, place: Place<'_>) -> ShrunkText {
         let original = text;
         // Before anything looks at it: an escape sequence at a line's start hides what the line is.
         let screen = clean::screen(text, self.cx);
         let text = screen.as_deref().unwrap_or(text);
         let parts = mixed::split(text);
-        let mut out = Shrunk {
+        let mut out = ShrunkText {
             kind: if parts.len() > 1 { Kind::Mixed } else { Kind::Text },
             text: String::with_capacity(text.len()),
             lines: None,
@@ -250,7 +250,7 @@ impl Run<'_> {
         {
             out.gains.add(Compressor::Seen, original.len(), form.len());
             self.tried(kind, (Compressor::Seen, false), original, &form, Choice::Taken);
-            return Shrunk { kind, text: form, ..out };
+            return ShrunkText { kind, text: form, ..out };
         }
         if text.len() < original.len() {
             out.gains.add(Compressor::Clean, original.len(), text.len());
@@ -289,7 +289,7 @@ impl Run<'_> {
 }
 
 /// A value whose texts are compressed.
-pub(super) struct Opened {
+pub(super) struct CompressedValue {
     pub(super) value: String,
     /// Of the longest text.
     pub(super) kind: Kind,

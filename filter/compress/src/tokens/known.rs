@@ -56,7 +56,7 @@ pub(super) struct KnownCounts {
     words: Vec<u64>,
     keys: Vec<Key>,
     tokens: Vec<u8>,
-    longer: Vec<Longer>,
+    longer: Vec<LongPiece>,
     /// Fingerprints of the last texts, with their counts.
     texts: [(u128, usize); TEXTS],
     /// The index of the oldest one.
@@ -65,7 +65,7 @@ pub(super) struct KnownCounts {
 
 /// A piece of more than [`LONGEST`] bytes.
 #[derive(Clone, Default)]
-struct Longer {
+struct LongPiece {
     piece: Box<[u8]>,
     encoding: Encoding,
     tokens: usize,
@@ -77,7 +77,7 @@ impl KnownCounts {
             words: vec![0; WORDS],
             keys: vec![0; REMEMBERED],
             tokens: vec![0; REMEMBERED],
-            longer: vec![Longer::default(); LONGER],
+            longer: vec![LongPiece::default(); LONGER],
             texts: [(0, 0); TEXTS],
             oldest: 0,
         }
@@ -141,7 +141,7 @@ impl KnownCounts {
         }
         let known = &mut self.longer[slot(hash(piece), LONGER)];
         if *known.piece != *piece || known.encoding != encoding {
-            *known = Longer { piece: piece.into(), encoding, tokens: look_up(piece, encoding) };
+            *known = LongPiece { piece: piece.into(), encoding, tokens: look_up(piece, encoding) };
         }
         known.tokens
     }

@@ -291,7 +291,7 @@ fn a_body_over_the_limit_is_not_read() {
     let raw = body(Api::OpenAiChat, "s", &[]).to_string();
     let config = Config { max_body_bytes: raw.len() - 1, ..Config::default() };
     let outcome = compress(raw.as_bytes(), &request(Api::OpenAiChat, true), &config, &mut Memo::new(0));
-    assert_eq!(outcome.unread, Some(headroom_compress::Unread::TooLarge));
+    assert_eq!(outcome.unread, Some(headroom_compress::UnreadReason::TooLarge));
     assert_eq!(&outcome.body[..], raw.as_bytes());
 }
 

@@ -42,14 +42,14 @@ impl Lifetime {
 
 /// The breakpoints that were set.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedBreakpoints {
     pub(crate) count: u32,
-    /// The system prompt was a text and becomes a list, which [`Placed::finish_system`] closes.
+    /// The system prompt was a text and becomes a list, which [`PlacedBreakpoints::finish_system`] closes.
     pub(crate) wraps_system: bool,
     system_end: usize,
 }
 
-impl Placed {
+impl PlacedBreakpoints {
     /// Closes the list that the system prompt has become.
     pub(crate) fn finish_system(&self, edits: &mut Edits) {
         if self.wraps_system {
@@ -69,7 +69,7 @@ pub(crate) fn place(
     root: Value<'_, '_>,
     lifetime: Lifetime,
     edits: &mut Edits,
-) -> Result<Option<Placed>, NotUnderstood> {
+) -> Result<Option<PlacedBreakpoints>, NotUnderstood> {
     let [own, tools, system, messages, thread] =
         root.pick(["cache_control", "tools", "system", "messages", "thread"])?;
     let is_kept = thread.is_some_and(|thread| !thread.is_null());
@@ -109,7 +109,7 @@ pub(crate) fn place(
         edits.insert(range.end, if is_end { marked_end(control) + "]" } else { "}]".to_owned() });
     }
     let count = u32::try_from(count).unwrap_or(u32::MAX);
-    Ok((count > 0).then_some(Placed { count, wraps_system, system_end }))
+    Ok((count > 0).then_some(PlacedBreakpoints { count, wraps_system, system_end }))
 }
 
 fn marked_end(control: &str) -> String {

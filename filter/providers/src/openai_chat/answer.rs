@@ -26,8 +26,8 @@ const MAX_CALLS: usize = 4_096;
 pub(crate) struct OpenAiChat {
     tools: OwnTools,
     /// The content of the rounds before this one.
-    earlier: Vec<Said>,
-    this: Said,
+    earlier: Vec<RoundContent>,
+    this: RoundContent,
     /// How much of the first round's text and reasoning the client has. Bytes.
     passed: [usize; 2],
     /// How many of the first round's calls the client has.
@@ -46,7 +46,7 @@ pub(crate) struct OpenAiChat {
 
 /// The content of one round.
 #[derive(Clone, Debug, Default)]
-struct Said {
+struct RoundContent {
     text: String,
     reasoning: String,
     calls: Vec<Call>,
@@ -54,7 +54,7 @@ struct Said {
     details: Option<String>,
 }
 
-impl Said {
+impl RoundContent {
     fn bytes(&self) -> usize {
         let calls = self.calls.iter().map(|call| {
             let whole = call.whole.as_ref().map_or(0, String::len);
@@ -72,7 +72,7 @@ impl OpenAiChat {
         Self {
             tools,
             earlier: Vec::new(),
-            this: Said::default(),
+            this: RoundContent::default(),
             passed: [0; 2],
             passed_calls: 0,
             envelope: Vec::new(),
@@ -189,7 +189,7 @@ impl OpenAiChat {
         self.chunk(&json::write([(member, json::quote(text))]), "null")
     }
 
-    fn rounds(&self) -> impl Iterator<Item = &Said> {
+    fn rounds(&self) -> impl Iterator<Item = &RoundContent> {
         self.earlier.iter().chain([&self.this])
     }
 
@@ -236,7 +236,7 @@ impl OpenAiChat {
 
 impl AnswerReader for OpenAiChat {
     fn bytes(&self) -> usize {
-        self.document.len() + self.rounds().map(Said::bytes).sum::<usize>()
+        self.document.len() + self.rounds().map(RoundContent::bytes).sum::<usize>()
     }
 
     fn event(&mut self, _name: &str, data: &str) -> Option<()> {

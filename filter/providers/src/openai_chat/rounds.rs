@@ -69,7 +69,7 @@ impl Turn<'_, '_, '_> {
         let Some((id, steps)) = ids.filter_map(|id| trace::steps(&id).map(|steps| (id, steps))).next() else {
             return;
         };
-        let (mut text, mut reasoning) = (Rest::of(self.text), Rest::of(self.reasoning));
+        let (mut text, mut reasoning) = (RemainingText::of(self.text), RemainingText::of(self.reasoning));
         let last = steps.last().map_or((0, 0), |step| (step.place, step.reasoning));
         let (Some(said), Some(thought)) = (text.to(last.0), reasoning.to(last.1)) else { return };
         let ended = steps.iter().rposition(|step| step.ends_round).and_then(|last| steps.get(last));
@@ -89,7 +89,7 @@ impl Turn<'_, '_, '_> {
             return;
         };
 
-        (text, reasoning) = (Rest::of(self.text), Rest::of(self.reasoning));
+        (text, reasoning) = (RemainingText::of(self.text), RemainingText::of(self.reasoning));
         let mut messages = Vec::new();
         let (mut calls, mut results) = (Vec::new(), Vec::new());
         for (step, retrieval) in steps.iter().zip(&retrievals) {
@@ -134,13 +134,13 @@ impl Turn<'_, '_, '_> {
 }
 
 /// A text from whose start parts are taken.
-struct Rest<'a> {
+struct RemainingText<'a> {
     text: &'a str,
     taken_bytes: usize,
     taken: u32,
 }
 
-impl<'a> Rest<'a> {
+impl<'a> RemainingText<'a> {
     fn of(text: &'a str) -> Self {
         Self { text, taken_bytes: 0, taken: 0 }
     }

@@ -41,7 +41,7 @@ pub(crate) struct OpenAiResponses {
     sequence: u64,
     /// Events that are held until the next one that passes.
     held: u64,
-    hold: Hold,
+    hold: EventHold,
     complete: bool,
     figures: Figures<3>,
     /// The whole response, as far as it is known.
@@ -65,7 +65,7 @@ struct Item {
 
 /// Whether events are held.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Hold {
+enum EventHold {
     No,
     /// A reasoning item has begun, and the next item decides about it.
     UntilNextItem,
@@ -83,7 +83,7 @@ impl OpenAiResponses {
             later_round: false,
             sequence: 0,
             held: 0,
-            hold: Hold::No,
+            hold: EventHold::No,
             complete: false,
             figures: Figures::new(["input_tokens", "output_tokens", "total_tokens"]),
             document: String::new(),
@@ -229,15 +229,15 @@ impl AnswerReader for OpenAiResponses {
         let ended = matches!(kind.as_str(), "response.completed" | "response.incomplete" | "response.failed");
         let begins = kind == "response.output_item.added";
         match (self.hold, item) {
-            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && self.is_ours(item) => {
-                self.hold = Hold::ToTheEnd;
+            (EventHold::No | EventHold::UntilNextItem, Some(item)) if begins && self.is_ours(item) => {
+                self.hold = EventHold::ToTheEnd;
             }
             // All of the reasoning belongs to the next item.
-            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {
-                self.hold = Hold::UntilNextItem;
+            (EventHold::No | EventHold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {
+                self.hold = EventHold::UntilNextItem;
             }
-            (Hold::UntilNextItem, _) if begins || ended => {
-                self.hold = Hold::No;
+            (EventHold::UntilNextItem, _) if begins || ended => {
+                self.hold = EventHold::No;
                 // The held events pass now.
                 for item in &mut self.items {
                     item.begun = true;
@@ -252,14 +252,14 @@ impl AnswerReader for OpenAiResponses {
             if at != Some(self.items.len()) {
                 return None;
             }
-            self.items.push(Item { begun: self.hold == Hold::No, ..Item::default() });
+            self.items.push(Item { begun: self.hold == EventHold::No, ..Item::default() });
         }
         if let Some(known) = at.and_then(|at| self.items.get_mut(at)) {
             if let Some(item) = item {
                 item.clone_into(&mut known.raw);
                 known.done |= kind == "response.output_item.done";
             }
-            if self.hold != Hold::No {
+            if self.hold != EventHold::No {
                 known.events.push((name.to_owned(), data.to_owned()));
             }
         }
@@ -269,7 +269,7 @@ impl AnswerReader for OpenAiResponses {
         if let Some(response) = json::get(&members, "response") {
             self.read_response(response)?;
         }
-        if self.hold == Hold::No {
+        if self.hold == EventHold::No {
             self.sequence += self.held + 1;
             self.held = 0;
         } else {
@@ -279,11 +279,11 @@ impl AnswerReader for OpenAiResponses {
     }
 
     fn holding(&self) -> bool {
-        self.hold != Hold::No
+        self.hold != EventHold::No
     }
 
     fn holds_ours(&self) -> bool {
-        self.hold == Hold::ToTheEnd
+        self.hold == EventHold::ToTheEnd
     }
 
     fn document(&mut self, answer: &str) -> Option<()> {
@@ -376,7 +376,7 @@ impl AnswerReader for OpenAiResponses {
         self.round_start = self.items.len();
         self.held = 0;
         self.figures.next_round();
-        self.hold = Hold::ToTheEnd;
+        self.hold = EventHold::ToTheEnd;
         self.complete = false;
         self.later_round = true;
     }

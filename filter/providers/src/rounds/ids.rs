@@ -56,10 +56,10 @@ fn is_models(message: Value<'_, '_>) -> bool {
 }
 
 /// An id and its position.
-type Found<'b> = (Range<usize>, Cow<'b, str>);
+type LocatedId<'b> = (Range<usize>, Cow<'b, str>);
 
 /// Adds the changes for these ids, and clears them.
-fn strip(found: &mut Vec<Found<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
+fn strip(found: &mut Vec<LocatedId<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
     if found.iter().any(|(_, id)| id.contains(trace::MARK)) {
         let whole: HashSet<&str, FixedState> = found.iter().map(|(_, id)| id.as_ref()).collect();
         let mut owners: HashMap<&str, &str, FixedState> = HashMap::default();
@@ -82,7 +82,7 @@ fn strip(found: &mut Vec<Found<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
 /// Ids are found in a message, in its parts, and in the calls of either.
 const MAX_DEPTH: usize = 3;
 
-fn collect<'b>(rules: IdRules, value: Value<'_, 'b>, depth: usize, found: &mut Vec<Found<'b>>) {
+fn collect<'b>(rules: IdRules, value: Value<'_, 'b>, depth: usize, found: &mut Vec<LocatedId<'b>>) {
     for (key, member) in value.members() {
         let Some(key) = key.text() else { continue };
         if member.is_string() {

@@ -14,7 +14,7 @@ const APIS: [Api; 3] = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResp
 
 /// One element of the model's answer.
 #[derive(Clone, Debug)]
-enum Said {
+enum AnswerElement {
     Thought(String),
     Text(String),
     /// A call of ours, with a range or a query.
@@ -22,28 +22,28 @@ enum Said {
     Theirs,
 }
 
-fn said(ours: bool) -> impl Strategy<Value = Said> {
+fn said(ours: bool) -> impl Strategy<Value = AnswerElement> {
     let text = "[a-zé🦀\"\\\\ ]{0,12}";
     let ask =
         prop_oneof![Just(("", "")), Just(("lines", "2-3")), Just(("query", "nine")), Just(("lines", "90"))];
     prop_oneof![
-        2 => text.prop_map(Said::Thought),
-        3 => text.prop_map(Said::Text),
-        2 => if ours { ask.prop_map(|(key, value)| Said::Ours(key, value)).boxed() } else { Just(Said::Theirs).boxed() },
+        2 => text.prop_map(AnswerElement::Thought),
+        3 => text.prop_map(AnswerElement::Text),
+        2 => if ours { ask.prop_map(|(key, value)| AnswerElement::Ours(key, value)).boxed() } else { Just(AnswerElement::Theirs).boxed() },
     ]
 }
 
 /// Rounds that call only our tool, and a last one that may call the client's as well.
-fn turn() -> impl Strategy<Value = Vec<Vec<Said>>> {
+fn turn() -> impl Strategy<Value = Vec<Vec<AnswerElement>>> {
     let round = proptest::collection::vec(said(true), 0..4).prop_map(|mut round| {
-        round.push(Said::Ours("lines", "1-2"));
+        round.push(AnswerElement::Ours("lines", "1-2"));
         round
     });
     let last = proptest::collection::vec(prop_oneof![3 => said(false), 1 => said(true)], 0..5);
     (proptest::collection::vec(round, 0..3), last).prop_map(|(mut rounds, last)| {
         rounds.push(last);
         // If the last one calls only our tool, the turn goes on.
-        rounds.push(vec![Said::Text("That is it.".to_owned())]);
+        rounds.push(vec![AnswerElement::Text("That is it.".to_owned())]);
         rounds
     })
 }
@@ -86,20 +86,22 @@ fn arguments(key: &str, value: &str) -> Value {
 }
 
 /// The model's answer. `number` keeps ids of different rounds apart.
-fn answer(api: Api, round: &[Said], number: usize, streamed: bool) -> String {
+fn answer(api: Api, round: &[AnswerElement], number: usize, streamed: bool) -> String {
     let id = |at: usize| format!("c{number}x{at}");
-    let calls = round.iter().any(|said| matches!(said, Said::Ours(..) | Said::Theirs));
+    let calls = round.iter().any(|said| matches!(said, AnswerElement::Ours(..) | AnswerElement::Theirs));
     match api {
         Api::AnthropicMessages => {
             let blocks = round.iter().enumerate().map(|(at, said)| match said {
-                Said::Thought(text) => {
+                AnswerElement::Thought(text) => {
                     json!({"type": "thinking", "thinking": text, "signature": format!("s{number}{at}")})
                 }
-                Said::Text(text) => json!({"type": "text", "text": text}),
-                Said::Ours(key, value) => {
+                AnswerElement::Text(text) => json!({"type": "text", "text": text}),
+                AnswerElement::Ours(key, value) => {
                     json!({"type": "tool_use", "id": id(at), "name": TOOL, "input": arguments(key, value)})
                 }
-                Said::Theirs => json!({"type": "tool_use", "id": id(at), "name": "Read", "input": {"a": at}}),
+                AnswerElement::Theirs => {
+                    json!({"type": "tool_use", "id": id(at), "name": "Read", "input": {"a": at}})
+                }
             });
             let (blocks, reason) = (blocks.collect::<Vec<_>>(), if calls { "tool_use" } else { "end_turn" });
             if !streamed {
@@ -135,13 +137,14 @@ fn answer(api: Api, round: &[Said], number: usize, streamed: bool) -> String {
             stream(&all)
         }
         Api::OpenAiChat => {
-            let of = |pick: fn(&Said) -> Option<&str>| round.iter().filter_map(pick).collect::<String>();
-            let text = of(|said| if let Said::Text(text) = said { Some(text) } else { None });
-            let thought = of(|said| if let Said::Thought(text) = said { Some(text) } else { None });
+            let of =
+                |pick: fn(&AnswerElement) -> Option<&str>| round.iter().filter_map(pick).collect::<String>();
+            let text = of(|said| if let AnswerElement::Text(text) = said { Some(text) } else { None });
+            let thought = of(|said| if let AnswerElement::Thought(text) = said { Some(text) } else { None });
             let calls: Vec<Value> = round.iter().enumerate().filter_map(|(at, said)| {
                 let (name, arguments) = match said {
-                    Said::Ours(key, value) => (TOOL, arguments(key, value)),
-                    Said::Theirs => ("Read", json!({"a": at})),
+                    AnswerElement::Ours(key, value) => (TOOL, arguments(key, value)),
+                    AnswerElement::Theirs => ("Read", json!({"a": at})),
                     _ => return None,
                 };
                 Some(json!({"id": id(at), "type": "function", "function": {"name": name, "arguments": arguments.to_string()}}))
@@ -175,10 +178,10 @@ fn answer(api: Api, round: &[Said], number: usize, streamed: bool) -> String {
         }
         _ => {
             let items: Vec<Value> = round.iter().enumerate().map(|(at, said)| match said {
-                Said::Thought(text) => json!({"type": "reasoning", "id": format!("rs{number}{at}"), "summary": [], "encrypted_content": text}),
-                Said::Text(text) => json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}),
-                Said::Ours(key, value) => json!({"type": "function_call", "call_id": id(at), "name": TOOL, "arguments": arguments(key, value).to_string()}),
-                Said::Theirs => json!({"type": "function_call", "call_id": id(at), "name": "Read", "arguments": json!({"a": at}).to_string()}),
+                AnswerElement::Thought(text) => json!({"type": "reasoning", "id": format!("rs{number}{at}"), "summary": [], "encrypted_content": text}),
+                AnswerElement::Text(text) => json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}),
+                AnswerElement::Ours(key, value) => json!({"type": "function_call", "call_id": id(at), "name": TOOL, "arguments": arguments(key, value).to_string()}),
+                AnswerElement::Theirs => json!({"type": "function_call", "call_id": id(at), "name": "Read", "arguments": json!({"a": at}).to_string()}),
             }).collect();
             if !streamed {
                 return json!({"status": "completed", "output": items}).to_string();
@@ -320,7 +323,12 @@ fn results(api: Api, calls: &[String]) -> Vec<Value> {
 }
 
 /// Plays a turn. Returns the client's answer, the last request to the provider, and the hidden rounds.
-fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (String, Value, HiddenRounds) {
+fn answered(
+    api: Api,
+    script: &[Vec<AnswerElement>],
+    streamed: bool,
+    step: usize,
+) -> (String, Value, HiddenRounds) {
     let (text, mut sent) = (original(), request(api).to_string());
     let calls = rounds::calls(sent.as_bytes(), api);
     let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
@@ -385,7 +393,7 @@ proptest! {
             prop_assert_eq!(hidden.traced, 0);
             let first = kept.iter().map(Value::to_string).collect::<String>();
             for (number, said) in script.iter().enumerate().skip(1).flat_map(|(n, round)| round.iter().map(move |it| (n, it))) {
-                if let Said::Thought(_) = said && api != Api::OpenAiChat {
+                if let AnswerElement::Thought(_) = said && api != Api::OpenAiChat {
                     let marks = [format!("\"s{number}"), format!("\"rs{number}")];
                     prop_assert!(!marks.iter().any(|mark| first.contains(mark)), "{}", first);
                 }

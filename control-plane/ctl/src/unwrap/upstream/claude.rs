@@ -41,7 +41,7 @@ pub(super) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<Strin
 }
 
 /// Upstream's record of a key.
-enum Before {
+enum KeyRecord {
     Known(Option<Value>),
     Unknown,
 }
@@ -72,11 +72,11 @@ fn from_settings(settings: &Path, disk: &Disk) -> anyhow::Result<Option<String>>
             // An address on another machine is the user's own.
             let is_its = key == TOOL_SEARCH || value.as_str().is_some_and(is_proxy);
             match before(key, value, marker.as_ref(), owners.as_ref()) {
-                Before::Known(before) if is_its && before.as_ref() != Some(value) => {
+                KeyRecord::Known(before) if is_its && before.as_ref() != Some(value) => {
                     places.push((vec!["env", key], before));
                 }
                 // `init` keeps no record, and removes both itself.
-                Before::Unknown if is_its && (key != TOOL_SEARCH || !is_local) => {
+                KeyRecord::Unknown if is_its && (key != TOOL_SEARCH || !is_local) => {
                     places.push((vec!["env", key], None));
                 }
                 _ => {}
@@ -123,15 +123,15 @@ fn before(
     now: &Value,
     marker: Option<&Map<String, Value>>,
     owners: Option<&Map<String, Value>>,
-) -> Before {
-    let known = |value: Option<&Value>| Before::Known(value.filter(|value| !value.is_null()).cloned());
+) -> KeyRecord {
+    let known = |value: Option<&Value>| KeyRecord::Known(value.filter(|value| !value.is_null()).cloned());
     if let Some(owned) = owners.and_then(|owners| owners.get(key)) {
         return known(owned.get("original"));
     }
     match marker.filter(|marker| marker.get("key").and_then(Value::as_str) == Some(key)) {
         // The second run saw the first one's address.
         Some(marker) => known(marker.get("previous").filter(|previous| *previous != now)),
-        None => Before::Unknown,
+        None => KeyRecord::Unknown,
     }
 }
 

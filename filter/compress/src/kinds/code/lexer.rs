@@ -42,7 +42,7 @@ pub(super) struct Unreadable;
 
 /// What surrounds nested code.
 #[derive(Clone, Copy, Debug)]
-enum Around {
+enum EnclosingSyntax {
     /// `${…}` in a template.
     Template,
     /// `{…}` in JSX, inside this many open elements; `tag`: among the attributes of one more.
@@ -66,9 +66,9 @@ pub(super) struct Lexer<'s> {
     /// The last token that is not a comment.
     before: Option<Token>,
     /// What surrounds the code, each with the number of braces that are open in it.
-    around: Vec<(Around, usize)>,
+    around: Vec<(EnclosingSyntax, usize)>,
     /// What continues after the code that has just been closed.
-    resume: Option<Around>,
+    resume: Option<EnclosingSyntax>,
 }
 
 impl<'s> Lexer<'s> {
@@ -94,8 +94,8 @@ impl<'s> Lexer<'s> {
         }
         let (start, line) = (self.at, self.line);
         let kind = match (resumed, self.peek(0)) {
-            (Some(Around::Template), _) => self.template()?,
-            (Some(Around::Jsx { open, tag }), _) => self.jsx(open, tag)?,
+            (Some(EnclosingSyntax::Template), _) => self.template()?,
+            (Some(EnclosingSyntax::Jsx { open, tag }), _) => self.jsx(open, tag)?,
             (None, Some(byte)) => self.token(byte)?,
             (None, None) if self.around.is_empty() => return Ok(None),
             (None, None) => return Err(Unreadable),
@@ -455,7 +455,7 @@ impl<'s> Lexer<'s> {
                 }
                 b'$' if self.peek(1) == Some(b'{') => {
                     self.at += 1;
-                    return self.enter(Around::Template);
+                    return self.enter(EnclosingSyntax::Template);
                 }
                 _ => self.advance_to(self.at + 1),
             }
@@ -463,7 +463,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// `{` and nested code follow.
-    fn enter(&mut self, around: Around) -> Result<Kind, Unreadable> {
+    fn enter(&mut self, around: EnclosingSyntax) -> Result<Kind, Unreadable> {
         if self.around.len() >= MOST_AROUND {
             return Err(Unreadable);
         }
@@ -491,7 +491,7 @@ impl<'s> Lexer<'s> {
         loop {
             let byte = self.peek(0).ok_or(Unreadable)?;
             match byte {
-                b'{' => return self.enter(Around::Jsx { open, tag }),
+                b'{' => return self.enter(EnclosingSyntax::Jsx { open, tag }),
                 b'/' if tag && self.starts("/>") => {
                     self.at += 2;
                     tag = false;

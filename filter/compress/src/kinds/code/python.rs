@@ -301,7 +301,7 @@ struct Suites<'s> {
 }
 
 /// What the last line opened.
-enum Opened {
+enum OpenedScope {
     Nothing,
     Block,
     Function(std::ops::Range<usize>),
@@ -316,11 +316,11 @@ impl<'s> Suites<'s> {
         }
         let definition = line.word == "def" || line.word == "async" && self.is_definition(line, source);
         let opened = if definition {
-            Opened::Function(line.second.clone())
+            OpenedScope::Function(line.second.clone())
         } else if self.open.last().is_some_and(|suite| suite.block.is_some()) && line.word != "class" {
-            Opened::Block
+            OpenedScope::Block
         } else {
-            Opened::Nothing
+            OpenedScope::Nothing
         };
         self.open_suite(line, opened, outline)
     }
@@ -395,26 +395,26 @@ impl<'s> Suites<'s> {
     fn open_suite(
         &mut self,
         line: &Logical<'s>,
-        opened: Opened,
+        opened: OpenedScope,
         outline: &mut Outline,
     ) -> Result<(), Unreadable> {
         if self.open.len() > MOST_DEPTH {
             return Err(Unreadable);
         }
         let block = match opened {
-            Opened::Nothing => None,
-            Opened::Block | Opened::Function(_) => {
+            OpenedScope::Nothing => None,
+            OpenedScope::Block | OpenedScope::Function(_) => {
                 outline.blocks.push(Block { open: line.last, close: None, statements: Vec::new() });
                 Some(outline.blocks.len() - 1)
             }
         };
         match (opened, block) {
-            (Opened::Function(name), Some(block)) => {
+            (OpenedScope::Function(name), Some(block)) => {
                 let parent = self.functions.last().map(|(function, _)| *function);
                 self.functions.push((outline.functions.len(), self.open.len()));
                 outline.functions.push(Function { name, block, parent });
             }
-            (Opened::Block, Some(block)) => {
+            (OpenedScope::Block, Some(block)) => {
                 if let Some(suite) = self.open.last()
                     && let (Some(around), Some(statement)) = (suite.block, suite.statement)
                     && let Some(statement) =

@@ -11,7 +11,7 @@ use super::describe;
 use super::names;
 use super::notation::{self, ShownItems};
 use super::parse::{Shape, Tree};
-use super::survey::{self, NONE, Surveyed};
+use super::survey::{self, NONE, NodeSurvey};
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
 use crate::kinds::failure;
@@ -147,7 +147,7 @@ impl Crush<'_, '_> {
         if items.len() < self.long.items || items.len().saturating_mul(bytes) < self.long.product {
             return;
         }
-        let Surveyed { survey, nodes } = survey::survey(self.tree, items);
+        let NodeSurvey { survey, nodes } = survey::survey(self.tree, items);
         let inner = |&item: &u32| matches!(self.tree.node(item).shape, Shape::Array | Shape::Object);
         let layout = if items.iter().any(inner) { Layout::Rows } else { Layout::Stretches };
         let mut marks = vec![false; items.len()];

@@ -233,7 +233,7 @@ fn short(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::survey::{Surveyed, survey};
+    use super::super::survey::{NodeSurvey, survey};
     use super::*;
 
     /// The description of a list of which one item in five stays.
@@ -241,7 +241,7 @@ mod tests {
         let text = format!("[{}]", items.join(","));
         let tree = Tree::read(&text).unwrap();
         let items: Vec<u32> = tree.items(0).collect();
-        let Surveyed { survey, nodes } = survey(&tree, &items);
+        let NodeSurvey { survey, nodes } = survey(&tree, &items);
         let kept: Vec<bool> =
             (0..items.len()).map(|item| item % 5 == 0 || survey.errors[item] != 0).collect();
         list(&tree, &survey, &nodes, None, &kept, "")

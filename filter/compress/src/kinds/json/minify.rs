@@ -7,14 +7,14 @@ use super::spell;
 
 /// A text with its documents minified.
 #[derive(Debug)]
-pub(crate) struct Minified {
+pub(crate) struct MinifiedText {
     pub(crate) text: String,
     /// Whether some string now has other escapes than before.
     pub(crate) respelled: bool,
 }
 
 /// All documents of the tree, one per line.
-pub(crate) fn documents(tree: &Tree<'_>) -> Minified {
+pub(crate) fn documents(tree: &Tree<'_>) -> MinifiedText {
     let mut text = String::with_capacity(tree.text.len());
     let mut respelled = false;
     let mut from = 0;
@@ -37,5 +37,5 @@ pub(crate) fn documents(tree: &Tree<'_>) -> Minified {
         }
     }
     text.push_str(tree.text.get(from..).unwrap_or_default());
-    Minified { text, respelled }
+    MinifiedText { text, respelled }
 }

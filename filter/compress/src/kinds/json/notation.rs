@@ -70,10 +70,10 @@ pub(crate) fn kept_documents(tree: &Tree<'_>, kept: ShownItems, encoding: Encodi
 
 /// Which items of which lists are shown; other lists are shown in full.
 #[derive(Debug, Default)]
-pub(crate) struct ShownItems(HashMap<u32, Shown, FixedState>);
+pub(crate) struct ShownItems(HashMap<u32, ShownMarks, FixedState>);
 
 #[derive(Debug)]
-struct Shown {
+struct ShownMarks {
     marks: Vec<bool>,
     /// The names of the items that are not shown, if they are written.
     names: Option<Names>,
@@ -88,7 +88,7 @@ impl ShownItems {
     }
 
     pub(crate) fn keep(&mut self, list: u32, marks: Vec<bool>, names: Option<Names>) {
-        self.0.insert(list, Shown { marks, names });
+        self.0.insert(list, ShownMarks { marks, names });
     }
 
     pub(crate) fn shows(&self, list: u32, item: usize) -> bool {

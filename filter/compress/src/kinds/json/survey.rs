@@ -19,14 +19,14 @@ const MAX_DEPTH: usize = 4;
 const MOST_PLACES: u32 = 4;
 
 /// A survey, and for each of its columns the node of each item; [`NONE`] if there is none.
-pub(crate) struct Surveyed<'a> {
+pub(crate) struct NodeSurvey<'a> {
     pub(crate) survey: Survey<'a>,
     pub(crate) nodes: Vec<Vec<u32>>,
 }
 
 pub(crate) const NONE: u32 = u32::MAX;
 
-pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> Surveyed<'a> {
+pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> NodeSurvey<'a> {
     let mut survey = Survey::default();
     let mut places = Places { tree, columns: Vec::new(), nodes: Vec::new(), by_path: HashMap::default() };
     for (row, &item) in items.iter().enumerate() {
@@ -49,7 +49,7 @@ pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> Surveyed<'a> {
         column.distinct = distinct.len();
     }
     survey.columns = places.columns;
-    Surveyed { survey, nodes: places.nodes }
+    NodeSurvey { survey, nodes: places.nodes }
 }
 
 struct Places<'t, 'a> {

@@ -6,7 +6,7 @@
 
 use std::cell::OnceCell;
 
-use super::Numbered;
+use super::NumberedLine;
 use super::prefix::Separator;
 use crate::block::Call;
 use crate::tool::Class;
@@ -44,7 +44,7 @@ impl<'a> Origin<'a> {
     }
 
     /// Whether the numbers of these lines of `text` are line numbers.
-    pub(super) fn is_file(&self, text: &str, lines: &[Numbered]) -> bool {
+    pub(super) fn is_file(&self, text: &str, lines: &[NumberedLine]) -> bool {
         let Some(first) = lines.first() else { return false };
         let style = first.prefix.style;
         if style.separator == Separator::Arrow || style.letter {
@@ -176,7 +176,7 @@ fn names_a_file(line: &str) -> bool {
 }
 
 /// Whether nearly every number follows the one before it.
-fn in_sequence(lines: &[Numbered]) -> bool {
+fn in_sequence(lines: &[NumberedLine]) -> bool {
     let next = lines.iter().skip(1);
     let ones =
         lines.iter().zip(next).filter(|(one, next)| one.prefix.number + 1 == next.prefix.number).count();
@@ -185,7 +185,7 @@ fn in_sequence(lines: &[Numbered]) -> bool {
 
 /// Whether the separator after the numbers also occurs later in each line, always equally often: then the
 /// lines are a table, and the numbers its first column.
-fn is_cut_evenly(text: &str, lines: &[Numbered]) -> bool {
+fn is_cut_evenly(text: &str, lines: &[NumberedLine]) -> bool {
     let separator = match lines.first().map(|line| line.prefix.style.separator) {
         Some(Separator::Tab) => b'\t',
         Some(Separator::Bar | Separator::SpacedBar) => b'|',

@@ -85,7 +85,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if table.rows.len() < FEWEST_ROWS {
         return None;
     }
-    let surveyed = Surveyed::of(&table, &lines);
+    let surveyed = TableSurvey::of(&table, &lines);
     let mut keep = LineSelection::sparing(&lines, cx);
     let mut row_of_line = vec![None; lines.len()];
     for (number, row) in table.rows.iter().enumerate() {
@@ -166,12 +166,12 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 }
 
 /// A table in the form that the rules for choosing items need.
-struct Surveyed<'t, 'a> {
+struct TableSurvey<'t, 'a> {
     table: &'t Table<'a>,
     survey: Survey<'a>,
 }
 
-impl<'t, 'a> Surveyed<'t, 'a> {
+impl<'t, 'a> TableSurvey<'t, 'a> {
     fn of(table: &'t Table<'a>, lines: &[&'a str]) -> Self {
         let texts: Vec<&str> =
             table.rows.iter().map(|row| lines.get(row.line).copied().unwrap_or_default()).collect();
