@@ -5,6 +5,9 @@ use serde_json::Value;
 /// The filter's remark about the rest, in brackets on the last line.
 const REMARK: &str = "[headroom";
 
+/// What the filter says of lines that a text of one line does not have.
+const NOT_THERE: &str = "[headroom: nothing of the text matches; it has 1 lines";
+
 /// Whether `got` is the original, or the requested range of it: lines, rows of an array, or characters
 /// of a text of one line. For a long one it may be the first page, with a remark about the rest.
 pub(super) fn is_exact(original: &str, range: &str, got: &str) -> bool {
@@ -14,6 +17,9 @@ pub(super) fn is_exact(original: &str, range: &str, got: &str) -> bool {
     let Some((text, remark)) = without_remark(got) else {
         return !range.is_empty() && is_range(original, range, got);
     };
+    if text.is_empty() && remark.starts_with(NOT_THERE) {
+        return original.trim_end_matches('\n').lines().count() == 1 && !range.starts_with("1-");
+    }
     if range.is_empty() {
         return remark.contains("hash=") && !text.is_empty() && original.starts_with(text);
     }
@@ -72,6 +78,10 @@ mod tests {
         assert!(!is_exact("a\nb\n", "", ""));
         assert!(!is_exact("a\nb\n", "", "[headroom: not found]"));
         assert!(is_exact("a\nb\nc", "", "a\nb\n[headroom: lines 1-2 of 3; the rest: hash=1 lines=3-]"));
+        let nothing =
+            "[headroom: nothing of the text matches; it has 1 lines; a range of them can be asked for]";
+        assert!(is_exact("{\"a\": 1}", "2-4", nothing) && !is_exact("{\"a\": 1}", "1-4", nothing));
+        assert!(!is_exact("{\"a\": 1}\n{\"b\": 2}", "2-4", nothing) && !is_exact("", "2-4", nothing));
         assert!(!is_exact("a\nb\nc", "", "b\n[headroom: lines 1-2 of 3; the rest: hash=1 lines=3-]"));
     }
 
