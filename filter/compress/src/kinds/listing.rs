@@ -75,7 +75,10 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out == 0 {
         return None;
     }
-    let text = keep.render(|gap| format!("… {}", describe(gap.filter_map(|line| lines.get(line).copied()))));
+    let text = keep.render(|gap| {
+        let of_gap = || gap.clone().filter_map(|line| lines.get(line).copied());
+        format!("… {}{}", describe(of_gap()), limits(of_gap()))
+    });
     let text = lossless(&text, cx).unwrap_or(text);
     let rest = lines.iter().enumerate().filter(|(line, _)| !keep.has(*line)).map(|(_, text)| *text);
     let all = entries.iter().filter(|is_entry| **is_entry).count();
@@ -167,16 +170,14 @@ fn extension(line: &str) -> Option<&str> {
     (dot > 0 && extension.len() <= 8 && extension.len() > 1).then_some(extension)
 }
 
-/// `41 entries: 30 .rs, 8 .md, 3 others; size 12 to 4096; Oct 1 12:00 to Oct 28 12:59`.
+/// `41 entries: 30 .rs, 8 .md, 3 others`.
 fn describe<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let mut rows: Vec<(usize, long::Measure<'a>)> = Vec::new();
     let mut extensions: Vec<(&str, usize)> = Vec::new();
     let mut places: hashbrown::HashMap<&str, usize, foldhash::fast::FixedState> =
         hashbrown::HashMap::default();
     let mut all = 0;
     for line in lines {
         all += 1;
-        rows.extend(long::measure(line).map(|row| (all, row)));
         let Some(extension) = extension(line) else { continue };
         let next = extensions.len();
         let place = *places.entry(extension).or_insert(next);
@@ -199,15 +200,14 @@ fn describe<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     if named > 0 && all > named {
         out.push_str(&format!(", {} others", grouped(all - named)));
     }
-    out.push_str(&limits(rows, all));
     out
 }
 
-/// Between which sizes and dates the rows of `ls -l` are, if all entries are such rows.
-fn limits(mut rows: Vec<(usize, long::Measure<'_>)>, all: usize) -> String {
-    if rows.len() != all {
-        return String::new();
-    }
+/// `; size 12 to 4096; date Oct 1 12:00 to Oct 28 12:59`, if all entries are rows of `ls -l`.
+fn limits<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let rows: Option<Vec<(usize, long::Measure<'a>)>> =
+        lines.enumerate().map(|(at, line)| Some((at, long::measure(line)?))).collect();
+    let Some(mut rows) = rows else { return String::new() };
     let by_size = |(_, a): &&(usize, long::Measure<'_>), (_, b): &&(usize, long::Measure<'_>)| {
         a.bytes.total_cmp(&b.bytes)
     };

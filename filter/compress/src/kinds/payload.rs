@@ -69,7 +69,7 @@ const WORDS: &[&str] = &[
     "@media",
     "background",
 ];
-const FEWEST_WORDS: usize = 3;
+const FEWEST_WORDS: usize = 2;
 const WORD_EVERY: usize = 150;
 /// Members of JSON, line ends in a quoted text: with one in this many bytes a line is data.
 const DATA_EVERY: usize = 100;

@@ -52,8 +52,10 @@ const STATES: usize = 16;
 const RARE_OF: usize = 20;
 const FEWEST_RARE: usize = 3;
 
-/// Titles of columns that name the rows wherever they stand.
+/// Titles of columns that name the rows wherever they stand, if the names are at most one byte in this many of
+/// the rows: `lsof` calls a whole connection a name.
 const NAMES: &[&str] = &["name", "names"];
+const SHORT_NAMES: usize = 8;
 
 /// For left out rows: how many columns are counted by value, and how many get ranges of numbers.
 const COUNTED: usize = 2;
@@ -240,12 +242,14 @@ impl<'t, 'a> TableSurvey<'t, 'a> {
         let titled = |column: &Column| {
             names(column) && NAMES.iter().any(|name| column.name.eq_ignore_ascii_case(name))
         };
-        let column = columns.iter().position(titled);
+        let bytes = |column: usize| gone.iter().map(|row| self.cell(*row, column).len() + 2).sum::<usize>();
+        let all: usize =
+            gone.iter().filter_map(|row| self.survey.texts.get(*row)).map(|text| text.len()).sum();
+        let column = columns.iter().position(titled).filter(|column| bytes(*column) * SHORT_NAMES <= all);
         let column = column.or_else(|| columns.iter().take(NAMING).position(names))?;
-        let bytes: usize = gone.iter().map(|row| self.cell(*row, column).len() + 2).sum();
         let short =
             gone.iter().all(|row| short(self.cell(*row, column)).is_some_and(|name| !name.contains(',')));
-        (short && bytes <= NAMES_BYTES).then_some(column)
+        (short && bytes(column) <= NAMES_BYTES).then_some(column)
     }
 
     /// Whether anything that a digest without names says about rows tells them apart: how many are of which
@@ -453,7 +457,8 @@ fn are_versions(table: &Table<'_>, column: usize) -> bool {
 /// Whether the numbers of a column have a comma before their fraction: `3715,47` and `1.234,5`. In `1,234` the
 /// comma may be one between thousands.
 fn has_decimal_commas(table: &Table<'_>, column: usize) -> bool {
-    if table.layout == Layout::Delimited(',') {
+    // Between blanks `253,0` is a device.
+    if !matches!(table.layout, Layout::Delimited(';' | '\t') | Layout::Pipes) {
         return false;
     }
     let mut sure = false;
