@@ -1,18 +1,24 @@
 //! The sidecar: the real one, and faulty ones.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
+use headroom_api::v1::{
+    DecideRequest, DecideResponse, RetrieveRequest, RetrieveResponse, TextDecision, TextOutput,
+};
+use headroom_compress::append_marker;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -41,6 +47,8 @@ pub enum Kind {
     Garbage,
     /// Answers each call with status OK and the empty message: nothing is stored, nothing found.
     Forgetful,
+    /// As `Forgetful`, but it decides on each new text, and tells that again: of every other one the first words stay.
+    Deciding,
 }
 
 /// A sidecar of one kind or another.
@@ -80,7 +88,7 @@ impl Sidecar {
         let calls = Arc::new(AtomicUsize::new(0));
         let grpc = match kind {
             Kind::Real | Kind::Down => free_port()?,
-            Kind::Silent | Kind::Noise | Kind::Garbage | Kind::Forgetful => {
+            Kind::Silent | Kind::Noise | Kind::Garbage | Kind::Forgetful | Kind::Deciding => {
                 trouble(kind, Arc::clone(&calls)).await?
             }
         };
@@ -303,6 +311,7 @@ async fn trouble(kind: Kind, calls: Arc<AtomicUsize>) -> Result<SocketAddr> {
     provider::on_server_runtime(async move {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
+        let decided = Arc::<Mutex<BTreeMap<String, TextDecision>>>::default();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let calls = Arc::clone(&calls);
@@ -312,7 +321,10 @@ async fn trouble(kind: Kind, calls: Arc<AtomicUsize>) -> Result<SocketAddr> {
                     let _ = stream.write_all(b"\xff\x00 220 mail.example ESMTP\r\n").await;
                     continue;
                 }
-                let service = service_fn(move |request| answer(kind, Arc::clone(&calls), request));
+                let decided = Arc::clone(&decided);
+                let service = service_fn(move |request| {
+                    answer(kind, Arc::clone(&calls), Arc::clone(&decided), request)
+                });
                 let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(connection);
@@ -326,23 +338,55 @@ async fn trouble(kind: Kind, calls: Arc<AtomicUsize>) -> Result<SocketAddr> {
 async fn answer(
     kind: Kind,
     calls: Arc<AtomicUsize>,
+    decided: Arc<Mutex<BTreeMap<String, TextDecision>>>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     calls.fetch_add(1, Ordering::Relaxed);
     if kind == Kind::Silent {
         std::future::pending::<()>().await;
     }
+    let decides = kind == Kind::Deciding && request.uri().path() == "/headroom.v1.TextModel/Decide";
     // The caller may have given up in the middle; then no one reads the answer either.
-    let _ = request.into_body().collect().await;
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     // One gRPC message of five bytes: field 1 as a length that runs past the end.
     let message = match kind {
-        Kind::Forgetful => Bytes::from_static(&[0; 5]),
+        Kind::Deciding if decides => {
+            let decided = &mut decided.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            decide(decided, body.get(5..).unwrap_or_default())
+        }
+        Kind::Forgetful | Kind::Deciding => Bytes::from_static(&[0; 5]),
         _ => Bytes::from_static(b"\x00\x00\x00\x00\x05\x0a\xff\xff\xff\x7f"),
     };
-    let response = Response::builder()
-        .header("content-type", "application/grpc")
-        .header("grpc-status", "0")
-        .body(Full::new(message))
-        .expect("valid headers");
-    Ok(response)
+    let response = Response::builder().header("content-type", "application/grpc");
+    let message = Full::new(message);
+    // Envoy hands a message over only behind a status in trailers.
+    let response = if kind == Kind::Deciding {
+        let status = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(0))]);
+        response.body(message.with_trailers(std::future::ready(Some(Ok(status)))).boxed())
+    } else {
+        response.header("grpc-status", "0").body(message.boxed())
+    };
+    Ok(response.expect("valid headers"))
+}
+
+/// One gRPC message: what was decided on texts, or is now.
+fn decide(decided: &mut BTreeMap<String, TextDecision>, request: &[u8]) -> Bytes {
+    let request = DecideRequest::decode(request).unwrap_or_default();
+    let decisions = request.outputs.into_iter().filter(|output| !output.unanswered).map(|output| {
+        let TextOutput { hash, text, .. } = output;
+        let forms = decided.values().filter(|decision| decision.form.is_some()).count();
+        let has_form = text.is_some() && forms * 2 <= decided.len();
+        let decision = decided.entry(hash.clone()).or_insert_with(|| {
+            let form = text.filter(|_| has_form).map(|text| {
+                let mut form: String = text.split(' ').take(20).collect::<Vec<_>>().join(" ");
+                append_marker(&mut form, "the rest left out", &hash);
+                form
+            });
+            TextDecision { hash, form }
+        });
+        decision.clone()
+    });
+    let message = DecideResponse { decisions: decisions.collect() }.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap_or_default().to_be_bytes();
+    Bytes::from([&[0], &length[..], &message].concat())
 }

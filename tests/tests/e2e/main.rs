@@ -65,6 +65,7 @@ mod signed;
 mod similar_questions;
 mod slices;
 mod stacks;
+mod text_model;
 mod thinking;
 mod tool_loop;
 mod unread;
