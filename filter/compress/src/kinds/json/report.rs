@@ -102,7 +102,7 @@ mod tests {
 
     /// Whether an item among others that do not fail reports a failure.
     fn fails(item: &str, others: &str) -> bool {
-        let items = vec![others; 9].join(",");
+        let items = [others; 9].join(",");
         let text = format!("[{item},{items}]");
         let tree = Tree::read(&text).unwrap();
         let items: Vec<u32> = tree.items(0).collect();
