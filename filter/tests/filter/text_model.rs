@@ -137,7 +137,6 @@ fn a_page_is_asked_about_once_and_every_later_request_sends_the_same() {
     let (beginning, _) = first.split_once("],\"model\"").unwrap();
     assert!(String::from_utf8_lossy(&stream.sent_body).starts_with(beginning), "{beginning}");
     stream.finish();
-    assert_eq!(self::record(&first_vm), counts(1, 1, 0));
     first_vm.delete();
 
     let mut second_vm = plugin();
