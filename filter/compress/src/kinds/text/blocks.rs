@@ -96,12 +96,12 @@ pub(super) fn form(
     if lines.len() > 2 * SAMPLE
         && let Some(sample) = lines.get(middle..middle + SAMPLE)
     {
-        repeated(sample, least_saved / 2)?;
+        repeated(sample, least_saved / 2, true)?;
     }
-    let (sequences, candidates) = repeated(&lines, least_saved)?;
+    let (sequences, candidates) = repeated(&lines, least_saved, false)?;
     let (open, close) = *MARKS.iter().find(|(open, _)| !has_numbered(text, open))?;
     let mut taken = whole_lines(&lines, fails);
-    let blocks = choose(&lines, &sequences, &candidates, &mut taken);
+    let blocks = choose(&lines, &sequences, &candidates, &mut taken, false);
     if blocks.is_empty() {
         return None;
     }
@@ -138,14 +138,15 @@ pub(super) fn form(
 }
 
 /// What is repeated in these lines, where blocks of it may save so many percent of them. Which lines report a failure
-/// is not asked: it takes longer than the rest, and most texts save too little as it is.
-fn repeated(lines: &[&str], least_saved: usize) -> Option<(Sequences, Vec<Candidate>)> {
+/// is not asked: it takes longer than the rest, and most texts save too little as it is. `torn`: the lines are cut out of a
+/// text, so the first and the last block may be, too.
+fn repeated(lines: &[&str], least_saved: usize, torn: bool) -> Option<(Sequences, Vec<Candidate>)> {
     let sequences = Sequences::of(lines);
     let candidates = sequences.candidates();
     if candidates.is_empty() {
         return None;
     }
-    let blocks = choose(lines, &sequences, &candidates, &mut vec![false; lines.len()]);
+    let blocks = choose(lines, &sequences, &candidates, &mut vec![false; lines.len()], torn);
     let gain: usize = blocks.iter().map(|block| block.gain).sum();
     let bytes = sequences.bytes.last().copied().unwrap_or_default();
     (gain * 100 >= bytes.saturating_sub(1) * least_saved).then_some((sequences, candidates))
@@ -420,8 +421,14 @@ struct Block {
     gain: usize,
 }
 
-/// The blocks that are worth it. Their lines are taken then.
-fn choose(lines: &[&str], sequences: &Sequences, candidates: &[Candidate], taken: &mut [bool]) -> Vec<Block> {
+/// The blocks that are worth it. Their lines are taken then. `torn`: also those that may be torn.
+fn choose(
+    lines: &[&str],
+    sequences: &Sequences,
+    candidates: &[Candidate],
+    taken: &mut [bool],
+    torn: bool,
+) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut done = vec![false; candidates.len()];
     let mut tries = 0;
@@ -435,7 +442,7 @@ fn choose(lines: &[&str], sequences: &Sequences, candidates: &[Candidate], taken
         let best = turns.iter().map(|turn| &candidates[*turn]);
         let Some(best) = best.min_by_key(|turn| (sequences.strangeness(turn), turn.first)) else { continue };
         let starts = sequences.places(best, taken);
-        if starts.len() < FEWEST_USES || sequences.may_be_torn(best, &starts, taken) {
+        if starts.len() < FEWEST_USES || !torn && sequences.may_be_torn(best, &starts, taken) {
             continue;
         }
         tries += 1;

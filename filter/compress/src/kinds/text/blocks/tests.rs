@@ -48,6 +48,18 @@ fn resource(n: usize, size: &str) -> String {
 }
 
 #[test]
+fn a_long_text_of_blocks_has_a_form_wherever_its_middle_begins() {
+    for lines_before in 0..9 {
+        let text: String = (0..90).map(|n| resource(n, "s1")).collect();
+        let text = format!("{}{text}", "The plan:\n\n".repeat(lines_before));
+        assert!(text.lines().count() > 2 * SAMPLE);
+        let form = form(&text, "", signal::reports_failure, 10).expect("a form");
+        assert!(form.body.len() * 2 < text.len(), "{} of {}", form.body.len(), text.len());
+        assert_eq!(restore(&form), text);
+    }
+}
+
+#[test]
 fn a_block_stands_once_with_numbers_for_its_values_and_one_that_is_different_as_printed() {
     let text: String = (0..20).map(|n| resource(n, if n == 13 { "xl2" } else { "s1" })).collect();
     let text = format!("The plan:\n\n{text}Plan: 20 to add.\n");
