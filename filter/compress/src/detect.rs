@@ -56,7 +56,8 @@ fn looks_like_json(text: &str) -> bool {
     let bytes = text.as_bytes();
     match (bytes.first(), bytes.last()) {
         (Some(b'{'), Some(b'}')) => {
-            matches!(bytes.get(1..).unwrap_or_default().trim_ascii_start().first(), Some(b'"' | b'}'))
+            // Python prints a quote of its own.
+            matches!(bytes.get(1..).unwrap_or_default().trim_ascii_start().first(), Some(b'"' | b'}' | b'\''))
         }
         (Some(b'['), Some(b']')) => {
             bytes.get(1..).unwrap_or_default().trim_ascii_start().first().is_some_and(|b| {

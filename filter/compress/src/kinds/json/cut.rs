@@ -88,14 +88,12 @@ impl<'a> Cut<'a> {
     /// The array, open or closed, whose complete elements make up most of the text.
     fn find(text: &'a str) -> Option<Self> {
         let start = spaces(text.as_bytes());
-        let run = if matches!(text.as_bytes().get(start), Some(b'{' | b'[')) {
-            Scanner::new(text, start, None).run()
-        } else {
-            inside(text)
-        };
-        let run = run.filter(|run| {
-            run.count >= MIN_ELEMENTS && (run.end - run.start) * 100 >= text.len() * MIN_SHARE
-        })?;
+        let enough =
+            |run: &Run| run.count >= MIN_ELEMENTS && (run.end - run.start) * 100 >= text.len() * MIN_SHARE;
+        let begins = matches!(text.as_bytes().get(start), Some(b'{' | b'['));
+        let run = if begins { Scanner::new(text, start, None).run().filter(enough) } else { None };
+        // A range of lines may begin with a whole element.
+        let run = run.or_else(|| inside(text).filter(enough))?;
         let head = text.get(..run.bracket.unwrap_or(run.start))?;
         Some(Self {
             head,
@@ -368,6 +366,24 @@ mod tests {
         let rows: Vec<_> =
             (0..n).map(|n| json!({"id": n, "title": format!("Task \"{n}\", [x"), "state": "open"})).collect();
         serde_json::to_string_pretty(&json!({"total": 500, "items": rows, "next": null})).unwrap()
+    }
+
+    #[test]
+    fn a_range_of_lines_that_begins_with_a_whole_element_is_a_table() {
+        let whole = rows(20);
+        let lines: Vec<&str> = whole.lines().collect();
+        let begins: Vec<usize> = (0..lines.len()).filter(|at| lines[*at] == "    {").collect();
+        for end in [begins[15], begins[15] + 2, begins[16] - 1] {
+            let text = lines[begins[3]..end].join("\n");
+            let text = text.trim_start();
+            assert!(is_cut(text), "{text}");
+            let shown = form(text).unwrap();
+            assert!(
+                shown.starts_with("12 rows, cut off before and after: id,state=open,title\n3,"),
+                "{shown}"
+            );
+            assert_exact(text);
+        }
     }
 
     #[test]
