@@ -1,6 +1,8 @@
 # Thin names over cargo and envoy/. `make help` lists them.
 
 CARGO ?= cargo
+# Without make's own limit of jobs, which counts recipes here: cargo would build with as few.
+build_beside := MAKEFLAGS= $(CARGO)
 PYTHON ?= python3
 target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
@@ -18,10 +20,10 @@ up: announce toolchain ## build everything, then run Envoy and headroomd until C
 
 # Beside the module, whose linking keeps one processor busy for minutes.
 programs:
-	$(CARGO) build -p headroomd -p headroomctl
+	$(build_beside) build -p headroomd -p headroomctl
 
 tests-built:
-	$(CARGO) test --workspace --no-run --quiet
+	$(build_beside) test --workspace --no-run --quiet
 
 # Where `install` puts bin/ and lib/headroom/.
 PREFIX ?= $(HOME)/.local
@@ -57,7 +59,7 @@ announce:
 	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 10 to 25 minutes on two cores and fills 1.6 GB in $(target)/; later ones take seconds."
 
 module: toolchain ## build the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
-	$(CARGO) build -p headroom-filter --target wasm32-wasip1 --profile wasm
+	$(build_beside) build -p headroom-filter --target wasm32-wasip1 --profile wasm
 
 image: toolchain ## make the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
 	@envoy/image/build.sh
