@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use headroom_api::llmlingua::left_out;
 use headroom_api::v1::{DecideRequest, DecideResponse, TextDecision as Told, TextOutput};
-use headroom_compress::{Encoding, address, append_marker};
+use headroom_compress::{Encoding, address};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::originals::store::{OriginalsStore, TextDecision};
-use crate::text_model::{Shorten, TextModel};
+use crate::text_model::{Shorten, ShortenedText, TextModel};
 use crate::trouble::StoreError;
 
 /// Nobody waits longer.
@@ -108,13 +107,10 @@ impl Decisions {
     }
 }
 
-/// What stands for a text; `None`: the text itself, since the model fails or saves less than a tenth.
+/// What stands for a text; `None`: the text itself.
 fn form(shortener: &dyn Shorten, text: &str, rate: f64) -> Option<String> {
-    let mut form = shortener.shorten(text, rate)?;
-    let said = left_out(text, &form);
-    append_marker(&mut form, &said, &address(text));
-    let tokens = |text: &str| Encoding::O200kBase.count(text);
-    (tokens(&form) * 10 <= tokens(text) * 9).then_some(form)
+    let shortened = ShortenedText::of(shortener, text, rate, Encoding::O200kBase.count(text))?;
+    Some(shortened.text)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ mod present;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use headroom_api::llmlingua::Rates;
+use headroom_api::llmlingua::{Rates, left_out};
+use headroom_compress::{Encoding, address, append_marker};
 use serde_json::{Value, json};
 
 #[cfg(not(feature = "llmlingua"))]
@@ -56,6 +57,30 @@ impl TextModelState {
 pub(crate) trait Shorten: Send {
     /// What stays of a text at a rate; `None` where there is no time left, or where the model fails.
     fn shorten(&self, text: &str, rate: f64) -> Option<String>;
+}
+
+/// A text without the words that the model leaves out.
+pub(crate) struct ShortenedText {
+    /// What stays, and the marker.
+    pub(crate) text: String,
+    /// What the marker says.
+    pub(crate) left_out: String,
+    /// The address of the whole text, which the marker names.
+    pub(crate) hash: String,
+    pub(crate) tokens: u32,
+}
+
+impl ShortenedText {
+    /// `None` where the model fails, or saves less than a tenth of so many tokens: somebody has to read what is not quite a
+    /// text.
+    pub(crate) fn of(model: &dyn Shorten, whole: &str, rate: f64, tokens_before: usize) -> Option<Self> {
+        let mut text = model.shorten(whole, rate)?;
+        let (left_out, hash) = (left_out(whole, &text), address(whole));
+        append_marker(&mut text, &left_out, &hash);
+        let after = Encoding::O200kBase.count(&text);
+        let tokens = u32::try_from(after).unwrap_or(u32::MAX);
+        (after * 10 <= tokens_before * 9).then_some(Self { text, left_out, hash, tokens })
+    }
 }
 
 impl TextModelSettings {

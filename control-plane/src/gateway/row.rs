@@ -4,17 +4,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use headroom_api::llmlingua::{Rates, left_out};
+use headroom_api::llmlingua::Rates;
 use headroom_api::v1::{BlockRecord, ContentEncoding, Original};
 use headroom_compress::{
-    Api, Block, BlockOutcome, Compressor, Config, Encoding, Memo, Outcome, Request, address, append_marker,
-    compress, provider_tokens,
+    Api, Block, BlockOutcome, Compressor, Config, Memo, Outcome, Request, compress, provider_tokens,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::request::{CompressRequest, Input};
-use crate::text_model::Shorten;
+use crate::text_model::{Shorten, ShortenedText};
 
 /// The result for a row.
 #[derive(Clone, Debug, Default)]
@@ -320,21 +319,15 @@ impl Engine<'_> {
                 .fold((0, 0), |(grown, gone), (span, replaced)| (grown + replaced.len(), gone + span.len()));
             let quoted = body.get(block.span.clone())?;
             let Ok(text) = serde_json::from_str::<String>(quoted) else { continue };
-            let Some(mut short) = model.shorten(&text, rate) else { continue };
-            let said = left_out(&text, &short);
-            let hash = address(&text);
-            append_marker(&mut short, &said, &hash);
-            let after = u32::try_from(Encoding::O200kBase.count(&short)).unwrap_or(u32::MAX);
-            // a tenth at least, for which somebody has to read what is not quite a text
-            if u64::from(after) * 10 > u64::from(block.tokens_before) * 9 {
-                continue;
-            }
+            let before = block.tokens_before as usize;
+            let Some(short) = ShortenedText::of(model, &text, rate, before) else { continue };
             let start = (block.span.start + grown).checked_sub(gone)?;
-            shortened.replace_range(start..start + block.span.len(), &serde_json::to_string(&short).ok()?);
+            shortened
+                .replace_range(start..start + block.span.len(), &serde_json::to_string(&short.text).ok()?);
             let tool = block.tool.to_string();
-            compressed.note_shortened(place, self.model, after, said);
+            compressed.note_shortened(place, self.model, short.tokens, short.left_out);
             compressed.originals.push(Original {
-                hash,
+                hash: short.hash,
                 length: text.len() as u64,
                 content: text.into_bytes(),
                 encoding: ContentEncoding::Identity.into(),
@@ -342,7 +335,7 @@ impl Engine<'_> {
                 kind: block.kind.name().to_owned(),
                 form: TEXT_MODEL.to_owned(),
                 tokens_before: block.tokens_before,
-                tokens_after: after,
+                tokens_after: short.tokens,
             });
         }
         (!compressed.originals.is_empty()).then_some(shortened)

@@ -192,7 +192,7 @@ impl Earlier {
         self.calls.get(source.call?)?.as_ref()
     }
 
-    /// Counts the next output, to which nothing may refer.
+    /// Counts the next output. Unless it is added, nothing may refer to it.
     pub(crate) fn pass_over(&mut self, source: Source) {
         match source.call {
             Some(call) => {
@@ -208,16 +208,13 @@ impl Earlier {
     /// have been read.
     pub(crate) fn add(&mut self, printed: ShownOutput<'_>, lines: Option<Vec<Line>>, source: Source) {
         let name = self.next_name(source);
+        self.pass_over(source);
         let (label, nth) = match source.call {
             Some(call) => {
-                let Some(Some(made)) = self.calls.get_mut(call) else { return };
-                made.texts += 1;
+                let Some(Some(made)) = self.calls.get(call) else { return };
                 (Arc::clone(&made.label), made.nth)
             }
-            None => {
-                self.unknown += 1;
-                (UNKNOWN.into(), self.unknown)
-            }
+            None => (UNKNOWN.into(), self.unknown),
         };
         self.add_values(printed, &name, (&label, nth, source.call));
         // Its layout is not what the model reads.

@@ -47,7 +47,7 @@ fn options(mode: Mode) -> Options {
 }
 
 /// Lines that no form shortens.
-fn page(turn: usize) -> String {
+pub(crate) fn page(turn: usize) -> String {
     let mut state = 88_172_645_463_325_252_u64 + turn as u64;
     let mut word = || {
         state ^= state << 13;

@@ -12,6 +12,7 @@ use headroom_e2e::provider::{NAME_HEADER, SCRIPT_HEADER, Script};
 use headroom_e2e::sidecar::Kind;
 use serde_json::{Value, json};
 
+use crate::epochs::page;
 use crate::reversible::{path, reversible};
 use crate::stacks::{MODES, Mode, assert_no_trap};
 use crate::tool_loop::ours;
@@ -27,18 +28,6 @@ fn options(mode: Mode) -> Options {
     let mut options = reversible(mode);
     options.filter.as_mut().expect("the filter is on")["text_model"] = settings();
     options
-}
-
-/// Words that no form shortens.
-fn page(turn: usize) -> String {
-    let mut state = 88_172_645_463_325_252_u64 + turn as u64;
-    let mut word = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        format!("w{:06x}", state & 0xff_ffff)
-    };
-    (0..16).map(|_| (0..6).map(|_| word()).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n")
 }
 
 fn body(turns: usize) -> Value {

@@ -79,8 +79,7 @@ pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
         parts.push(text.get(from..run.start)?);
         from = run.end;
         // Runs are ASCII, so every position in one is the start of a character.
-        let run = text.get(run)?;
-        let mut rest = run;
+        let mut rest = text.get(run)?;
         while let Some(window) = rest.get(..PART) {
             // White space is split behind line ends.
             let cut = memchr::memrchr(b'\n', window.as_bytes()).map_or(PART, |at| at + 1);

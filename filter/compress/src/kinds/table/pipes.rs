@@ -1,4 +1,4 @@
-//! Columns between pipes, as in markdown, `psql` and `mysql`: blanks next to pipes and the length of
+//! Columns between pipes, as in markdown, `psql` and `mysql`: blanks that align cells and the length of
 //! separator lines mean nothing.
 
 use super::cells::{Layout, Row, Table};
@@ -7,31 +7,48 @@ use super::signal;
 /// The text without blanks next to the pipes of its tables, and with separator lines of one dash per column. Blanks that
 /// indent a cell stay: a plan's steps, a process tree and code show by them what belongs to what.
 pub(super) fn trimmed(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.split('\n').collect();
+    let lines: Vec<(Shape, &str)> = text.split('\n').map(|line| (Shape::of(line), line)).collect();
     let mut out = String::with_capacity(text.len());
     let mut rows = 0;
-    let (mut indents, mut inside) = (Vec::new(), false);
-    for (number, line) in lines.iter().enumerate() {
+    let (mut indents, mut before) = (Vec::new(), Shape::Other);
+    for (number, (shape, line)) in lines.iter().enumerate() {
         if number > 0 {
             out.push('\n');
         }
-        let (row, rule) = (is_row(line), is_rule(line));
-        if (row || rule) && !inside {
-            let own = lines.get(number..).unwrap_or_default().iter().copied();
-            indents =
-                Indents::of(own.take_while(|line| is_row(line) || is_rule(line)).filter(|line| is_row(line)));
+        if *shape != Shape::Other && before == Shape::Other {
+            let table = lines.get(number..).unwrap_or_default().iter();
+            let table = table.take_while(|(shape, _)| *shape != Shape::Other);
+            indents = Indents::of(table.filter(|(shape, _)| *shape == Shape::Row).map(|(_, line)| *line));
         }
-        inside = row || rule;
-        if row {
-            rows += 1;
-            push_row(&mut out, line, &indents);
-        } else if rule {
-            push_rule(&mut out, line);
-        } else {
-            out.push_str(line);
+        before = *shape;
+        match shape {
+            Shape::Row => {
+                rows += 1;
+                push_row(&mut out, line, &indents);
+            }
+            Shape::Rule => push_rule(&mut out, line),
+            Shape::Other => out.push_str(line),
         }
     }
     (rows >= 3).then_some(out)
+}
+
+/// What a line is in a table.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Shape {
+    Row,
+    Rule,
+    Other,
+}
+
+impl Shape {
+    fn of(line: &str) -> Self {
+        match () {
+            () if is_row(line) => Self::Row,
+            () if is_rule(line) => Self::Rule,
+            () => Self::Other,
+        }
+    }
 }
 
 /// Where the cells of a column stand.
