@@ -12,7 +12,7 @@ use regex_syntax::hir::{Class, HirKind};
 #[path = "src/tokens/layout.rs"]
 mod layout;
 
-use layout::{BLOCK, EMPTY, ID_BITS, hash};
+use layout::{BLOCK, EMPTY, GROUP, ID_BITS, hash};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     classes(&out)
 }
 
-/// Writes four files: the texts of all tokens one after the other, the end of each, a hash table over them,
-/// and the tokens of two characters of ASCII.
+/// Writes five files: the texts of all tokens one after the other; where the tokens of each group begin, and each in
+/// its group; a hash table over them; and the tokens of two characters of ASCII.
 fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
     let encoding = tiktoken::get_encoding(name).ok_or("an encoding of the crate")?;
     let (mut texts, mut ends) = (Vec::new(), Vec::new());
@@ -38,8 +38,7 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         texts.extend_from_slice(&text);
         ends.push(u32::try_from(texts.len())?);
     }
-    // At most 0.4 full: a text that is not a token is recognized after 1.8 slots on average.
-    let mut slots = vec![EMPTY; (ends.len() * 5 / 2).next_power_of_two()];
+    let mut slots = vec![EMPTY; layout::slots(ends.len())];
     let mut pairs = vec![EMPTY; layout::PAIRS];
     let mut start = 0;
     for (id, end) in ends.iter().enumerate() {
@@ -48,7 +47,7 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         let hash = hash(text);
         let mut at = layout::slot(hash, slots.len());
         while slots[at] != EMPTY {
-            at = (at + 1) & (slots.len() - 1);
+            at = layout::next(at, slots.len());
         }
         if id >= (1 << ID_BITS) - 1 {
             return Err(format!("{name} has more tokens than an id has room for").into());
@@ -62,7 +61,16 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     fs::write(out.join(format!("{name}.texts")), &texts)?;
-    fs::write(out.join(format!("{name}.ends")), words(&ends))?;
+    let starts: Vec<u32> = [0].into_iter().chain(ends).collect();
+    let groups: Vec<u32> = starts.iter().copied().step_by(GROUP).collect();
+    let mut places = Vec::new();
+    for (group, starts) in groups.iter().zip(starts.chunks(GROUP)) {
+        for start in starts {
+            places.extend(u16::try_from(start - group)?.to_le_bytes());
+        }
+    }
+    fs::write(out.join(format!("{name}.groups")), words(&groups))?;
+    fs::write(out.join(format!("{name}.places")), places)?;
     fs::write(out.join(format!("{name}.slots")), words(&slots))?;
     fs::write(out.join(format!("{name}.pairs")), words(&pairs))?;
     Ok(())

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use headroom_api::v1::{Breakpoint, BreakpointPlace, CacheLayout, PrefixDigests};
+use headroom_providers::sort;
 use headroom_providers::{Api, Part};
 use memchr::{memchr, memchr2, memmem};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
@@ -216,7 +217,7 @@ impl<'b> Reader<'b> {
                 point.message = digests.messages;
             }
         }
-        layout.breakpoints.sort_by_key(|point| point.block);
+        sort::by_key(&mut layout.breakpoints, |point| point.block);
         Some((digests, layout, system.into_iter().chain(system_message_spans).collect()))
     }
 

@@ -20,6 +20,7 @@ use memchr::{memchr, memchr2, memchr3, memrchr};
 use crate::block::Context;
 use crate::kinds::numbered::region::{Reader, Role};
 use crate::kinds::signal::{self, Signal};
+use crate::lines;
 use crate::tool::Class;
 
 const ESCAPE: u8 = 0x1b;
@@ -83,7 +84,7 @@ pub(crate) fn marked(text: &str) -> Vec<bool> {
     let is = |line: &str| {
         memchr3(ESCAPE, BACKSPACE, b'\r', line.as_bytes()).is_some() || line.ends_with([' ', '\t'])
     };
-    text.split('\n').map(is).collect()
+    lines::split(text).map(is).collect()
 }
 
 /// Whether the output is the text of a file, of which an edit may need every byte.

@@ -31,7 +31,7 @@ use crate::block::Call;
 use crate::kinds::numbered::region::{self, Role};
 use crate::kinds::signal;
 use crate::kinds::{failure, fold};
-use crate::lines::{Line, has_more_than};
+use crate::lines::{Line, has_more_than, split};
 use crate::outcome::Kind;
 use headroom_providers::tape::Tape;
 use lines::{Lines, NO_LINE, OwnLines, Run, SearchedLines as _, counted, plain};
@@ -150,7 +150,7 @@ impl Earlier {
             let shown = ShownText { argument, label: Arc::clone(&label), nth, output_of: None };
             let Some(base) = self.begin(&text, shown) else { return };
             let mut start = 0;
-            for (count, line) in (1..).zip(text.split('\n')) {
+            for (count, line) in (1..).zip(split(&text)) {
                 let is_plain = written::is_plain(line) && !is_ours(line);
                 let end = start + line.len();
                 let read = region::Line { start, end, content: start, role: Role::Plain };

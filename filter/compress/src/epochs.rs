@@ -15,6 +15,7 @@ pub(crate) mod unit;
 
 use std::sync::Arc;
 
+use headroom_providers::sort;
 use headroom_providers::string;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Reading, Role, Walk};
@@ -453,7 +454,7 @@ impl<'p, 's, 'b> Plan<'p, 's, 'b> {
             .take(MAX_WEIGHED)
             .map(|(block, call, unit)| (self.score(block, unit, &recent), block, call))
             .collect();
-        scored.sort_unstable();
+        sort::ascending(&mut scored);
         scored.into_iter().map(|(_, block, call)| (block, call)).collect()
     }
 

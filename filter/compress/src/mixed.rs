@@ -86,18 +86,19 @@ fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
 /// The ends of labels that JSON may follow: on the first line, or after a few short ones (`Command: make`).
 fn labels(text: &str) -> impl Iterator<Item = usize> {
     let mut from = 0;
-    text.split_inclusive('\n')
-        .take(LABELLED_LINES)
-        .map_while(move |line| {
-            let label = label(line);
+    (0..LABELLED_LINES)
+        .map_while(move |_| {
+            let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
+            let length = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
+            let label = label(rest);
             let end = from + label;
-            from += line.len();
-            (label > 0 || line.len() <= MAX_FRAME_LINE).then_some((label > 0).then_some(end))
+            from += length;
+            (label > 0 || length <= MAX_FRAME_LINE).then_some((label > 0).then_some(end))
         })
         .flatten()
 }
 
-/// The length of a label such as `Output: `, if a line begins with it and JSON may follow.
+/// The length of a label such as `Output: `, if a text begins with it and JSON follows on the same line.
 fn label(text: &str) -> usize {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'-');
     let words = text.bytes().take(MAX_LABEL).take_while(|&b| word(b)).count();
@@ -179,34 +180,45 @@ struct Fence {
     lines: Range<usize>,
 }
 
+/// The lines that may be fences: those with a mark.
+fn marked(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let find = move |mark, from: usize| Some(from + memmem::find(bytes.get(from..)?, mark)?);
+    let mut next = MARKS.map(|mark| find(mark, 0));
+    std::iter::from_fn(move || {
+        let at = next.into_iter().flatten().min()?;
+        let start = memchr::memrchr(b'\n', bytes.get(..at)?).map_or(0, |end| end + 1);
+        let end = memchr::memchr(b'\n', bytes.get(at..)?).map_or(bytes.len(), |end| at + end + 1);
+        for (next, mark) in next.iter_mut().zip(MARKS) {
+            if next.is_some_and(|next| next < end) {
+                *next = find(mark, end);
+            }
+        }
+        Some(start..end)
+    })
+}
+
 /// The closed markdown fences with something inside.
 fn fences(text: &str) -> Vec<Fence> {
     let mut found = Vec::new();
-    if MARKS.iter().all(|mark| memmem::find(text.as_bytes(), mark).is_none()) {
-        return found;
-    }
     let mut open: Option<(Range<usize>, &str)> = None;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let next = at + line.len();
-        let trimmed = line.trim();
-        if let Some(mark) = fence_mark(trimmed) {
-            match &open {
-                None => open = Some((at..next, mark)),
-                Some((line, opened)) if trimmed == *opened => {
-                    if line.end < at {
-                        found.push(Fence { inside: line.end..at, lines: line.start..next });
-                    }
-                    open = None;
-                    if found.len() == MAX_PARTS {
-                        break;
-                    }
+    for line in marked(text) {
+        let trimmed = text.get(line.clone()).unwrap_or_default().trim();
+        let Some(mark) = fence_mark(trimmed) else { continue };
+        match &open {
+            None => open = Some((line, mark)),
+            Some((first, opened)) if trimmed == *opened => {
+                if first.end < line.start {
+                    found.push(Fence { inside: first.end..line.start, lines: first.start..line.end });
                 }
-                // A fence with the other sign, or with an info string, is content of the open one.
-                Some(_) => {}
+                open = None;
+                if found.len() == MAX_PARTS {
+                    break;
+                }
             }
+            // A fence with the other sign, or with an info string, is content of the open one.
+            Some(_) => {}
         }
-        at = next;
     }
     found
 }

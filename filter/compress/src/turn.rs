@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 
 use headroom_providers::Api;
+use headroom_providers::sort;
 use headroom_providers::tape::{Tape, Value};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
@@ -181,7 +182,7 @@ impl Writer {
                 .collect();
             // Of members with the same name the last one counts.
             members.reverse();
-            members.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+            sort::by(&mut members, |(one, ..), (other, ..)| one.cmp(other));
             members.dedup_by(|(one, ..), (other, ..)| one == other);
             self.push(b"{");
             for (at, (_, key, value)) in members.into_iter().enumerate() {

@@ -54,6 +54,7 @@ pub mod route;
 pub mod routing;
 pub mod scan;
 pub mod simd;
+pub mod sort;
 pub mod splice;
 pub mod sse;
 pub mod string;

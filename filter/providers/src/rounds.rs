@@ -21,6 +21,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::arguments;
+use crate::sort;
 use crate::splice::splice;
 use crate::tape::Span;
 use crate::walk::Walk;
@@ -155,7 +156,7 @@ impl<'b> Editor<'b> {
             return None;
         }
         // Insertions at the same position keep their order.
-        edits.sort_by_key(|(span, _)| span.start);
+        sort::by_key(&mut edits, |(span, _)| span.start);
         let edits: Vec<(Range<usize>, &str)> =
             edits.iter().map(|(span, text)| (span.clone(), &**text)).collect();
         let body = splice(body, &edits)?.into_bytes();

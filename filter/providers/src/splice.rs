@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::sort;
+
 /// The body with each span replaced by its text. Spans are in order and do not overlap; `None` if they do, or
 /// if one is not inside the body.
 pub fn splice(body: &str, edits: &[(Range<usize>, &str)]) -> Option<String> {
@@ -43,7 +45,7 @@ impl Edits {
 
     /// The body with them; `None` where they overlap.
     pub(crate) fn apply(mut self, body: &str) -> Option<Vec<u8>> {
-        self.0.sort_by_key(|(span, _)| span.start);
+        sort::by_key(&mut self.0, |(span, _)| span.start);
         let edits: Vec<(Range<usize>, &str)> =
             self.0.iter().map(|(span, text)| (span.clone(), &**text)).collect();
         splice(body, &edits).map(String::into_bytes)

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use headroom_compress::FORMS_VERSION;
+use headroom_providers::sort;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -64,7 +65,7 @@ impl Keys {
         let mut counted: Vec<(&[u8], &[u8])> =
             headers.iter().filter(|(name, _)| !is_of_this_request_alone(name)).collect();
         // Stable: the values of one name keep their order.
-        counted.sort_by_key(|(name, _)| *name);
+        sort::by_key(&mut counted, |(name, _)| *name);
         for (name, value) in counted {
             add(&mut mac, name);
             add(&mut mac, value);

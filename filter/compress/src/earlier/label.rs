@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use headroom_providers::sort;
 use headroom_providers::tape::{Tape, Value};
 
 /// Arguments that say what a call is about, in order of preference: the file first, then the command, then
@@ -65,7 +66,7 @@ pub(super) fn members<'t, 'b>(tape: Option<&'t Tape<'b>>) -> Members<'t, 'b> {
         .map(|(name, value)| Some((name.text()?, value)));
     let mut members: Vec<_> = named.collect::<Option<_>>().unwrap_or_default();
     members.reverse();
-    members.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sort::by(&mut members, |(one, _), (other, _)| one.cmp(other));
     members.dedup_by(|(one, _), (other, _)| one == other);
     members
 }

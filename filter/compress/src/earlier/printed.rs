@@ -10,7 +10,7 @@ use crate::clean;
 use crate::kinds::code;
 use crate::kinds::fold;
 use crate::kinds::numbered::region::{self, MARK, Reader, Role};
-use crate::lines::Line;
+use crate::lines::{self, Line};
 
 /// How the forwarded text shows the lines of an output, from most to least exact.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -128,7 +128,7 @@ impl<'a> ShownOutput<'a> {
             }
             Origin::Common => {
                 let mut places: HashMap<&str, Vec<usize>, FixedState> = HashMap::default();
-                for (count, line) in (1..).zip(self.original.split('\n')) {
+                for (count, line) in (1..).zip(lines::split(self.original)) {
                     places.entry(line).or_default().push(count);
                 }
                 let mut next = 1;
@@ -200,7 +200,7 @@ fn lines_behind(line: &str) -> Option<usize> {
 /// The lines of a text, without their roles.
 fn plain_lines(text: &str) -> impl Iterator<Item = Line> {
     let mut start = 0;
-    text.split('\n').map(move |line| {
+    lines::split(text).map(move |line| {
         let end = start + line.len();
         let read = region::Line { start, end, content: start, role: Role::Plain };
         start = end + 1;

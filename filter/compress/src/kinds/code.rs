@@ -36,6 +36,7 @@ use hashbrown::HashSet;
 use super::keep::grouped;
 use super::numbered::{self, FileLine};
 use crate::block::{Context, Lossy};
+use crate::lines;
 use crate::work;
 use cut::Gap;
 pub(crate) use language::Language;
@@ -113,7 +114,7 @@ fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
         return whole.then_some(lines);
     }
     let mut at = 0;
-    let lines = text.split('\n').zip(1..).map(|(line, number)| {
+    let lines = lines::split(text).zip(1..).map(|(line, number)| {
         let start = at;
         at += line.len() + 1;
         FileLine { number, content: start, end: start + line.len() }

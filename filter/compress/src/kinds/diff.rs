@@ -8,10 +8,13 @@
     reason = "lines, hunks and files are numbered by the lists that they stand in"
 )]
 
+use headroom_providers::sort;
+
 use super::keep::{LineSelection, counted, grouped};
 use super::query::Query;
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
+use crate::lines;
 use crate::work;
 
 /// A diff with fewer lines is read faster than a digest of it.
@@ -55,7 +58,7 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     out.push_str(HEADER);
     let mut names: Option<Names<'_>> = None;
-    let mut lines = text.split('\n').peekable();
+    let mut lines = lines::split(text).peekable();
     let mut first = true;
     let mut repeated = 0;
     while let Some(line) = lines.next() {
@@ -196,7 +199,7 @@ fn is_generated(line: &str) -> bool {
 /// Keeps all headers, and the changed lines of as many hunks as have room, first those that were asked for;
 /// with one line of context. Generated files are summarized.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
-    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let lines: Vec<&str> = lines::split(text.strip_suffix('\n').unwrap_or(text)).collect();
     let parts = Parts::of(&lines);
     if lines.len() < FEWEST_LINES || parts.hunks.is_empty() {
         return None;
@@ -222,7 +225,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let mut rest: Vec<usize> =
         (0..parts.hunks.len()).filter(|&n| !parts.files[parts.hunks[n].file].1).collect();
-    rest.sort_by_key(|&number| (rank[number], number));
+    sort::by_key(&mut rest, |&number| (rank[number], number));
     order.extend(rest);
     let mut room = match cx.config.profile {
         Profile::Lossless | Profile::Conservative => MOST_BYTES * 2,

@@ -1,11 +1,13 @@
 //! File names: `ls -l`, `tree`, and one path per line.
 
+use headroom_providers::sort;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::keep::{LineSelection, counted, grouped};
 use super::query::Query;
 use super::select::outlier;
 use crate::block::{Context, Lossy};
+use crate::lines;
 
 mod long;
 mod paths;
@@ -46,7 +48,7 @@ pub(crate) fn is_by_line(form: &str) -> bool {
 
 /// Keeps some entries of each directory and those asked for, and counts the rest by extension.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
-    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let lines: Vec<&str> = lines::split(text.strip_suffix('\n').unwrap_or(text)).collect();
     if lines.len() < FEWEST_LINES {
         return None;
     }
@@ -140,7 +142,7 @@ fn remarkable(lines: &[&str], entries: &[bool]) -> Vec<usize> {
     let text = |line: usize| lines.get(line).copied().unwrap_or_default();
     let mut rows: Vec<(usize, long::Measure<'_>)> =
         entries.iter().filter_map(|&line| Some((line, long::measure(text(line))?))).collect();
-    rows.sort_by(|(_, a), (_, b)| b.bytes.total_cmp(&a.bytes));
+    sort::by(&mut rows, |(_, a), (_, b)| b.bytes.total_cmp(&a.bytes));
     let mut found: Vec<usize> = rows.iter().take(LARGEST).map(|(line, _)| *line).collect();
     long::in_time(&mut rows);
     found.extend(rows.iter().rev().take(NEWEST).map(|(line, _)| *line));
@@ -188,7 +190,7 @@ fn describe<'a>(lines: impl Iterator<Item = &'a str>) -> String {
             *count += 1;
         }
     }
-    extensions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sort::by_key(&mut extensions, |(_, count)| std::cmp::Reverse(*count));
     let mut out = counted(all, "entry");
     let mut mark = ": ";
     let mut named = 0;

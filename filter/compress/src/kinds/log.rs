@@ -12,6 +12,7 @@ use super::wording::{self, Groups};
 mod time;
 mod values;
 
+use headroom_providers::sort;
 use values::Columns;
 
 /// A log with fewer lines is read faster than a digest of it.
@@ -174,7 +175,7 @@ impl Codes {
                 None => counts.push((code, 1)),
             }
         }
-        counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        sort::by(&mut counts, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         counts.truncate(MOST_CODES);
         Self { lines: all, counts }
     }
@@ -310,7 +311,9 @@ impl LeftOut<'_, '_> {
             of.errors += usize::from(mark.error);
         }
         missing.retain(|wording| wording.count > 0);
-        missing.sort_by_key(|wording| (!wording.fails, std::cmp::Reverse(wording.count), wording.group));
+        sort::by_key(&mut missing, |wording| {
+            (!wording.fails, std::cmp::Reverse(wording.count), wording.group)
+        });
         missing
     }
 

@@ -17,6 +17,7 @@ use super::keep::counted;
 use super::query::Query;
 use super::signal::floor_char_boundary;
 use crate::block::{Context, Lossy};
+use crate::lines;
 use crate::work;
 
 /// The shortest encoded data, in characters: longer than a key or a token.
@@ -89,7 +90,7 @@ const MOST_SHOWN: usize = 2;
 /// The text with its payload shortened.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     work::spend(text.len());
-    let lines: Vec<&str> = text.split('\n').collect();
+    let lines: Vec<&str> = lines::split(text).collect();
     let (mut out, mut gone) = (String::new(), Omissions::default());
     let mut at = 0;
     while let Some(line) = lines.get(at) {

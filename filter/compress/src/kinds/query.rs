@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "terms are numbered by the list that they stand in")]
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use headroom_providers::sort;
 
 use super::signal::floor_char_boundary;
 use super::words::{is_value, words};
@@ -103,7 +104,7 @@ impl Query {
             .map(|(number, terms)| (worth(terms), number))
             .filter(|(worth, _)| *worth >= 2)
             .collect();
-        scored.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        sort::by(&mut scored, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.into_iter().map(|(_, number)| number).collect()
     }
 }

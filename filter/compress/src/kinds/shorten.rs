@@ -23,10 +23,13 @@
 
 #![allow(clippy::indexing_slicing, reason = "lines and groups are numbered by the lists that they stand in")]
 
+use headroom_providers::sort;
+
 use super::clock::{self, Stamp};
 use super::wording::{self, Group, Groups};
 use super::{failure, fold};
 use crate::earlier::looks_like_one;
+use crate::lines;
 
 /// The explanation is not worth it for fewer lines.
 const FEWEST_LINES: usize = 6;
@@ -96,7 +99,8 @@ pub(crate) fn shorten_plain(
     most: usize,
 ) -> Option<String> {
     let of_others = |line: &str| line.starts_with('[') && (looks_like_one(line) || fold::is_mark(line));
-    let lines = text.split('\n').map(|text| Line { text, stamp: None, of_others: of_others(text) }).collect();
+    let lines =
+        lines::split(text).map(|text| Line { text, stamp: None, of_others: of_others(text) }).collect();
     shortened(text, around, lines, fails, most)
 }
 
@@ -148,7 +152,7 @@ pub(crate) fn free_mark(text: &str) -> Option<&'static str> {
 /// The lines of a text, with their times where leads repeat.
 pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> =
-        text.split('\n').map(|text| Line { text, stamp: clock::stamp(text), of_others: false }).collect();
+        lines::split(text).map(|text| Line { text, stamp: clock::stamp(text), of_others: false }).collect();
     for line in lines.iter_mut().filter(|line| line.text.starts_with('[')) {
         if looks_like_one(line.text) || fold::is_mark(line.text) {
             (line.stamp, line.of_others) = (None, true);
@@ -222,9 +226,9 @@ impl Tags {
                 gains.push((gain, id));
             }
         }
-        gains.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        sort::by(&mut gains, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         gains.truncate(MOST_WORDINGS);
-        gains.sort_by(|a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
+        sort::by(&mut gains, |a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
         let order: Vec<usize> = gains.into_iter().map(|(_, id)| id).collect();
         let starts = lines.iter().flat_map(|line| [line.text, line.rest()]);
         let names = ReservedTags::of(starts.chain(around.lines())).free(order.len());

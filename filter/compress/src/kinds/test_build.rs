@@ -6,6 +6,7 @@ use super::shorten::shorten;
 use super::signal::{self, Signal};
 use super::wording;
 use crate::block::{Context, Lossy};
+use crate::lines;
 use crate::work;
 
 pub(crate) mod events;
@@ -77,7 +78,7 @@ fn is_captured(line: &str) -> bool {
 /// kind of warning and of skipped tests, the ends, and the lines that were asked for. Passed tests are
 /// counted.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
-    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let lines: Vec<&str> = lines::split(text.strip_suffix('\n').unwrap_or(text)).collect();
     if lines.len() < FEWEST_LINES {
         return None;
     }

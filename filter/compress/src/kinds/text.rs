@@ -18,6 +18,7 @@ use super::signal::{self, Signal};
 use super::words::words;
 use crate::block::{Context, Lossy};
 use crate::earlier::has_ours;
+use crate::lines;
 use crate::tool::Class;
 
 /// A document with fewer sentences is read faster than a digest of it.
@@ -160,7 +161,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let text = text.strip_suffix('\n').unwrap_or(text);
-    let lines: Vec<&str> = text.split('\n').collect();
+    let lines: Vec<&str> = lines::split(text).collect();
     if !prose::is_prose(&lines) {
         return None;
     }

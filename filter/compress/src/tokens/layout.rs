@@ -7,6 +7,9 @@ pub const ID_BITS: u32 = 18;
 /// A slot without a token; larger than any id.
 pub const EMPTY: u32 = u32::MAX;
 
+/// Tokens whose texts' places are counted from one position: two bytes are enough for each then.
+pub const GROUP: usize = 256;
+
 /// Pairs of two characters of ASCII.
 pub const PAIRS: usize = 1 << 14;
 
@@ -79,10 +82,22 @@ fn number(bytes: &[u8]) -> u64 {
     }
 }
 
-/// The first slot to check in a table of `slots` slots, a power of two.
+/// The slots of a table for this many tokens: half of them are empty, so that a text that is not a token is recognized
+/// after 2.5 slots on average.
+pub fn slots(tokens: usize) -> usize {
+    2 * tokens
+}
+
+/// The first slot to check in a table of `slots` slots.
 #[inline]
 pub fn slot(hash: u64, slots: usize) -> usize {
-    (hash as usize) & (slots - 1)
+    ((hash & u64::from(u32::MAX)) * slots as u64 >> u32::BITS) as usize
+}
+
+/// The slot to check after a slot.
+#[inline]
+pub fn next(slot: usize, slots: usize) -> usize {
+    if slot + 1 == slots { 0 } else { slot + 1 }
 }
 
 /// The part of a slot that distinguishes most texts without reading them.

@@ -1,14 +1,16 @@
 //! A vocabulary: which texts are tokens, and which of two merges comes first.
 
-use super::layout::{self, EMPTY, ID_BITS, hash};
+use super::layout::{self, EMPTY, GROUP, ID_BITS, hash};
 
 /// A vocabulary in the data section.
 #[derive(Clone, Copy)]
 pub(super) struct Vocabulary {
     /// The texts of all tokens, one after the other.
     texts: &'static [u8],
-    /// The end of each.
-    ends: &'static [[u8; 4]],
+    /// Where the texts of each [`GROUP`] begin.
+    groups: &'static [[u8; 4]],
+    /// Where each text begins in its group, and the last one ends.
+    places: &'static [[u8; 2]],
     /// A hash table with linear probing.
     slots: &'static [[u8; 4]],
     /// The ranks of pairs of ASCII, with which most merges begin: 64 KiB, while the other tables take
@@ -23,7 +25,8 @@ macro_rules! vocabulary {
     ($name:literal) => {
         Vocabulary {
             texts: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".texts")),
-            ends: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".ends")).as_chunks().0,
+            groups: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".groups")).as_chunks().0,
+            places: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".places")).as_chunks().0,
             slots: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".slots")).as_chunks().0,
             pairs: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".pairs")).as_chunks().0,
         }
@@ -62,15 +65,24 @@ impl Vocabulary {
             if slot & !ID == tag && self.text(slot & ID) == text {
                 return Some(slot & ID);
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = layout::next(at, self.slots.len());
         }
     }
 
+    #[inline]
     fn text(&self, id: u32) -> &'static [u8] {
-        let end = |id: usize| u32::from_le_bytes(self.ends[id]) as usize;
+        let start = |id: usize| {
+            u32::from_le_bytes(self.groups[id / GROUP]) as usize
+                + usize::from(u16::from_le_bytes(self.places[id]))
+        };
         let id = id as usize;
-        let start = if id == 0 { 0 } else { end(id - 1) };
-        &self.texts[start..end(id)]
+        &self.texts[start(id)..start(id + 1)]
+    }
+
+    /// The number of tokens.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.places.len() - 1
     }
 }
 
@@ -82,7 +94,7 @@ mod tests {
     fn every_token_is_found_under_its_own_rank() {
         for vocabulary in [O200K_BASE, CL100K_BASE] {
             let mut longest = 0;
-            for id in 0..u32::try_from(vocabulary.ends.len()).unwrap() {
+            for id in 0..u32::try_from(vocabulary.len()).unwrap() {
                 let text = vocabulary.text(id);
                 assert_eq!(vocabulary.rank(text), Some(id));
                 longest = longest.max(text.len());
@@ -93,8 +105,8 @@ mod tests {
 
     #[test]
     fn the_vocabularies_are_as_large_as_published() {
-        assert_eq!(O200K_BASE.ends.len(), 199_998);
-        assert_eq!(CL100K_BASE.ends.len(), 100_256);
+        assert_eq!(O200K_BASE.len(), 199_998);
+        assert_eq!(CL100K_BASE.len(), 100_256);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use crate::context_edits;
 use crate::reasoning;
 use crate::retrieve_tool::Naming;
+use crate::sort;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
 
@@ -110,7 +111,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         for command in output.into_iter().flat_map(Value::elements).filter(|value| value.is_object()) {
             let mut streams = command.pick(["stdout", "stderr"])?.into_iter().flatten().collect::<Vec<_>>();
             streams.retain(|stream| stream.is_string());
-            streams.sort_by_key(|stream| stream.span().range().start);
+            sort::by_key(&mut streams, |stream| stream.span().range().start);
             streams.into_iter().for_each(|stream| walk.output(Some(call), stream));
         }
     }

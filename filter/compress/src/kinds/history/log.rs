@@ -4,6 +4,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::is_commit;
+use crate::lines;
 
 /// Fewer entries are not worth the statement.
 const MIN_ENTRIES: usize = 3;
@@ -95,7 +96,7 @@ pub(super) fn starts_with_commit(line: &str) -> bool {
 
 /// The short form.
 pub(super) fn form(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let lines: Vec<&str> = lines::split(text.strip_suffix('\n').unwrap_or(text)).collect();
     let layout = Layout::of(&lines);
     let people = People::of(&lines, layout)?;
     let plain =
@@ -209,7 +210,7 @@ pub(super) fn text(form: &str) -> Option<String> {
     };
     let people = People { author, committer };
     let in_zone = |date: &str| zone.map_or_else(|| date.to_owned(), |zone| format!("{date} {zone}"));
-    let lines: Vec<&str> = rest.strip_suffix('\n').unwrap_or(rest).split('\n').collect();
+    let lines: Vec<&str> = lines::split(rest.strip_suffix('\n').unwrap_or(rest)).collect();
     let mut out: Vec<String> = Vec::with_capacity(lines.len() * 3);
     let mut at = 0;
     while let Some(&line) = lines.get(at) {

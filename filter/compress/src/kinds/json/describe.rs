@@ -4,6 +4,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use headroom_providers::sort;
 
 use super::parse::Tree;
 use super::survey::NONE;
@@ -201,7 +202,7 @@ fn counts(tree: &Tree<'_>, column: &Column, nodes: &[u32], gone: &[usize]) -> St
         counts.entry(column.values[item]).or_insert((0, item)).0 += 1;
     }
     let mut counts: Vec<(usize, usize)> = counts.into_values().collect();
-    counts.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    sort::by(&mut counts, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     let facts: Vec<String> = counts
         .iter()
         .map(|&(count, item)| {

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::sort;
 
 use super::spell;
 use crate::tokens::Encoding;
@@ -203,7 +204,7 @@ impl<'a> Legend<'a> {
             .map(|(&(_, length), &(count, at))| ((count - 1) * length, at, length))
             .filter(|&(bytes, ..)| bytes >= MIN_GAIN * 2)
             .collect();
-        worth.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(b.2.cmp(&a.2)));
+        sort::by(&mut worth, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(b.2.cmp(&a.2)));
         worth.truncate(MAX_CANDIDATES);
         worth
             .iter()
@@ -223,7 +224,7 @@ fn choose(candidates: &mut [Candidate<'_>], masks: &[u64]) {
         *groups.entry(mask).or_insert(0) += 1;
     }
     let mut groups: Vec<(u64, usize)> = groups.into_iter().collect();
-    groups.sort_unstable();
+    sort::ascending(&mut groups);
     // Tokens that the best chosen beginning saves in each string of the group.
     let mut saved: Vec<usize> = groups
         .iter()

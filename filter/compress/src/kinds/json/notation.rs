@@ -32,6 +32,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::sort;
 
 use super::embedded;
 use super::legend::Legend;
@@ -375,7 +376,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         if self.inference.fits_in_other_order(object) {
             let place =
                 |key: u32| record.columns.iter().position(|column| tree.name(column.key) == tree.name(key));
-            entries.sort_by_key(|(key, _)| place(*key));
+            sort::by_key(&mut entries, |(key, _)| place(*key));
             self.out.push('@');
         }
         let mut entries = entries.into_iter().peekable();

@@ -9,6 +9,10 @@
 //!
 //! Everything except the width of the columns can be restored.
 
+use headroom_providers::sort;
+
+use crate::lines;
+
 /// A header is not worth it for fewer rows.
 const FEWEST_ROWS: usize = 5;
 
@@ -27,7 +31,7 @@ struct Row<'a> {
 
 /// The listing with its rows redrawn.
 pub(super) fn redrawn(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.split('\n').collect();
+    let lines: Vec<&str> = lines::split(text).collect();
     let rows: Vec<Option<Row<'_>>> = lines.iter().map(|line| row(line)).collect();
     if rows.iter().flatten().count() < FEWEST_ROWS {
         return None;
@@ -156,7 +160,7 @@ pub(super) fn in_time<'a>(rows: &mut [(usize, Measure<'a>)]) {
         Some(early) if turns && early < 6 => (time.0 + 12, time.1, time.2),
         _ => time,
     };
-    rows.sort_by_key(|(line, measure)| (key(measure.time), *line));
+    sort::by_key(rows, |(line, measure)| (key(measure.time), *line));
 }
 
 fn row(line: &str) -> Option<Row<'_>> {

@@ -1,5 +1,7 @@
 //! Times in which a log has no lines.
 
+use headroom_providers::sort;
+
 use crate::kinds::shorten::Line;
 
 /// The most holes that are shown.
@@ -23,7 +25,7 @@ pub(super) fn around_gaps(lines: &[Line<'_>]) -> Vec<usize> {
         let to = if day == next { *to } else { to + DAY };
         gaps.push((to.saturating_sub(*from), *before, *behind));
     }
-    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    sort::by(&mut gaps, |a, b| b.cmp(a));
     let usual = gaps.get(gaps.len() / 2).map_or(0, |gap| gap.0);
     let least = (usual * TIMES).max(LEAST);
     gaps.iter().take(MOST_HOLES).filter(|gap| gap.0 >= least).flat_map(|gap| [gap.1, gap.2]).collect()

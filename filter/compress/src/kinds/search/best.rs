@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use headroom_providers::sort;
+
 use super::grouped::{GAP, Results};
 use super::hit::Hit;
 use crate::block::{Context, Lossy};
@@ -177,7 +179,7 @@ fn chunks<'a>(results: &Results<'a>) -> (Vec<File<'a>>, Vec<Chunk>) {
 fn order(chunks: &[Chunk], file: &File<'_>) -> Vec<usize> {
     let mut order: Vec<usize> = file.chunks.clone().collect();
     let last = file.chunks.end - 1;
-    order.sort_by_key(|&chunk| (!chunks[chunk].error, chunk != last, chunk));
+    sort::by_key(&mut order, |&chunk| (!chunks[chunk].error, chunk != last, chunk));
     order
 }
 

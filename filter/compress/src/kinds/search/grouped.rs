@@ -13,6 +13,7 @@
 
 use super::hit::{Hit, Paths, digits};
 use crate::kinds::signal;
+use crate::lines;
 
 /// The line that grep prints between groups of lines that are not adjacent.
 pub(super) const GAP: &str = "--";
@@ -31,7 +32,7 @@ pub(super) struct Results<'a> {
 impl<'a> Results<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         crate::work::spend(text.len());
-        let mut lines: Vec<_> = text.split('\n').map(|line| (line, Hit::matched(line))).collect();
+        let mut lines: Vec<_> = lines::split(text).map(|line| (line, Hit::matched(line))).collect();
         let paths: Paths<'a> = lines.iter().filter_map(|(_, hit)| hit.map(|hit| hit.path)).collect();
         let numbered = lines.iter().filter(|(_, hit)| hit.is_some_and(|hit| hit.number.is_some())).count();
         let numbered = numbered * 2 > lines.iter().filter(|(_, hit)| hit.is_some()).count();
@@ -182,10 +183,10 @@ pub(super) fn ungrouped(grouped: &str) -> String {
         (Some((_, rest)), Some(_)) => rest,
         _ => grouped,
     };
-    let mut lines = rest.split('\n').peekable();
+    let mut lines = lines::split(rest).peekable();
     let mut path: Option<&str> = None;
     let context = |line| body(line).is_some_and(|hit| hit.number.is_some() && !hit.matched);
-    let gaps_left_out = rest.split('\n').any(context) && rest.split('\n').all(|line| line != GAP);
+    let gaps_left_out = lines::split(rest).any(context) && lines::split(rest).all(|line| line != GAP);
     let mut last: Option<(&str, u64)> = None;
     let mut after_last = false;
     while let Some(line) = lines.next() {

@@ -1,6 +1,8 @@
 //! Numbers that stand out: far from the middle of their column, measured by the range of the middle half,
 //! which the anomalies themselves cannot change.
 
+use headroom_providers::sort;
+
 use super::Survey;
 
 /// A number is an anomaly from this distance to the nearer quartile on, measured in ranges of the middle
@@ -38,7 +40,7 @@ pub(crate) fn extremes(survey: &Survey<'_>) -> Vec<usize> {
         ends.extend(finite().max_by(|a, b| a.1.total_cmp(b.1)).map(|(item, _)| item));
         ends.extend(finite().min_by(|a, b| a.1.total_cmp(b.1)).map(|(item, _)| item));
     }
-    anomalies.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    sort::by(&mut anomalies, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     anomalies.into_iter().map(|(_, item)| item).chain(ends).collect()
 }
 

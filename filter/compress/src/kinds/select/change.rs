@@ -1,6 +1,8 @@
 //! Places where a column changes permanently: a step in the level of its numbers, or the end of a long run of
 //! one value.
 
+use headroom_providers::sort;
+
 use super::Survey;
 
 /// The most columns that are examined.
@@ -25,7 +27,7 @@ pub(crate) fn points(survey: &Survey<'_>) -> Vec<usize> {
             steps.extend(level_steps(&column.numbers));
         }
     }
-    steps.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    sort::by(&mut steps, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     runs.into_iter().chain(steps.into_iter().map(|(_, item)| item)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::sort;
 
 use super::Survey;
 
@@ -21,7 +22,7 @@ pub(crate) fn representatives(survey: &Survey<'_>, kept: &[bool], wanted: usize)
     }
     let mut firsts: Vec<(usize, usize)> =
         groups.values().filter(|group| !group.2).map(|&(size, first, _)| (size, first)).collect();
-    firsts.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    sort::by(&mut firsts, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     // Groups may take half: if every item is its own group, the first ones are no better than others.
     let mut chosen: Vec<usize> = firsts.iter().map(|&(_, first)| first).take(wanted.div_ceil(2)).collect();
     let mut taken = kept.to_vec();

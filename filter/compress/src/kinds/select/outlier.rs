@@ -2,6 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::sort;
 
 use super::Survey;
 
@@ -90,7 +91,7 @@ pub(crate) fn few(values: &[u64]) -> Vec<(usize, usize)> {
 
 /// The items with the rarest values first.
 pub(crate) fn in_order(mut found: Vec<(usize, usize)>) -> Vec<usize> {
-    found.sort_unstable();
+    sort::ascending(&mut found);
     found.into_iter().map(|(_, item)| item).collect()
 }
 

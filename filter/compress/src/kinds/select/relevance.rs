@@ -6,6 +6,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::sort;
 
 use super::Survey;
 
@@ -87,7 +88,7 @@ fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
     let best = scores.iter().copied().fold(0.0, f64::max);
     let mut matching: Vec<usize> =
         (0..items).filter(|&item| scores[item] > 0.0 && scores[item] >= best * MIN_SHARE).collect();
-    matching.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    sort::by(&mut matching, |&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     matching
 }
 

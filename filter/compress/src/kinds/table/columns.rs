@@ -6,6 +6,7 @@
 use super::cells::{Layout, Row, Table};
 use super::signal;
 use crate::kinds::keep::counted;
+use crate::lines;
 
 /// From this many rows on, it is worth stating what a column shares.
 const FEWEST_ROWS: usize = 8;
@@ -44,7 +45,7 @@ enum Rule<'a> {
 
 /// The text with its table written again.
 pub(super) fn redrawn(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.split('\n').collect();
+    let lines: Vec<&str> = lines::split(text).collect();
     let table = Table::read(&lines)?;
     // Rows that are not shown may have other values.
     let has_gaps = lines.iter().any(|line| is_gap(line));

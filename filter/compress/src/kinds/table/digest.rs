@@ -6,6 +6,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use headroom_providers::sort;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cells::{Layout, Row, Table, is_column_rule};
@@ -18,6 +19,7 @@ use crate::kinds::query::Query;
 use crate::kinds::select::{Column, Survey, anomaly, change, outlier};
 use crate::kinds::verdict::{self, Ballot, Field, Verdict};
 use crate::kinds::wording;
+use crate::lines;
 
 /// A table with fewer rows is read faster than a digest of it.
 const FEWEST_ROWS: usize = 24;
@@ -78,7 +80,7 @@ const NAMED_ERRORS: usize = 40;
 
 /// Keeps the rows that matter, and describes the others.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
-    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let lines: Vec<&str> = lines::split(text.strip_suffix('\n').unwrap_or(text)).collect();
     // An agent that lists installed packages searches for one of them.
     if lines.iter().take(HEADER_WITHIN).any(|line| is_column_rule(line)) {
         return None;
@@ -157,7 +159,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let mut what = format!("{} of {} left out", grouped(gone.len()), counted(all, "row"));
     let name = |column: &usize| surveyed.survey.columns.get(*column).map_or("", |column| &column.name);
     let mut order: Vec<usize> = (0..surveyed.survey.columns.len()).collect();
-    order.sort_by_key(|column| Field::of(name(column)).is_none());
+    sort::by_key(&mut order, |column| Field::of(name(column)).is_none());
     let sorts = order.into_iter().filter_map(|column| surveyed.sorts(column, &gone)).take(COUNTED);
     let facts: Vec<String> = sorts.chain(surveyed.errors(&gone)).collect();
     if !facts.is_empty() {
@@ -369,7 +371,7 @@ impl<'t, 'a> TableSurvey<'t, 'a> {
                 None => counts.push((value, 1)),
             }
         }
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        sort::by_key(&mut counts, |(_, count)| std::cmp::Reverse(*count));
         let parts: Vec<String> = counts
             .into_iter()
             .map(|(value, n)| match value {

@@ -3,11 +3,12 @@
 
 use super::cells::{Layout, Row, Table};
 use super::signal;
+use crate::lines;
 
 /// The text without blanks next to the pipes of its tables, and with separator lines of one dash per column. Blanks that
 /// indent a cell stay: a plan's steps, a process tree and code show by them what belongs to what.
 pub(super) fn trimmed(text: &str) -> Option<String> {
-    let lines: Vec<(Shape, &str)> = text.split('\n').map(|line| (Shape::of(line), line)).collect();
+    let lines: Vec<(Shape, &str)> = lines::split(text).map(|line| (Shape::of(line), line)).collect();
     let mut out = String::with_capacity(text.len());
     let mut rows = 0;
     let (mut indents, mut before) = (Vec::new(), Shape::Other);

@@ -6,6 +6,7 @@ use super::super::keep::{LineSelection, counted, counted_lines, grouped};
 use super::super::query::Query;
 use super::{ANSWERS, FEWEST_LINES, OF_FAILURES};
 use crate::block::{Context, Lossy};
+use crate::lines;
 use crate::work;
 
 /// Lines kept at either end.
@@ -62,7 +63,7 @@ pub(crate) fn are_in(text: &str) -> bool {
 /// Keeps the events of failed tests, up to a stated limit, lines that are not events, the ends, and the lines
 /// that were asked for. Passed tests are counted.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
-    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let lines: Vec<&str> = lines::split(text.strip_suffix('\n').unwrap_or(text)).collect();
     if lines.len() < FEWEST_LINES {
         return None;
     }

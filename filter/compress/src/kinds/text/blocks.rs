@@ -20,6 +20,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::sort;
 
 use crate::kinds::failure;
 use crate::kinds::shorten::free_tags;
@@ -117,7 +118,7 @@ pub(super) fn form(
     for (block, tag) in named() {
         starts.extend(block.starts.iter().map(|start| (*start, block, tag.as_str())));
     }
-    starts.sort_unstable_by_key(|(start, ..)| *start);
+    sort::by_key(&mut starts, |(start, ..)| *start);
     let mut at = 0;
     for (start, block, tag) in starts {
         for line in lines.get(at..start).unwrap_or_default() {
@@ -322,7 +323,7 @@ impl Sequences {
                 && self.size(found) * (found.uses - 1) > LEAST_GAIN
                 && self.is_of_one(found)
         });
-        found.sort_by_key(|found| (usize::MAX - self.size(found) * (found.uses - 1), found.first));
+        sort::by_key(&mut found, |found| (usize::MAX - self.size(found) * (found.uses - 1), found.first));
         found.truncate(CANDIDATES);
         found
     }
@@ -454,7 +455,7 @@ fn choose(
         }
     }
     // the reader meets them in the order of the output
-    blocks.sort_by_key(|block| block.starts.first().copied());
+    sort::by_key(&mut blocks, |block| block.starts.first().copied());
     blocks
 }
 

@@ -6,6 +6,9 @@
 //!
 //! stands for three lines whose `=` are in one column. The inverse gives back every byte.
 
+use memchr::memmem;
+
+use crate::lines;
 use crate::work;
 
 /// Words behind `# ADDRESS` that a plan says of a resource.
@@ -19,9 +22,11 @@ const AND: &str = ", ";
 
 /// Whether a text is a plan.
 pub(super) fn is_plan(text: &str) -> bool {
-    text.lines().any(|line| {
-        let address = line.trim_start().strip_prefix("# ");
-        address.is_some_and(|rest| ACTIONS.iter().any(|action| rest.contains(action)))
+    memmem::find_iter(text.as_bytes(), b"# ").any(|at| {
+        let before = text.get(..at).unwrap_or_default();
+        let before = before.trim_end_matches(|c: char| c != '\n' && c.is_whitespace());
+        let address = text.get(at..).and_then(|rest| lines::split(rest).next()).unwrap_or_default();
+        (before.is_empty() || before.ends_with('\n')) && ACTIONS.iter().any(|action| address.contains(action))
     })
 }
 
@@ -32,7 +37,7 @@ pub(super) fn listed(text: &str) -> Option<String> {
     }
     work::spend(text.len());
     let mut out = String::with_capacity(text.len());
-    let mut lines = text.split('\n').peekable();
+    let mut lines = lines::split(text).peekable();
     // Where the text of a value ends, of which any line may look like an attribute.
     let mut quoted: Option<&str> = None;
     while let Some(line) = lines.next() {
@@ -76,7 +81,7 @@ fn end_of_text(line: &str) -> Option<&str> {
 /// The plan that was listed.
 pub(super) fn whole(listed: &str) -> String {
     let mut out = String::with_capacity(listed.len() * 2);
-    for (at, line) in listed.split('\n').enumerate() {
+    for (at, line) in lines::split(listed).enumerate() {
         if at > 0 {
             out.push('\n');
         }
