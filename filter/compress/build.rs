@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// its group; a hash table over them; and the tokens of two characters of ASCII.
 fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
     let encoding = tiktoken::get_encoding(name).ok_or("an encoding of the crate")?;
-    let (mut texts, mut ends) = (Vec::new(), Vec::new());
+    let (mut texts, mut starts) = (Vec::new(), vec![0]);
     // Ids are ranks, without gaps.
     for id in 0..u32::try_from(encoding.vocab_size())? {
         let text = encoding.decode(&[id]);
@@ -36,14 +36,12 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
             return Err(format!("{name} has no token {id}").into());
         }
         texts.extend_from_slice(&text);
-        ends.push(u32::try_from(texts.len())?);
+        starts.push(u32::try_from(texts.len())?);
     }
-    let mut slots = vec![EMPTY; layout::slots(ends.len())];
+    let mut slots = vec![EMPTY; layout::slots(starts.len() - 1)];
     let mut pairs = vec![EMPTY; layout::PAIRS];
-    let mut start = 0;
-    for (id, end) in ends.iter().enumerate() {
-        let text = &texts[start..*end as usize];
-        start = *end as usize;
+    for (id, place) in starts.windows(2).enumerate() {
+        let text = &texts[place[0] as usize..place[1] as usize];
         let hash = hash(text);
         let mut at = layout::slot(hash, slots.len());
         while slots[at] != EMPTY {
@@ -61,7 +59,6 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     fs::write(out.join(format!("{name}.texts")), &texts)?;
-    let starts: Vec<u32> = [0].into_iter().chain(ends).collect();
     let groups: Vec<u32> = starts.iter().copied().step_by(GROUP).collect();
     let mut places = Vec::new();
     for (group, starts) in groups.iter().zip(starts.chunks(GROUP)) {

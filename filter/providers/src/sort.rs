@@ -77,7 +77,7 @@ mod tests {
 
             let (mut own, mut expected) = (items.clone(), items);
             by(&mut own, |a, b| b.0.cmp(&a.0));
-            expected.sort_by(|a, b| b.0.cmp(&a.0));
+            expected.sort_by_key(|item| std::cmp::Reverse(item.0));
             prop_assert_eq!(own, expected);
         }
     }

@@ -91,7 +91,7 @@ pub fn slots(tokens: usize) -> usize {
 /// The first slot to check in a table of `slots` slots.
 #[inline]
 pub fn slot(hash: u64, slots: usize) -> usize {
-    ((hash & u64::from(u32::MAX)) * slots as u64 >> u32::BITS) as usize
+    (((hash & u64::from(u32::MAX)) * slots as u64) >> u32::BITS) as usize
 }
 
 /// The slot to check after a slot.
