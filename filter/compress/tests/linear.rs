@@ -129,6 +129,8 @@ fn any_output_takes_time_in_proportion_to_its_length() {
         ("nothing but quotes", Box::new(repeated("\""))),
         ("backslashes", Box::new(repeated("\\"))),
         ("fences", Box::new(repeated("```\n"))),
+        ("one line of fences", Box::new(repeated("a ``` b ~~~ "))),
+        ("one line of comments", Box::new(repeated("a # "))),
         ("tags", Box::new(repeated("<a><b>"))),
         ("unclosed tags", Box::new(repeated("<a "))),
         ("null characters", Box::new(repeated("\0"))),

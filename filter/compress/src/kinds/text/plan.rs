@@ -11,6 +11,8 @@ use memchr::memmem;
 use crate::lines;
 use crate::work;
 
+const COMMENT: &str = "# ";
+
 /// Words behind `# ADDRESS` that a plan says of a resource.
 const ACTIONS: &[&str] = &[" will be ", " must be ", " is tainted", " has moved to "];
 
@@ -22,12 +24,20 @@ const AND: &str = ", ";
 
 /// Whether a text is a plan.
 pub(super) fn is_plan(text: &str) -> bool {
-    memmem::find_iter(text.as_bytes(), b"# ").any(|at| {
+    memmem::find_iter(text.as_bytes(), COMMENT.as_bytes()).any(|at| {
         let before = text.get(..at).unwrap_or_default();
         let before = before.trim_end_matches(|c: char| c != '\n' && c.is_whitespace());
-        let address = text.get(at..).and_then(|rest| lines::split(rest).next()).unwrap_or_default();
-        (before.is_empty() || before.ends_with('\n')) && ACTIONS.iter().any(|action| address.contains(action))
+        // Only what begins a line is read to its end, so that no line is read twice.
+        (before.is_empty() || before.ends_with('\n'))
+            && text
+                .get(at + COMMENT.len()..)
+                .and_then(|rest| lines::split(rest).next())
+                .is_some_and(says_action)
     })
+}
+
+fn says_action(address: &str) -> bool {
+    ACTIONS.iter().any(|action| address.contains(action))
 }
 
 /// The plan with neighbours that have one value on one line; `None` where there are none.
@@ -161,6 +171,17 @@ mod tests {
         }
     }
 ";
+
+    proptest! {
+        #[test]
+        fn a_text_is_a_plan_where_a_line_of_it_says_an_action(
+            parts in prop::collection::vec("# |#|a| will be | must be|will be created| is tainted|\t|\u{a0}|\r|\n", 0..12)
+        ) {
+            let text = parts.concat();
+            let by_line = text.lines().any(|line| line.trim_start().strip_prefix("# ").is_some_and(says_action));
+            prop_assert_eq!(is_plan(&text), by_line, "{:?}", text);
+        }
+    }
 
     #[test]
     fn neighbours_with_one_value_share_a_line() {
