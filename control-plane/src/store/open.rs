@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
@@ -19,6 +20,9 @@ use crate::url::without_secrets;
 const CONNECTIONS: u32 = 5;
 /// The size to which SQLite truncates its journal, in bytes.
 const JOURNAL_BYTES: &str = "67108864";
+
+/// Time between two looks at whether a damaged file is closed.
+const CLOSE_POLL: Duration = Duration::from_millis(2);
 
 /// A database with its tables up to date.
 #[derive(Debug)]
@@ -58,10 +62,15 @@ impl OpenDatabase {
                     Some(damage) => Some(damage),
                     None => damage(path).await?,
                 };
-                let set_aside = damage.map(|damage| set_aside(path, now, &damage)).transpose()?;
-                if set_aside.is_some() {
-                    make_private(path)?;
-                }
+                let set_aside = match damage {
+                    Some(damage) => {
+                        until_closed(path).await;
+                        let kept = set_aside(path, now, &damage)?;
+                        make_private(path)?;
+                        Some(kept)
+                    }
+                    None => None,
+                };
                 let pool = up_to_date(Pool::Sqlite(sqlite_pool(path, CONNECTIONS).await?), schema).await?;
                 if let Some(damaged) = &set_aside {
                     save_from(path, damaged, schema).await;
@@ -161,6 +170,40 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
         headroom_private::folder(folder).map_err(failed)?;
     }
     headroom_private::database(path).map_err(failed)
+}
+
+/// Waits until this process has closed the file. sqlx leaves the closing of a connection that could not be opened to
+/// the connection's own thread. SQLite's last connection to a file looks whether the file has moved, syncs it, and then
+/// removes the journal by its name: by then that could be the journal of the replacement.
+async fn until_closed(path: &Path) {
+    let start = Instant::now();
+    while is_open(path) {
+        if start.elapsed() > PATIENCE {
+            let path = path.display();
+            tracing::error!(message = "A damaged store is still open while it is set aside.", %path);
+            return;
+        }
+        tokio::time::sleep(CLOSE_POLL).await;
+    }
+}
+
+/// True if this process holds the file open. The file is not opened for it: closing it again would end all locks
+/// that SQLite has on it.
+#[cfg(unix)]
+fn is_open(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(file) = fs::metadata(path) else { return false };
+    let Ok(descriptors) = fs::read_dir("/dev/fd") else { return false };
+    descriptors.flatten().any(|descriptor| {
+        fs::metadata(descriptor.path())
+            .is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
+    })
+}
+
+/// Elsewhere an open file cannot be renamed.
+#[cfg(not(unix))]
+fn is_open(_path: &Path) -> bool {
+    false
 }
 
 /// Renames the file and SQLite's additional files, so that they still belong together.

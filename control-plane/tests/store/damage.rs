@@ -113,6 +113,40 @@ async fn a_file_that_is_no_database_any_more_is_replaced_and_reports_land() {
     other.unwrap();
 }
 
+/// SQLite's last connection to a file looks whether the file has moved, writes and syncs what the journal holds, and
+/// then removes the journal by its name: by then that could be the journal of the replacement.
+#[tokio::test]
+async fn a_damaged_file_is_not_replaced_while_a_connection_to_it_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("headroom.db");
+    let store = Arc::new(open(&path).await);
+    store.append(&[suite::batch("vm", 1..=20)], &Accounting::default(), now_ms()).await.unwrap();
+    break_pages(&path, 0..0).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut late = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("SELECT name FROM meta").fetch_all(&mut late).await.unwrap();
+    break_pages(&path, 1..u64::MAX).await;
+    let appending = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            let batch = suite::batch("vm", 21..=22);
+            store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap().acknowledged
+        }
+    });
+    while store.watch().errors().all(|(_, count)| count == 0) {
+        tokio::task::yield_now().await;
+    }
+    // longer than a replacement takes, and shorter than the patience with such a connection
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(store.watch().set_aside(), None);
+    late.close().await.unwrap();
+    assert_eq!(appending.await.unwrap(), [22]);
+    assert!(store.watch().set_aside().is_some());
+    assert_eq!(requests(&*store).await, 2);
+    let again = SqlLedger::open(&Database::File(path), now_ms()).await.unwrap();
+    assert_eq!(again.recent(100).await.unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn originals_that_can_be_read_outlive_the_damage_of_others() {
     let dir = tempfile::tempdir().unwrap();
