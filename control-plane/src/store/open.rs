@@ -195,8 +195,7 @@ fn is_open(path: &Path) -> bool {
     let Ok(file) = fs::metadata(path) else { return false };
     let Ok(descriptors) = fs::read_dir("/dev/fd") else { return false };
     descriptors.flatten().any(|descriptor| {
-        fs::metadata(descriptor.path())
-            .is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
+        fs::metadata(descriptor.path()).is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
     })
 }
 

@@ -198,8 +198,8 @@ def requests(page):
     expect(rows).to_have_count(11)
     form(page).get_by_label("Project").select_option("billing")
     expect(rows).not_to_have_count(11)
-    few = rows.count()
     expect(page.locator("#request-list")).to_contain_text("overloaded_error")
+    few = rows.count()
     shared = page.url
     form(page).get_by_role("searchbox").fill("nothing is called so")
     expect(page.locator("#request-list")).to_contain_text("No kept request matches.")
@@ -315,8 +315,9 @@ def history(page):
     for label in ["day", "week", "month"]:
         form(page).get_by_label(label, exact=True).check(force=True)
         expect(page.locator("#history-figures")).not_to_have_attribute("aria-busy", "true")
-    page.locator("#scope").select_option(label="billing")
     form(page).get_by_label("90 days").check(force=True)
+    with page.expect_response(re.compile(r"/stats-history\?.*project=billing")):
+        page.locator("#scope").select_option(label="billing")
     expect(page.locator("#history-figures")).not_to_have_attribute("aria-busy", "true")
     shown = tile(page, "Requests").inner_text()
     shared = page.url

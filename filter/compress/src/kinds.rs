@@ -34,6 +34,7 @@ pub(crate) mod search;
 mod select;
 mod shorten;
 pub(crate) mod signal;
+mod sink;
 pub(crate) mod snapshot;
 mod table;
 pub(crate) mod test_build;

@@ -16,6 +16,7 @@
 mod blame;
 mod log;
 
+use super::sink::Comparison;
 use crate::block::Context;
 
 /// Whether a text is a log or a blame.
@@ -29,16 +30,17 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     if cx.around.lines().any(log::starts_with_commit) {
         return None;
     }
-    let (form, again) = if log::is_log(text) {
+    let mut again = Comparison::with(text);
+    let form = if log::is_log(text) {
         let form = log::form(text)?;
-        let again = log::text(&form);
-        (form, again)
+        log::text(&form, &mut again)?;
+        form
     } else {
         let form = blame::form(text)?;
-        let again = blame::text(&form);
-        (form, again)
+        blame::text(&form, &mut again)?;
+        form
     };
-    (again.as_deref() == Some(text)).then_some(form)
+    again.is_equal().then_some(form)
 }
 
 /// Whether a word is the id of a commit: at least as many hexadecimal digits as git shows.
@@ -51,6 +53,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kinds::sink::written;
 
     fn shown(text: &str) -> Option<String> {
         let config = crate::Config::default();
@@ -189,8 +192,8 @@ mod tests {
         ) {
             let text = parts.concat();
             if let Some(form) = shown(&text) {
-                let again = if log::is_log(&text) { log::text(&form) } else { blame::text(&form) };
-                prop_assert_eq!(again.as_deref(), Some(text.as_str()));
+                let inverse = if log::is_log(&text) { log::text } else { blame::text };
+                prop_assert_eq!(written(|out| inverse(&form, out).unwrap()), text);
             }
         }
     }

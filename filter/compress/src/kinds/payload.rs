@@ -97,7 +97,14 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         if at > 0 {
             out.push('\n');
         }
-        let wrapped = wrapped(lines.get(at..).unwrap_or_default());
+        let (read, wrapped) = wrapped(lines.get(at..).unwrap_or_default());
+        if wrapped < MIN_WRAPPED && read > 1 {
+            // These lines are shorter than anything that is shortened, and none of them begins wrapped data.
+            let plain = lines.get(at..at + read).unwrap_or_default();
+            out.push_str(&plain.join("\n"));
+            at += read;
+            continue;
+        }
         if wrapped >= MIN_WRAPPED {
             let rest = lines.get(at + 1..at + wrapped).unwrap_or_default();
             out.push_str(line);
@@ -149,10 +156,10 @@ fn is_mixed(run: &str) -> bool {
     has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)
 }
 
-/// How many of the next lines are one piece of wrapped data.
-fn wrapped(lines: &[&str]) -> usize {
+/// How many of the next lines could be one piece of wrapped data, and how many are.
+fn wrapped(lines: &[&str]) -> (usize, usize) {
     let Some(width) = lines.first().map(|line| line.len()).filter(|width| WRAPS.contains(width)) else {
-        return 0;
+        return (0, 0);
     };
     let is = |line: &&&str| line.len() == width && line.bytes().all(is_encoding) && is_mixed(line);
     let full = lines.iter().take_while(is).count();
@@ -160,7 +167,7 @@ fn wrapped(lines: &[&str]) -> usize {
     let last = lines.get(full).is_some_and(|line| {
         !line.is_empty() && line.len() < width && line.bytes().all(is_encoding) && !line.starts_with('-')
     });
-    if signs { full + usize::from(last) } else { 0 }
+    (full, if signs { full + usize::from(last) } else { 0 })
 }
 
 /// Appends a line with the encoded data in it shortened.

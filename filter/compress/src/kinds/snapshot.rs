@@ -10,6 +10,7 @@
 //!
 //! A form is used only if its inverse gives exactly the same text.
 
+use super::sink::{Comparison, Sink};
 use crate::block::Context;
 
 /// The statement is not worth it for fewer lines.
@@ -59,7 +60,9 @@ pub(crate) fn is_snapshot(text: &str) -> bool {
 pub(crate) fn lossless(text: &str, _: &Context<'_>) -> Option<String> {
     let style = style(text)?;
     let form = style.form(text)?;
-    (style.text(&form).as_deref() == Some(text)).then_some(form)
+    let mut again = Comparison::with(text);
+    style.text(&form, &mut again)?;
+    again.is_equal().then_some(form)
 }
 
 fn style(text: &str) -> Option<&'static Style> {
@@ -129,17 +132,19 @@ impl Style {
         Some(out)
     }
 
-    /// The text of a form; `None` if it is not a form.
-    fn text(&self, form: &str) -> Option<String> {
-        let mut out = String::with_capacity(form.len() * 2);
+    /// Writes the text of a form; `None` if it is not a form.
+    fn text(&self, form: &str, out: &mut impl Sink) -> Option<()> {
         for line in form.strip_prefix(self.head)?.split_inclusive('\n') {
+            if out.differs() {
+                return None;
+            }
             let rest = line.trim_start_matches(' ');
             if is_beside(rest) {
                 out.push_str(line);
                 continue;
             }
             let indent = line.len() - rest.len();
-            out.extend(std::iter::repeat_n(' ', 2 * indent));
+            out.push_blanks(2 * indent);
             out.push_str(self.mark);
             let body = rest.strip_suffix('\n').unwrap_or(rest);
             let linked = self.url.and_then(|(child, arrow)| Some((child, body.rsplit_once(arrow)?)));
@@ -149,23 +154,23 @@ impl Style {
             };
             // The name is the last such word: roles and texts may contain any.
             let body = rest.strip_suffix('\n').unwrap_or(rest);
-            self.element(body, &mut out)?;
+            self.element(body, out)?;
             if let Some((child, url)) = url {
                 out.push_str(":\n");
-                out.extend(std::iter::repeat_n(' ', 2 * (indent + 1)));
+                out.push_blanks(2 * (indent + 1));
                 out.push_str(self.mark);
                 out.push_str(child);
                 out.push_str(url);
             }
             if line.ends_with('\n') {
-                out.push('\n');
+                out.push_str("\n");
             }
         }
-        Some(out)
+        Some(())
     }
 
     /// Appends an element as the tool writes it, without its mark.
-    fn element(&self, body: &str, out: &mut String) -> Option<()> {
+    fn element(&self, body: &str, out: &mut impl Sink) -> Option<()> {
         let at = if self.short_name.is_empty() { None } else { body.rfind(self.short_name) };
         let Some(at) = at else {
             out.push_str(body);
@@ -200,6 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kinds::sink::written;
 
     fn shown(text: &str) -> Option<String> {
         let config = crate::Config::default();
@@ -241,11 +247,12 @@ mod tests {
             for style in [&PLAYWRIGHT, &DEVTOOLS] {
                 if let Some(form) = style.form(&text) {
                     prop_assert!(form.starts_with(style.head));
-                    style.text(&form);
+                    style.text(&form, &mut String::new());
                 }
             }
             if let Some(form) = shown(&text) {
-                prop_assert!(PLAYWRIGHT.text(&form).or_else(|| DEVTOOLS.text(&form)).as_deref() == Some(&text));
+                let style = if form.starts_with(PLAYWRIGHT.head) { &PLAYWRIGHT } else { &DEVTOOLS };
+                prop_assert_eq!(written(|out| style.text(&form, out).unwrap()), text);
             }
         }
     }

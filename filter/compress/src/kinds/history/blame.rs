@@ -1,6 +1,7 @@
 //! `git blame`: each line of a file after its commit, author and date.
 
 use super::is_commit;
+use crate::kinds::sink::Sink;
 
 /// Fewer lines are not worth the statement.
 const MIN_LINES: usize = 4;
@@ -85,8 +86,8 @@ pub(super) fn form(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The text of a form; `None` if it is not a form.
-pub(super) fn text(form: &str) -> Option<String> {
+/// Writes the text of a form; `None` if it is not a form.
+pub(super) fn text(form: &str, out: &mut impl Sink) -> Option<()> {
     let (head, rest) = form.strip_prefix(HEAD)?.split_once("]\n")?;
     let numbered = |line: &str| {
         let digits = line.bytes().take_while(u8::is_ascii_digit).count();
@@ -96,17 +97,19 @@ pub(super) fn text(form: &str) -> Option<String> {
         Some(width) => width.parse().ok()?,
         None => rest.lines().filter_map(numbered).max()?,
     };
-    let mut out = String::with_capacity(form.len() * 2);
     let mut commit = "";
     for line in rest.split_inclusive('\n') {
+        if out.differs() {
+            return None;
+        }
         match numbered(line) {
             None => commit = line.strip_suffix('\n')?,
             Some(digits) => {
                 out.push_str(commit);
-                out.extend(std::iter::repeat_n(' ', 1 + width.checked_sub(digits)?));
+                out.push_blanks(1 + width.checked_sub(digits)?);
                 out.push_str(line);
             }
         }
     }
-    Some(out)
+    Some(())
 }

@@ -4,6 +4,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::is_commit;
+use crate::kinds::sink::Sink;
 use crate::lines;
 
 /// Fewer entries are not worth the statement.
@@ -186,8 +187,25 @@ pub(super) fn form(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The text of a form; `None` if it is not a form.
-pub(super) fn text(form: &str) -> Option<String> {
+/// Writes lines with ends between them.
+struct Lines<'s, S> {
+    out: &'s mut S,
+    is_first: bool,
+}
+
+impl<S: Sink> Lines<'_, S> {
+    /// Appends a line of these parts.
+    fn push(&mut self, parts: &[&str]) {
+        if !self.is_first {
+            self.out.push_str("\n");
+        }
+        self.is_first = false;
+        parts.iter().for_each(|part| self.out.push_str(part));
+    }
+}
+
+/// Writes the text of a form; `None` if it is not a form.
+pub(super) fn text(form: &str, out: &mut impl Sink) -> Option<()> {
     let (head, rest) = form.split_once("]\n")?;
     let head = head.strip_prefix(HEAD)?;
     let (head, plain) = match head.strip_suffix(MESSAGES) {
@@ -209,21 +227,25 @@ pub(super) fn text(form: &str) -> Option<String> {
         }
     };
     let people = People { author, committer };
-    let in_zone = |date: &str| zone.map_or_else(|| date.to_owned(), |zone| format!("{date} {zone}"));
+    // Behind each date.
+    let (blank, zone) = zone.map_or(("", ""), |zone| (" ", zone));
     let lines: Vec<&str> = lines::split(rest.strip_suffix('\n').unwrap_or(rest)).collect();
-    let mut out: Vec<String> = Vec::with_capacity(lines.len() * 3);
+    let mut out = Lines { out, is_first: true };
     let mut at = 0;
     while let Some(&line) = lines.get(at) {
+        if out.out.differs() {
+            return None;
+        }
         at += 1;
         if !starts_with_commit(line) {
-            out.push(match line.strip_prefix(' ').filter(|_| plain) {
-                Some(message) => format!("{INDENT}{message}"),
-                None => line.to_owned(),
-            });
+            match line.strip_prefix(' ').filter(|_| plain) {
+                Some(message) => out.push(&[INDENT, message]),
+                None => out.push(&[line]),
+            }
             continue;
         }
-        if plain && !out.is_empty() {
-            out.push(String::new());
+        if plain && !out.is_first {
+            out.push(&[]);
         }
         let (mut entry, mut date) = line.split_once(' ')?;
         if date.starts_with('(') {
@@ -231,7 +253,7 @@ pub(super) fn text(form: &str) -> Option<String> {
             let end = entry.len() + 1 + date.find(") ")? + 1;
             (entry, date) = (line.get(..end)?, line.get(end + 1..)?);
         }
-        out.push(format!("{COMMIT}{entry}"));
+        out.push(&[COMMIT, entry]);
         let (mut author, mut own_committer) = (None, None);
         while let Some(&line) = lines.get(at) {
             if line.is_empty() || line.starts_with(' ') || starts_with_commit(line) {
@@ -245,29 +267,29 @@ pub(super) fn text(form: &str) -> Option<String> {
             if line.starts_with(AUTHOR) {
                 author = Some(line);
             }
-            out.push(line.to_owned());
+            out.push(&[line]);
         }
         if author.is_none() {
-            out.push(people.author.to_owned());
+            out.push(&[people.author]);
         }
         let (date, committed) =
             date.split_once("; ").filter(|_| layout.committed.is_some()).unwrap_or((date, date));
-        out.push(format!("{}{}", layout.date, in_zone(date)));
+        out.push(&[layout.date, date, blank, zone]);
         if let Some(label) = layout.committed {
-            let usual = people.committer(author.unwrap_or(people.author))?;
-            out.push(own_committer.map_or(usual, str::to_owned));
-            let committed = with_time(date, committed)?;
-            out.push(format!("{label}{}", in_zone(&committed)));
+            match own_committer {
+                Some(own) => out.push(&[own]),
+                None => out.push(&[&people.committer(author.unwrap_or(people.author))?]),
+            }
+            out.push(&[label, &with_time(date, committed)?, blank, zone]);
         }
         if plain {
-            out.push(String::new());
+            out.push(&[]);
         }
     }
-    let mut text = out.join("\n");
     if form.ends_with('\n') {
-        text.push('\n');
+        out.out.push_str("\n");
     }
-    Some(text)
+    Some(())
 }
 
 /// A date without the zone that all dates are in.

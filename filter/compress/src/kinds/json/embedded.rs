@@ -6,6 +6,7 @@
 
 use super::parse::{Shape, Tree};
 use super::spell;
+use crate::kinds::sink::{Comparison, Sink};
 
 /// Shorter strings gain nothing.
 const MIN_BYTES: usize = 16;
@@ -65,19 +66,22 @@ pub(crate) fn document(text: &str, nesting: usize) -> Option<(Layout, Tree<'_>)>
     if tree.text.len() != text.len() || tree.size() < 3 {
         return None;
     }
-    let mut again = String::with_capacity(text.len());
+    let mut again = Comparison::with(text);
     lay_out(&tree, root, layout, 0, &mut again)?;
-    (again == text).then_some((layout, tree))
+    again.is_equal().then_some((layout, tree))
 }
 
 /// Writes a document in a layout, with minimal escapes in strings; `None` if a string is spelled differently.
-fn lay_out(tree: &Tree<'_>, id: u32, layout: Layout, depth: usize, out: &mut String) -> Option<()> {
+fn lay_out(tree: &Tree<'_>, id: u32, layout: Layout, depth: usize, out: &mut impl Sink) -> Option<()> {
+    if out.differs() {
+        return None;
+    }
     let node = tree.node(id);
     match node.shape {
         Shape::String => return spell_minimally(tree, id, out),
         Shape::Array | Shape::Object => {
             let object = node.shape == Shape::Object;
-            out.push(if object { '{' } else { '[' });
+            out.push_str(if object { "{" } else { "[" });
             let mut children = (0..node.len).scan(id + 1, |at, _| {
                 let child = *at;
                 *at = if object { tree.after(child + 1) } else { tree.after(child) };
@@ -86,11 +90,11 @@ fn lay_out(tree: &Tree<'_>, id: u32, layout: Layout, depth: usize, out: &mut Str
             for index in 0..node.len {
                 let child = children.next()?;
                 if index > 0 {
-                    out.push(',');
+                    out.push_str(",");
                 }
                 match layout {
                     Layout::Indented(width) => line(out, width * (depth + 1)),
-                    Layout::Spaced if index > 0 => out.push(' '),
+                    Layout::Spaced if index > 0 => out.push_str(" "),
                     _ => {}
                 }
                 if object {
@@ -102,20 +106,21 @@ fn lay_out(tree: &Tree<'_>, id: u32, layout: Layout, depth: usize, out: &mut Str
             if let (Layout::Indented(width), 1..) = (layout, node.len) {
                 line(out, width * depth);
             }
-            out.push(if object { '}' } else { ']' });
+            out.push_str(if object { "}" } else { "]" });
         }
         _ => out.push_str(tree.raw(id)),
     }
     Some(())
 }
 
-fn line(out: &mut String, width: usize) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n(' ', width));
+fn line(out: &mut impl Sink, width: usize) {
+    out.push_str("\n");
+    out.push_blanks(width);
 }
 
-fn spell_minimally(tree: &Tree<'_>, id: u32, out: &mut String) -> Option<()> {
-    let from = out.len();
-    spell::quote(out, &tree.string(id)?);
-    (out.get(from..).unwrap_or_default() == tree.raw(id)).then_some(())
+fn spell_minimally(tree: &Tree<'_>, id: u32, out: &mut impl Sink) -> Option<()> {
+    let mut spelled = String::new();
+    spell::quote(&mut spelled, &tree.string(id)?);
+    out.push_str(&spelled);
+    (spelled == tree.raw(id)).then_some(())
 }

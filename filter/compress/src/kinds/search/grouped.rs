@@ -13,6 +13,7 @@
 
 use super::hit::{Hit, Paths, digits};
 use crate::kinds::signal;
+use crate::kinds::sink::{Comparison, Sink};
 use crate::lines;
 
 /// The line that grep prints between groups of lines that are not adjacent.
@@ -171,12 +172,13 @@ fn directory<'a>(lines: &[(&'a str, Option<Hit<'a>>)], paths: &Paths<'a>) -> Opt
 }
 
 fn is_inverse(grouped: &str, text: &str) -> bool {
-    ungrouped(grouped) == text
+    let mut again = Comparison::with(text);
+    ungrouped(grouped, &mut again);
+    again.is_equal()
 }
 
 /// The inverse of [`Results::grouped`].
-pub(super) fn ungrouped(grouped: &str) -> String {
-    let mut out = String::with_capacity(grouped.len() * 2);
+pub(super) fn ungrouped(grouped: &str, out: &mut impl Sink) {
     let stated = grouped.strip_prefix(SPELLED.0).and_then(|rest| rest.split_once('\n'));
     let directory = stated.and_then(|(line, _)| line.strip_suffix(SPELLED.1));
     let rest = match (stated, directory) {
@@ -189,7 +191,12 @@ pub(super) fn ungrouped(grouped: &str) -> String {
     let gaps_left_out = lines::split(rest).any(context) && lines::split(rest).all(|line| line != GAP);
     let mut last: Option<(&str, u64)> = None;
     let mut after_last = false;
+    // A line end is written before each line but the first.
+    let mut end = "";
     while let Some(line) = lines.next() {
+        if out.differs() {
+            return;
+        }
         if let Some(heading) = line.strip_suffix(':')
             && !heading.is_empty()
             && !heading.starts_with([' ', ':', '-'])
@@ -205,26 +212,27 @@ pub(super) fn ungrouped(grouped: &str) -> String {
                 path = None;
             }
             after_last = false;
+            out.push_str(end);
             out.push_str(line);
-            out.push('\n');
+            end = "\n";
             continue;
         };
         if let Some(number) = hit.line() {
             let follows = last.is_some_and(|(path, before)| path == heading && before + 1 == number);
             if gaps_left_out && after_last && !follows {
+                out.push_str(end);
                 out.push_str(GAP);
-                out.push('\n');
+                end = "\n";
             }
             last = Some((heading, number));
         }
         after_last = true;
         let relative = directory.and_then(|dir| heading.strip_prefix(dir));
         let colon = hit.matched || hit.text.contains(':') || relative.is_some_and(|path| path.contains(':'));
-        hit.push_with(relative.filter(|_| colon).unwrap_or(heading), &mut out);
-        out.push('\n');
+        out.push_str(end);
+        hit.push_with(relative.filter(|_| colon).unwrap_or(heading), out);
+        end = "\n";
     }
-    out.pop();
-    out
 }
 
 /// A line after a heading.

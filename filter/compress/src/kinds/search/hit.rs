@@ -2,6 +2,8 @@
 
 use hashbrown::HashSet;
 
+use crate::kinds::sink::Sink;
+
 /// A line that belongs to a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Hit<'a> {
@@ -76,17 +78,13 @@ impl<'a> Hit<'a> {
     }
 
     /// Appends the line with `path` before it.
-    pub(super) fn push_with(&self, path: &str, out: &mut String) {
+    pub(super) fn push_with(&self, path: &str, out: &mut impl Sink) {
         out.push_str(path);
-        self.push_behind_path(out);
-    }
-
-    fn push_behind_path(&self, out: &mut String) {
-        let separator = if self.matched { ':' } else { '-' };
-        out.push(separator);
+        let separator = if self.matched { ":" } else { "-" };
+        out.push_str(separator);
         if let Some(number) = self.number {
             out.push_str(number);
-            out.push(separator);
+            out.push_str(separator);
         }
         out.push_str(self.text);
     }

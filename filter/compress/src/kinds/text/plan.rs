@@ -8,6 +8,7 @@
 
 use memchr::memmem;
 
+use crate::kinds::sink::{Comparison, Sink};
 use crate::lines;
 use crate::work;
 
@@ -79,7 +80,12 @@ pub(super) fn listed(text: &str) -> Option<String> {
             out.push('\n');
         }
     }
-    (out.len() < text.len() && whole(&out) == text).then_some(out)
+    if out.len() >= text.len() {
+        return None;
+    }
+    let mut again = Comparison::with(text);
+    whole(&out, &mut again);
+    again.is_equal().then_some(out)
 }
 
 /// The word that ends the text which begins behind a line, `+ user_data = <<-EOT`.
@@ -88,12 +94,14 @@ fn end_of_text(line: &str) -> Option<&str> {
     Some(word.trim_start_matches(['-', '~']).split(' ').next().unwrap_or_default())
 }
 
-/// The plan that was listed.
-pub(super) fn whole(listed: &str) -> String {
-    let mut out = String::with_capacity(listed.len() * 2);
+/// Writes the plan that was listed.
+pub(super) fn whole(listed: &str, out: &mut impl Sink) {
     for (at, line) in lines::split(listed).enumerate() {
+        if out.differs() {
+            return;
+        }
         if at > 0 {
-            out.push('\n');
+            out.push_str("\n");
         }
         let split = Attribute::read_listed(line);
         let Some(listed) = split.filter(|listed| listed.name.contains(AND)) else {
@@ -107,15 +115,14 @@ pub(super) fn whole(listed: &str) -> String {
         for name in names.split(AND) {
             out.push_str(listed.lead);
             out.push_str(name);
-            out.push_str(&" ".repeat(column.saturating_sub(name.len())));
+            out.push_blanks(column.saturating_sub(name.len()));
             out.push_str(behind.trim_start_matches(' '));
-            out.push('\n');
+            out.push_str("\n");
         }
         out.push_str(listed.lead);
         out.push_str(last);
         out.push_str(behind);
     }
-    out
 }
 
 /// `      + name    = value`.
@@ -158,6 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kinds::sink::written;
 
     const PLAN: &str = "  # aws_instance.web will be created
   + resource \"aws_instance\" \"web\" {
@@ -193,7 +201,7 @@ mod tests {
             "{short}"
         );
         assert!(short.contains("          + \"Name\", \"Env\"  = \"web\"\n"), "{short}");
-        assert_eq!(whole(&short), PLAN);
+        assert_eq!(written(|out| whole(&short, out)), PLAN);
         assert_eq!(listed("      + a = 1\n      + b = 1\n"), None);
     }
 
@@ -207,7 +215,7 @@ mod tests {
             let lines: Vec<String> = lines.into_iter().map(|(a, b, c, d, e)| format!("{a}{b}{c}{d}{e}")).collect();
             let text = format!("  # a.b will be created\n{}{end}", lines.join("\n"));
             if let Some(short) = listed(&text) {
-                prop_assert_eq!(whole(&short), text);
+                prop_assert_eq!(written(|out| whole(&short, out)), text);
             }
         }
     }
