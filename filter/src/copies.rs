@@ -20,6 +20,7 @@ use prost::Message as _;
 
 use crate::call::Call;
 use crate::host::NANOS_PER_MS;
+use crate::name::name;
 
 /// A batch that is over this size waits for the next call; its first copy always goes.
 const BATCH_BYTES: usize = 1 << 20;
@@ -133,15 +134,22 @@ impl Copies {
     pub(crate) fn push(&mut self, tenant: &str, conversation_id: &str, originals: &[Original<'_>]) -> u64 {
         let mut owner = None;
         let before = self.dropped;
+        let key = |keys: &RandomState, original: &Original<'_>| keys.hash_one((tenant, &*original.hash));
+        let mut unknown = Vec::new();
         for original in originals {
-            let key = self.keys.hash_one((tenant, &*original.hash));
-            if self.is_known(key) {
-                continue;
+            if !self.is_known(key(&self.keys, original)) {
+                unknown.push(original);
             }
-            let text = original.text();
+        }
+        let missing = Original::each_text(&unknown, |original, text| {
+            let key = key(&self.keys, original);
+            // Another block may have the same.
+            if self.is_known(key) {
+                return;
+            }
             if text.len() >= self.limits.queue_bytes {
                 self.dropped = self.dropped.saturating_add(1);
-                continue;
+                return;
             }
             let owner = owner.get_or_insert_with(|| {
                 Rc::new(Owner { tenant: tenant.to_owned(), conversation_id: conversation_id.to_owned() })
@@ -149,9 +157,9 @@ impl Copies {
             let encoded = v1::Original {
                 hash: original.hash.to_string(),
                 length: text.len() as u64,
-                content: text.into_owned().into_bytes(),
+                content: text.as_bytes().to_vec(),
                 encoding: ContentEncoding::Identity.into(),
-                tool: original.tool.to_string(),
+                tool: name(&original.tool),
                 kind: original.kind.name().to_owned(),
                 form: original.form.map(Compressor::name).unwrap_or_default().to_owned(),
                 tokens_before: original.tokens_before,
@@ -163,8 +171,9 @@ impl Copies {
                 OriginalCopy { owner: Rc::clone(owner), hash: original.hash.to_string(), key, encoded };
             self.queue.push_back(copy);
             self.remember(key);
-        }
-        self.make_room();
+            self.make_room();
+        });
+        self.dropped = self.dropped.saturating_add(missing as u64);
         self.dropped.saturating_sub(before)
     }
 

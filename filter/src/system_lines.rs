@@ -175,11 +175,16 @@ fn next_string(json: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn is_blank(line: &[u8]) -> bool {
-    let mut rest = line.trim_ascii();
+    blanks(line) == line.len()
+}
+
+/// The length of the blanks at a line's start.
+fn blanks(line: &[u8]) -> usize {
+    let mut rest = line.trim_ascii_start();
     while let Some(after) = rest.strip_prefix(b"\\t").or_else(|| rest.strip_prefix(b"\\r")) {
-        rest = after.trim_ascii();
+        rest = after.trim_ascii_start();
     }
-    rest.is_empty()
+    line.len().saturating_sub(rest.len())
 }
 
 /// What is likely to change in a line, and where.
@@ -191,6 +196,7 @@ fn volatile(line: &[u8]) -> LineClasses {
     if !line.iter().any(u8::is_ascii_digit) {
         return found;
     }
+    let blanks = blanks(line);
     // The word before: a month, or the day of a month.
     let mut before: &[u8] = &[];
     let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-:/.+".contains(byte);
@@ -202,7 +208,8 @@ fn volatile(line: &[u8]) -> LineClasses {
         let length = rest.iter().position(|byte| !is_of_word(byte)).unwrap_or(rest.len());
         let word = rest.get(..length).unwrap_or_default();
         at = start.saturating_add(length);
-        let is_first = line.get(..start).is_none_or(is_blank);
+        // The letter of an escaped tab is a word too, but no number.
+        let is_first = start <= blanks;
         let bare = word.strip_suffix(b".").unwrap_or(word);
         if let Some(class) = class(bare, before, is_first && bare.len() < word.len()) {
             found.add(class, start);
@@ -333,6 +340,8 @@ mod tests {
             ("- src/main.rs", vec![(Listing, 0)]),
             ("├── Cargo.toml", vec![(Listing, 0)]),
             ("3. Be brief.", vec![]),
+            (" \t\r 3. Be brief.", vec![]),
+            ("\t a 3. Be brief.", vec![(Number, 5)]),
             ("Use gpt-5 or v2, and nothing else.", vec![]),
             ("- never guess", vec![]),
             ("see e.g. the docs.", vec![]),
@@ -383,8 +392,8 @@ mod tests {
         assert_eq!((read.lines.len(), read.left_out), (MAX_LINES, 1_001 - MAX_LINES as u32));
         assert_eq!(read.volatile_tokens.len(), MAX_TOKENS);
         // One line, whose words and numbers are as many as its bytes.
-        for unit in ["1 ", "1-", "a:1.", "12:00 2026-01-01 ", "- a/", "a"] {
-            let read = self::read(&json!(unit.repeat(1_000_000 / unit.len())));
+        for unit in ["1 ", "1-", "a:1.", "12:00 2026-01-01 ", "- a/", "a", "\t"] {
+            let read = self::read(&json!(unit.repeat(1_000_000 / unit.len()) + " 1"));
             assert_eq!((read.lines.len(), read.left_out), (1, 0), "{unit}");
             assert!(read.volatile_tokens.len() <= 3, "{unit}");
             assert!(volatile(unit.repeat(100_000).as_bytes()).0.capacity() <= 8, "{unit}");

@@ -16,7 +16,8 @@ pub(crate) mod python;
 mod tests;
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
 
 use headroom_providers::string;
 
@@ -133,35 +134,71 @@ impl<'b> Original<'b> {
     /// The original that was left out: the decoded text of the block, or of the string in it with this
     /// address. It is decoded on demand, because few are ever asked for.
     pub fn text(&self) -> Cow<'b, str> {
-        let block = if self.span.is_string() {
+        text_with_address(self.block_text(), &self.hash).unwrap_or_default()
+    }
+
+    /// Gives each of these originals with its text. Those of one block stand together, and each block is read once.
+    /// Returns how many have no text.
+    pub fn each_text(originals: &[&Self], mut each: impl FnMut(&Self, &str)) -> usize {
+        let mut missing = 0;
+        for originals in originals.chunk_by(|one, next| one.block == next.block) {
+            let mut wanted: HashMap<&str, &Self> = originals.iter().map(|it| (&*it.hash, *it)).collect();
+            let block = originals.first().map(|it| it.block_text()).unwrap_or_default();
+            let mut give = |text: &str| {
+                if let Some(original) = wanted.remove(&*ccr::address(text)) {
+                    each(original, text);
+                }
+                if wanted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            if give(&block).is_continue() && inner_texts(&block, 0, &mut give).is_continue() {
+                missing += wanted.len();
+            }
+        }
+        missing
+    }
+
+    fn block_text(&self) -> Cow<'b, str> {
+        if self.span.is_string() {
             self.span.text(self.body).unwrap_or_default()
         } else {
             Cow::Borrowed(self.span.raw(self.body))
-        };
-        text_with_address(block, &self.hash).unwrap_or_default()
+        }
     }
 }
 
 /// The text with this content address in the values of a block.
-fn inner_text(block: &str, address: &str) -> Option<String> {
-    let screened = clean::terminal(block);
-    inner_text_at(block, address, 0).or_else(|| inner_text_at(screened.as_deref()?, address, 0))
+pub(crate) fn inner_text(block: &str, address: &str) -> Option<String> {
+    let found = inner_texts(block, 0, &mut |text| {
+        if ccr::address(text) == address {
+            ControlFlow::Break(text.to_owned())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    found.break_value()
 }
 
-fn inner_text_at(text: &str, address: &str, nesting: usize) -> Option<String> {
+/// The texts in the values of a text, as the pipeline finds them, until `each` has enough.
+fn inner_texts<B>(
+    text: &str,
+    nesting: usize,
+    each: &mut dyn FnMut(&str) -> ControlFlow<B>,
+) -> ControlFlow<B> {
     if nesting == MAX_NESTING {
-        return None;
+        return ControlFlow::Continue(());
     }
-    mixed::split(text).into_iter().find_map(|part| {
-        let envelope = Envelope::read(text.get(part.span)?)?;
-        envelope.texts.iter().find_map(|inner| {
-            if ccr::address(&inner.text) == address {
-                Some(inner.text.to_string())
-            } else {
-                inner_text_at(&inner.text, address, nesting + 1)
+    // Each text is read as a terminal shows it, unless the tool reads files.
+    let screened = clean::terminal(text);
+    for text in [text].into_iter().chain(screened.as_deref()) {
+        for part in mixed::split(text) {
+            let Some(envelope) = text.get(part.span).and_then(Envelope::read) else { continue };
+            for inner in &envelope.texts {
+                each(&inner.text)?;
+                inner_texts(&inner.text, nesting + 1, each)?;
             }
-        })
-    })
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// Whether a string is a text of its own.

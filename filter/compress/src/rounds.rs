@@ -51,8 +51,8 @@ pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<RetrievableTe
     let raw = std::str::from_utf8(body.get(span)?).ok()?;
     let block = if raw.starts_with('"') { string::text(raw)? } else { Cow::Borrowed(raw) };
     let whole = ccr::address(&block) == hash;
-    let text = if whole { block } else { envelope::text_with_address(block, hash)? };
-    Some(RetrievableText { text: text.into_owned(), whole })
+    let text = if whole { block.into_owned() } else { envelope::inner_text(&block, hash)? };
+    Some(RetrievableText { text, whole })
 }
 
 /// The number of calls of the client's tools in a request.

@@ -9,9 +9,9 @@
 //! measurement over the limit is repeated; code that is worse than linear fails every time. If the kernel
 //! does not give the time, nothing is measured, and the test says so.
 
-use std::fs;
+use std::{fs, hint};
 
-use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
+use headroom_compress::{Api, Config, Memo, Original, Profile, Request, compress};
 use serde_json::{Value, json};
 
 /// How many times larger the second input is.
@@ -31,12 +31,10 @@ fn cpu_time() -> Option<u64> {
 
 /// Nanoseconds for one run. The kernel counts in ticks of some milliseconds, so the run is repeated until
 /// there are enough of them.
-fn cost(body: &[u8], api: Api, config: &Config) -> Option<f64> {
-    let request = Request { reversible: true, ..Request::new(api) };
+fn cost(run: impl Fn()) -> Option<f64> {
     let start = cpu_time()?;
     for answers in 1.. {
-        let outcome = compress(body, &request, config, &mut Memo::new(64 << 20));
-        assert!(outcome.body.len() <= 2 * body.len() + 100);
+        run();
         let taken = cpu_time()? - start;
         if taken >= ENOUGH {
             return Some(taken as f64 / f64::from(answers));
@@ -46,19 +44,25 @@ fn cost(body: &[u8], api: Api, config: &Config) -> Option<f64> {
 }
 
 fn assert_linear(name: &str, api: Api, config: &Config, body: impl Fn(usize) -> Vec<u8>) {
-    let (small, large) = (body(SIZE), body(GROWTH * SIZE));
     // The vocabulary is built on the first count.
     compress(&body(100), &Request::new(api), config, &mut Memo::new(0));
+    let request = Request { reversible: true, ..Request::new(api) };
+    assert_proportional(name, [body(SIZE), body(GROWTH * SIZE)], |body| {
+        let outcome = compress(body, &request, config, &mut Memo::new(64 << 20));
+        assert!(outcome.body.len() <= 2 * body.len() + 100);
+    });
+}
+
+fn assert_proportional<I>(name: &str, [small, large]: [I; 2], run: impl Fn(&I)) {
     let mut ratios = Vec::new();
     for _ in 0..ATTEMPTS {
-        let (Some(small_cost), Some(large_cost)) = (cost(&small, api, config), cost(&large, api, config))
-        else {
+        let (Some(small_cost), Some(large_cost)) = (cost(|| run(&small)), cost(|| run(&large))) else {
             eprintln!("SKIPPED: no CPU time for {name}");
             return;
         };
         let ratio = large_cost / small_cost / GROWTH as f64;
         if ratio <= MOST {
-            let rate = large.len() as f64 / large_cost * 1e3;
+            let rate = (GROWTH * SIZE) as f64 / large_cost * 1e3;
             eprintln!("{name}: {ratio:.2} times the time in proportion, {rate:.0} MB/s");
             return;
         }
@@ -316,4 +320,35 @@ fn any_body_takes_time_in_proportion_to_its_length() {
     for (name, make) in &inputs {
         assert_linear(name, Api::AnthropicMessages, &config, |bytes| make(bytes).into_bytes());
     }
+}
+
+#[test]
+fn the_originals_of_one_block_are_read_in_time_in_proportion_to_it() {
+    // Structured data with many members, of each of which something is left out.
+    let body = |bytes: usize| {
+        let table = |at: usize| {
+            rows(3_600, |row| json!({"id": scrambled(31 * at + row), "name": format!("job-{at}-{row}")}))
+        };
+        let members = (0..bytes / 3_600).map(|at| (format!("m{at}"), table(at).into()));
+        let response: serde_json::Map<String, Value> = members.collect();
+        json!({"tools": [{"functionDeclarations": [{"name": "run"}]}], "contents": [
+            {"role": "user", "parts": [{"text": "What failed?"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "run", "args": {}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "run", "response": response}}]}]})
+        .to_string()
+        .into_bytes()
+    };
+    let bodies = [body(SIZE), body(GROWTH * SIZE)];
+    let request = Request { reversible: true, ..Request::new(Api::GeminiGenerateContent) };
+    let config = Config { profile: Profile::Aggressive, ..Config::default() };
+    let outcomes = bodies.each_ref().map(|body| compress(body, &request, &config, &mut Memo::new(0)));
+    let originals = outcomes.each_ref().map(|it| it.originals.iter().collect::<Vec<_>>());
+    let [few, many] = originals.each_ref().map(Vec::len);
+    assert!(few >= SIZE / 7_200 && many >= GROWTH * SIZE / 7_200, "{few} {many}");
+    assert_proportional("the originals of one block", originals, |originals| {
+        let missing = Original::each_text(originals, |original, text| {
+            hint::black_box((original, text));
+        });
+        assert_eq!(missing, 0);
+    });
 }

@@ -76,6 +76,7 @@ fn the_original_takes_the_place_of_the_placeholder_now_and_later() {
 #[test]
 fn the_same_words_elsewhere_stay() {
     let hash = address(&rows());
+    let long_name = format!("mcp_{}_headroom_retrieve", "x".repeat(300));
     let calls = [
         ("Bash", json!({"command": "cat notes"}), json!([format!("seen: {PLACEHOLDER}")])),
         ("Bash", json!({"hash": hash}), json!([PLACEHOLDER])),
@@ -83,6 +84,8 @@ fn the_same_words_elsewhere_stay() {
         (TOOL, json!({"hash": "0".repeat(24)}), json!([PLACEHOLDER])),
         (TOOL, json!({"hash": [hash]}), json!([PLACEHOLDER])),
         (TOOL, json!({}), json!([PLACEHOLDER])),
+        (TOOL, json!({"hash": hash, "query": "x".repeat(20_000)}), json!([PLACEHOLDER])),
+        (&long_name, json!({"hash": hash}), json!([PLACEHOLDER])),
     ];
     let mut body = conversation(&calls);
     body["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": PLACEHOLDER}));
@@ -96,7 +99,22 @@ fn the_same_words_elsewhere_stay() {
     for message in [10, 12, 14] {
         assert_eq!(result(&sent, message, 0), PLACEHOLDER, "a hash that no output has: {message}");
     }
-    assert_eq!(sent["messages"][15], body["messages"][15], "what the user says");
+    assert_eq!(result(&sent, 16, 0), PLACEHOLDER, "arguments that are too long");
+    assert_eq!(result(&sent, 18, 0), PLACEHOLDER, "a name that is too long");
+    assert_eq!(sent["messages"][19], body["messages"][19], "what the user says");
+}
+
+#[test]
+fn a_text_behind_an_escape_sequence_is_found() {
+    let asked = json!([PLACEHOLDER]);
+    let mut body = conversation(&[(TOOL, json!({"hash": address(&rows())}), asked)]);
+    let log = json!({"log": rows()});
+    for output in [json!({"o": format!("\x1b[0m{log}")}), json!([format!("\x1b[0m{log}")])] {
+        body["messages"][2]["content"][0]["content"] = output.to_string().into();
+        let sent = forward(Api::AnthropicMessages, &body, &mut Memo::new(0));
+        assert!(result(&sent, 2, 0).contains(&address(&rows())), "{}", result(&sent, 2, 0));
+        assert_eq!(result(&sent, 4, 0), answer(&rows(), &self::asked("")).text);
+    }
 }
 
 #[test]

@@ -15,9 +15,9 @@ pub(crate) mod trace;
 mod written;
 
 use std::borrow::Cow;
+use std::hash::RandomState;
 use std::ops::Range;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::arguments;
@@ -66,7 +66,8 @@ pub(crate) fn ends_before(steps: &[HiddenCall], carrier: usize) -> bool {
 pub(crate) struct Outputs<'b> {
     body: &'b str,
     spans: Vec<Span>,
-    addresses: Vec<Option<String>>,
+    /// The address of each, once it was asked for; `Some(None)`: it is no text.
+    addresses: Vec<Option<Option<String>>>,
 }
 
 impl<'b> Outputs<'b> {
@@ -87,12 +88,9 @@ impl<'b> Outputs<'b> {
     /// The address of that text, which is read once for it.
     fn address(&mut self, number: u32, place: usize, pages: &dyn Pages) -> Option<String> {
         let at = usize::try_from(number).ok()?;
-        self.spans.get(at).filter(|span| span.range().end <= place)?;
-        if let Some(address) = self.addresses.get(at)? {
-            return Some(address.clone());
-        }
-        let address = pages.address(&self.text(number, place)?);
-        self.addresses.get_mut(at)?.insert(address).clone().into()
+        let span = self.spans.get(at).filter(|span| span.range().end <= place)?;
+        let read = || span.text(self.body).map(|text| pages.address(&text));
+        self.addresses.get_mut(at)?.get_or_insert_with(read).clone()
     }
 
     fn bytes(&self, number: u32) -> usize {
@@ -118,7 +116,7 @@ pub(crate) struct Editor<'b> {
     pages: &'b dyn Pages,
     ids: Ids,
     /// Ids whose rounds have been put back.
-    restored: HashSet<String, FixedState>,
+    restored: HashSet<String, RandomState>,
     edits: Vec<(Range<usize>, String)>,
     grown: usize,
     /// Bytes of the texts from which pages were taken.
@@ -216,5 +214,40 @@ impl<'b> Editor<'b> {
         self.grown = grown;
         self.retrievals = self.retrievals.saturating_add(u32::try_from(steps.len()).unwrap_or(u32::MAX));
         Some(retrievals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct CountedPages(std::cell::Cell<usize>);
+
+    impl Pages for CountedPages {
+        fn address(&self, text: &str) -> String {
+            self.0.set(self.0.get() + 1);
+            text.to_owned()
+        }
+
+        fn page(&self, _text: &str, _range: Option<arguments::Range>) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_output_is_read_once_whether_or_not_it_is_a_text() {
+        let body = r#"{"messages":[{"role":"user","content":[
+            {"type":"tool_result","tool_use_id":"a","content":"a\u0041"},
+            {"type":"tool_result","tool_use_id":"b","content":"a\ud800"}]}]}"#;
+        let walk = crate::Api::AnthropicMessages.walk(body.as_bytes()).unwrap();
+        let mut outputs = Outputs::new(&walk);
+        let pages = CountedPages::default();
+        for _ in 0..3 {
+            assert_eq!(outputs.address(0, body.len(), &pages).as_deref(), Some("aA"));
+            assert_eq!(outputs.address(1, body.len(), &pages), None);
+            assert_eq!(outputs.addresses, [Some(Some("aA".to_owned())), Some(None)]);
+        }
+        assert_eq!(pages.0.get(), 1);
     }
 }

@@ -6,8 +6,8 @@
 //! provider's own tools, images, documents, thinking, reasoning and encrypted items have no reader.
 
 use std::borrow::Cow;
+use std::hash::RandomState;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::retrieve_tool::{self, Naming};
@@ -50,7 +50,9 @@ pub struct Walk<'b> {
     pub made: Vec<Call>,
     /// Whether the request asks the provider to remove tool outputs before the model reads it.
     pub clears_outputs: bool,
-    calls: HashMap<Cow<'b, str>, CallGroup, FixedState>,
+    /// Hashed at random, so that a client cannot prepare ids that crowd one place of the table. Nothing depends on the
+    /// order.
+    calls: HashMap<Cow<'b, str>, CallGroup, RandomState>,
     query: Option<Span>,
     /// Where the last compaction so far ends.
     since: usize,
@@ -148,6 +150,9 @@ impl Output {
 /// The mark of text that agents put into a user message themselves (Claude Code): it is not a question, so it
 /// does not steer.
 const REMINDER: &str = "<system-reminder>";
+
+/// A longer name is not read: it would be read for each output of its call. Providers allow 128 bytes at most.
+const MAX_OUR_NAME: usize = 256;
 
 impl<'b> Walk<'b> {
     /// For a body, before anything has been found.
@@ -298,7 +303,8 @@ impl Call {
     /// Whether it is one of our own tool.
     pub fn is_ours(&self, body: &str) -> bool {
         self.name.is_some_and(|name| {
-            name.raw(body).ends_with("retrieve\"")
+            name.range().len() <= MAX_OUR_NAME
+                && name.raw(body).ends_with("retrieve\"")
                 && name.text(body).is_some_and(|name| retrieve_tool::is_retrieve(&name))
         })
     }

@@ -168,3 +168,14 @@ fn memory_of_what_was_sent_is_bounded() {
     assert!(copies.young.len() + copies.old.len() <= 2 * GENERATION);
     assert!(copies.is_known(199_999) && copies.is_known(199_999 - GENERATION as u64) && !copies.is_known(1));
 }
+
+#[test]
+fn no_more_is_copied_than_is_kept() {
+    let body = body(60, 1);
+    let outcome = compressed(&body);
+    let most = outcome.originals.iter().map(|original| original.text().len()).max().unwrap();
+    let mut copies = Copies::new(Limits { queue_bytes: 3 * most, ..LIMITS });
+    let dropped = copies.push("t", "c", &outcome.originals);
+    assert_eq!(dropped as usize + copies.queue.len(), outcome.originals.len());
+    assert!(dropped > 40 && copies.queue.capacity() <= 16, "{dropped} {}", copies.queue.capacity());
+}

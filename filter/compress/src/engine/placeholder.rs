@@ -1,10 +1,11 @@
 //! Results that the client's own tool could not give: the original is put in the place of the placeholder.
 
 use std::borrow::Cow;
+use std::hash::RandomState;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::retrieve_tool::is_retrieve;
 use headroom_providers::string;
 use headroom_providers::walk::Output;
 use memchr::memmem;
@@ -23,29 +24,32 @@ use crate::rounds::{PLACEHOLDER, RetrieveArguments, answer};
 #[derive(Debug, Default)]
 pub(super) struct RetrievableBlocks {
     /// The first block with each address.
-    blocks: HashMap<Arc<str>, usize, FixedState>,
-    pages: usize,
-    /// Of these pages.
+    blocks: HashMap<Arc<str>, usize, RandomState>,
+    /// Results of our own tool, for which an original may have been looked at.
+    results: usize,
+    /// Of the pages that were put back.
     bytes: usize,
 }
 
 /// Pages that are put back in one request: they would fill the windows of two million tokens.
 const MAX_GIVEN_BYTES: usize = 8 << 20;
 
-/// The length of an original times the number of pages so far. Each page costs a look at its original, and a request
-/// may ask for as many as it has room for.
+/// The length of an original's block times the number of results of our own tool so far. Each may cost a look at the
+/// block, whether or not there is a page to put back.
 const MAX_LOOKED_AT: usize = 512 << 20;
+
+/// Longer arguments are not read: an output of two hundred bytes can ask for that.
+const MAX_ARGUMENTS: usize = 16 << 10;
 
 impl RetrievableBlocks {
     pub(super) fn add(&mut self, block: usize, entry: &Entry) {
         for address in entry.left_out.iter().flat_map(|it| &it.addresses) {
             self.blocks.entry(Arc::clone(address)).or_insert(block);
         }
-        if entry.outcome == BlockOutcome::Skipped(Skip::Retrieved)
-            && let Some(replacement) = &entry.replacement
-        {
-            self.pages += 1;
-            self.bytes = self.bytes.saturating_add(replacement.len());
+        if is_retrieve(&entry.tool) {
+            self.results += 1;
+            let page = entry.replacement.as_ref().map_or(0, |page| page.len());
+            self.bytes = self.bytes.saturating_add(page);
         }
     }
 
@@ -62,7 +66,7 @@ impl RetrievableBlocks {
     }
 
     fn has_room(&self, original: usize) -> bool {
-        self.bytes < MAX_GIVEN_BYTES && original.saturating_mul(self.pages) < MAX_LOOKED_AT
+        self.bytes < MAX_GIVEN_BYTES && original.saturating_mul(self.results) < MAX_LOOKED_AT
     }
 }
 
@@ -76,7 +80,8 @@ impl Run<'_, '_> {
         given: &RetrievableBlocks,
     ) -> Option<(Entry, Cow<'_, str>)> {
         let body = self.walk.body;
-        if !output.is_retrieved(body) {
+        let arguments = output.call.and_then(|call| call.arguments).map_or(0, |span| span.range().len());
+        if !output.is_retrieved(body) || arguments > MAX_ARGUMENTS {
             return None;
         }
         let text = output.span.text(body)?;
@@ -120,5 +125,37 @@ impl Run<'_, '_> {
             unit: None,
         };
         Some((entry, Cow::Owned(forwarded)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_an_original_counts_whether_or_not_there_is_a_page() {
+        let result = |replacement: Option<&str>| Entry {
+            tool: Arc::from("headroom_retrieve"),
+            kind: Kind::Text,
+            outcome: BlockOutcome::Skipped(Skip::Retrieved),
+            tokens_before: 0,
+            tokens_after: 0,
+            replacement: replacement.map(Box::from),
+            left_out: None,
+            coded: Fidelity::No,
+            values: Values::default(),
+            refers: Box::default(),
+            fails: false,
+            unit: None,
+        };
+        for entry in [result(None), result(Some("page"))] {
+            let mut blocks = RetrievableBlocks::default();
+            let block = 1 << 20;
+            for number in 0..MAX_LOOKED_AT / block {
+                assert!(blocks.has_room(block));
+                blocks.add(number, &entry);
+            }
+            assert!(!blocks.has_room(block) && blocks.has_room(block / 2));
+        }
     }
 }

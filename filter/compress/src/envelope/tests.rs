@@ -96,6 +96,13 @@ fn an_original_is_found_by_its_address_wherever_it_stands() {
         assert_eq!(inner_text(&block, &ccr::address(text)).as_ref(), Some(text));
     }
     assert_eq!(inner_text(&block, &ccr::address("another")), None);
+    // What a terminal does not show stands before the values, at every level.
+    let coloured = |value: Value| format!("\x1b[0m{value}");
+    let (middle, outer) = (coloured(json!({"a": coloured(json!({"log": long}))})), lines(8));
+    let block = coloured(json!({"content": [{"text": middle}], "stderr": outer}));
+    for text in [&long, &middle, &outer] {
+        assert_eq!(inner_text(&block, &ccr::address(text)).as_ref(), Some(text));
+    }
 }
 
 fn value() -> impl Strategy<Value = Value> {

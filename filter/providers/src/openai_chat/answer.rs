@@ -22,6 +22,9 @@ const DETAILS: &str = "reasoning_details";
 /// The most calls in one round, far more than models make.
 const MAX_CALLS: usize = 4_096;
 
+/// The most members that a provider adds to one call. Real ones add one.
+const MAX_ADDED: usize = 64;
+
 #[derive(Clone, Debug)]
 pub(crate) struct OpenAiChat {
     tools: OwnTools,
@@ -161,8 +164,10 @@ impl OpenAiChat {
         };
         let call = self.this.calls.get_mut(at)?;
         for (key, value) in members.iter().filter(|(key, value)| is_added(key, value)) {
+            let is_full = call.added.len() >= MAX_ADDED;
             match call.added.iter_mut().find(|(known, _)| known == key) {
                 Some((_, so_far)) => (*value).clone_into(so_far),
+                None if is_full => return None,
                 None => call.added.push((key.clone(), (*value).to_owned())),
             }
         }
@@ -432,5 +437,20 @@ impl AnswerReader for OpenAiChat {
         }
         out.push_str("data: [DONE]\n\n");
         Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_that_a_provider_adds_to_a_call_are_bounded() {
+        for (members, is_read) in [(1, true), (MAX_ADDED, true), (MAX_ADDED + 1, false)] {
+            let added: Vec<String> = (0..members).map(|at| format!(r#""m{at}":1"#)).collect();
+            let delta = format!(r#"{{"index":0,"id":"c",{}}}"#, added.join(","));
+            let mut reader = OpenAiChat::new(OwnTools::default());
+            assert_eq!(reader.call_delta(&delta).is_some(), is_read, "{members}");
+        }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct OpenAiResponses {
     /// Events that are held until the next one that passes.
     held: u64,
     hold: EventHold,
+    /// The items that have held events, by their indexes.
+    held_items: Vec<usize>,
     complete: bool,
     figures: Figures<3>,
     /// The whole response, as far as it is known.
@@ -62,6 +64,9 @@ struct Item {
     /// Its events that the client has not received.
     events: Vec<(String, String)>,
 }
+
+/// An item with its index.
+type IndexedItem<'a> = (usize, &'a Item);
 
 /// Whether events are held.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -84,6 +89,7 @@ impl OpenAiResponses {
             sequence: 0,
             held: 0,
             hold: EventHold::No,
+            held_items: Vec::new(),
             complete: false,
             figures: Figures::new(["input_tokens", "output_tokens", "total_tokens"]),
             document: String::new(),
@@ -239,9 +245,11 @@ impl AnswerReader for OpenAiResponses {
             (EventHold::UntilNextItem, _) if begins || ended => {
                 self.hold = EventHold::No;
                 // The held events pass now.
-                for item in &mut self.items {
-                    item.begun = true;
-                    item.events.clear();
+                for at in self.held_items.drain(..) {
+                    if let Some(item) = self.items.get_mut(at) {
+                        item.begun = true;
+                        item.events.clear();
+                    }
                 }
             }
             _ => {}
@@ -254,12 +262,15 @@ impl AnswerReader for OpenAiResponses {
             }
             self.items.push(Item { begun: self.hold == EventHold::No, ..Item::default() });
         }
-        if let Some(known) = at.and_then(|at| self.items.get_mut(at)) {
+        if let Some((at, known)) = at.and_then(|at| Some((at, self.items.get_mut(at)?))) {
             if let Some(item) = item {
                 item.clone_into(&mut known.raw);
                 known.done |= kind == "response.output_item.done";
             }
             if self.hold != EventHold::No {
+                if known.events.is_empty() {
+                    self.held_items.push(at);
+                }
                 known.events.push((name.to_owned(), data.to_owned()));
             }
         }
@@ -387,16 +398,17 @@ impl AnswerReader for OpenAiResponses {
 
     fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
         let delivered = self.delivered(ending);
-        let kept = self.items.iter().zip(&delivered).filter(|(item, kept)| **kept && item.done);
-        let kept: Vec<&Item> = kept.map(|(item, _)| item).collect();
+        let items = self.items.iter().enumerate().zip(&delivered);
+        let kept: Vec<IndexedItem<'_>> =
+            items.filter(|((_, item), kept)| **kept && item.done).map(|(item, _)| item).collect();
         let note = ending.note.map(Self::note);
         // The note is put before calls, because the result of a call has to follow it directly.
-        let (calls, others): (Vec<&Item>, Vec<&Item>) = match note {
-            Some(_) => kept.into_iter().partition(|item| is_call(&item.raw) && !item.begun),
+        let (calls, others) = match note {
+            Some(_) => kept.into_iter().partition(|(_, item)| is_call(&item.raw) && !item.begun),
             None => (Vec::new(), kept),
         };
-        let raw = |items: &[&Item]| {
-            items.iter().map(|item| renamed(&item.raw, ending)).collect::<Option<Vec<String>>>()
+        let raw = |items: &[IndexedItem<'_>]| {
+            items.iter().map(|(_, item)| renamed(&item.raw, ending)).collect::<Option<Vec<String>>>()
         };
         let output: Vec<String> = raw(&others)?.into_iter().chain(note.clone()).chain(raw(&calls)?).collect();
         let cut = json::path(&self.document, &["status"]) == Some("\"incomplete\"");
@@ -420,7 +432,6 @@ impl AnswerReader for OpenAiResponses {
             (sequence - 1).to_string()
         };
         let mut index = self.items.iter().filter(|item| item.begun).count();
-        let begun = |item: &Item| self.items.iter().position(|other| std::ptr::eq(other, item));
         let note = note.map(|raw| {
             let event = |kind: &str| {
                 let members = [("type", json::quote(kind)), ("item", raw.clone())];
@@ -429,8 +440,10 @@ impl AnswerReader for OpenAiResponses {
             let events = vec![event("response.output_item.added"), event("response.output_item.done")];
             Item { raw: raw.clone(), events, ..Item::default() }
         });
-        for item in others.into_iter().chain(&note).chain(calls) {
-            let place = if item.begun { begun(item)? } else { index };
+        // The note has not begun: its place is the next, whatever its index.
+        let note = note.iter().map(|item| (0, item));
+        for (at, item) in others.into_iter().chain(note).chain(calls) {
+            let place = if item.begun { at } else { index };
             index += usize::from(!item.begun);
             for (name, data) in &item.events {
                 let mut changes = vec![("sequence_number", number()), ("output_index", place.to_string())];
@@ -444,5 +457,27 @@ impl AnswerReader for OpenAiResponses {
         let end = [("type", json::quote(kind)), ("sequence_number", number()), ("response", response)];
         out.push_str(&sse::write(kind, &json::write(end)));
         Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_items_with_held_events_are_touched_when_a_reasoning_item_is_released() {
+        let mut reader = OpenAiResponses::new(OwnTools::default());
+        let mut begin = |at: usize, kind: &str| {
+            let data = format!(
+                r#"{{"type":"response.output_item.added","output_index":{at},"item":{{"type":"{kind}"}}}}"#
+            );
+            reader.event("response.output_item.added", &data).unwrap();
+            (reader.held_items.clone(), reader.items.iter().filter(|item| item.begun).count())
+        };
+        assert_eq!(begin(0, "message"), (vec![], 1));
+        assert_eq!(begin(1, "message"), (vec![], 2));
+        assert_eq!(begin(2, "reasoning"), (vec![2], 2));
+        assert_eq!(begin(3, "reasoning"), (vec![2, 3], 2));
+        assert_eq!(begin(4, "message"), (vec![], 5));
     }
 }

@@ -1,9 +1,9 @@
 //! The ids of calls in a request, with traces removed.
 
 use std::borrow::Cow;
+use std::hash::RandomState;
 use std::ops::Range;
 
-use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
 use super::trace::{self, IdRules};
@@ -61,10 +61,10 @@ type LocatedId<'b> = (Range<usize>, Cow<'b, str>);
 /// Adds the changes for these ids, and clears them.
 fn strip(found: &mut Vec<LocatedId<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
     if found.iter().any(|(_, id)| id.contains(trace::MARK)) {
-        let whole: HashSet<&str, FixedState> = found.iter().map(|(_, id)| id.as_ref()).collect();
-        let mut owners: HashMap<&str, &str, FixedState> = HashMap::default();
-        let mut shared: HashSet<&str, FixedState> = HashSet::default();
-        for id in whole.iter().copied() {
+        let whole: HashSet<&str, RandomState> = found.iter().map(|(_, id)| id.as_ref()).collect();
+        let mut owners: HashMap<&str, &str, RandomState> = HashMap::default();
+        let mut shared: HashSet<&str, RandomState> = HashSet::default();
+        for id in found.iter().map(|(_, id)| id.as_ref()) {
             if let Some(own) = trace::without_suffix(id)
                 && (whole.contains(own) || owners.insert(own, id).is_some_and(|other| other != id))
             {
