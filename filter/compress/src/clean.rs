@@ -15,13 +15,14 @@
 //!
 //! Outputs of tools that read files are not cleaned: there every byte may matter.
 
-use memchr::{memchr, memchr2, memchr3, memrchr};
+use memchr::{memchr, memchr2, memchr3, memmem, memrchr};
 
 use crate::block::Context;
 use crate::kinds::numbered::region::{Reader, Role};
 use crate::kinds::signal::{self, Signal};
 use crate::lines;
 use crate::tool::Class;
+use crate::work;
 
 const ESCAPE: u8 = 0x1b;
 const BACKSPACE: u8 = 0x08;
@@ -99,6 +100,7 @@ fn without_escapes(text: &str) -> Option<String> {
     let mut at = 0;
     // The end of the last checked line, and whether that line keeps its sequences.
     let (mut end, mut stays) = (0, false);
+    let mut ends = StringEnds { bytes, bell: 0, terminator: 0 };
     while let Some(found) = memchr(ESCAPE, bytes.get(at..).unwrap_or_default()) {
         let start = at + found;
         if start >= end {
@@ -111,7 +113,10 @@ fn without_escapes(text: &str) -> Option<String> {
             at = end;
             continue;
         }
-        let len = sequence(bytes.get(start..bytes.len().min(start + MAX_SEQUENCE)).unwrap_or_default());
+        let len = match bytes.get(start + 1) {
+            Some(b']') => ends.length(start),
+            _ => sequence(bytes.get(start..bytes.len().min(start + MAX_SEQUENCE)).unwrap_or_default()),
+        };
         at = start + len.max(1);
         if len > 0 {
             out.push_str(text.get(copied..start).unwrap_or_default());
@@ -119,6 +124,46 @@ fn without_escapes(text: &str) -> Option<String> {
         }
     }
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
+}
+
+/// Where the strings of a text may end, such as titles. They are searched for forward, once: a text may be full of
+/// strings that do not end.
+struct StringEnds<'t> {
+    bytes: &'t [u8],
+    /// The first bell or line end behind the last string that was read.
+    bell: usize,
+    /// The first terminator behind it.
+    terminator: usize,
+}
+
+impl StringEnds<'_> {
+    /// The length of the sequence with a string that starts here; 0 if it may not be removed.
+    fn length(&mut self, start: usize) -> usize {
+        let inside = start + 2;
+        // A link's address would be lost.
+        if self.bytes.get(inside..).is_some_and(|string| string.starts_with(b"8;")) {
+            return 0;
+        }
+        if self.bell < inside {
+            self.bell = self.find(inside, |bytes| memchr2(0x07, b'\n', bytes));
+        }
+        if self.terminator < inside {
+            self.terminator = self.find(inside, |bytes| memmem::find(bytes, b"\x1b\\"));
+        }
+        let bell = (self.bytes.get(self.bell) == Some(&0x07)).then_some(self.bell + 1);
+        let terminator = Some(self.terminator + 2);
+        let last = self.bytes.len().min(start + MAX_SEQUENCE);
+        let ends = [bell, terminator].into_iter().flatten().filter(|end| *end <= last);
+        ends.min().map_or(0, |end| end - start)
+    }
+
+    /// The first place from here on; the end of the text if there is none.
+    fn find(&self, from: usize, search: impl Fn(&[u8]) -> Option<usize>) -> usize {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let before = search(rest).unwrap_or(rest.len());
+        work::spend(before);
+        from + before
+    }
 }
 
 /// The length of the escape sequence at the start of `bytes`; 0 if there is none that may be removed.
@@ -130,17 +175,6 @@ fn sequence(bytes: &[u8]) -> usize {
         Some(b'[') => {
             let end = skip(skip(2, 0x30..=0x3f), 0x20..=0x2f);
             bytes.get(end).filter(|b| (0x40..=0x7e).contains(*b)).map_or(0, |_| end + 1)
-        }
-        // A link's address would be lost.
-        Some(b']') if bytes.get(2..).unwrap_or_default().starts_with(b"8;") => 0,
-        Some(b']') => {
-            let bell = memchr2(0x07, b'\n', bytes.get(2..).unwrap_or_default())
-                .filter(|at| bytes.get(2 + at) == Some(&0x07));
-            let string = memchr::memmem::find(bytes, b"\x1b\\");
-            match (bell.map(|at| at + 3), string.map(|at| at + 2)) {
-                (Some(bell), Some(string)) => bell.min(string),
-                (bell, string) => bell.or(string).unwrap_or(0),
-            }
         }
         Some(0x20..=0x2f) => {
             let end = skip(1, 0x20..=0x2f);
@@ -259,6 +293,21 @@ mod tests {
         assert_eq!(screened("cut \x1b[38;5"), "(as it is)");
         assert_eq!(screened("lone \x1b"), "(as it is)");
         assert_eq!(screened("\x1b]0;no end"), "(as it is)");
+    }
+
+    #[test]
+    fn the_ends_of_strings_are_searched_for_once() {
+        let text = "\x1b]".repeat(100_000);
+        for end in ["", "\x07", "\x1b\\"] {
+            let text = format!("{text}{end}");
+            work::start(text.len());
+            assert_eq!(terminal(&text).is_some(), !end.is_empty());
+            assert!(work::spent(text.len()) <= 4 * text.len() as u64);
+        }
+        work::unlimited();
+        let far = format!("\x1b]0;{}\x07", "x".repeat(MAX_SEQUENCE));
+        assert_eq!(screened(&far), "(as it is)");
+        assert_eq!(screened("\x1b]0;a\n\x07b\x1b]0;c\x07d"), "\x1b]0;a\n\x07bd");
     }
 
     #[test]

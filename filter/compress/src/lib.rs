@@ -59,6 +59,7 @@ mod pipeline;
 mod recorded;
 mod rewritten;
 pub mod rounds;
+mod seeded;
 mod surroundings;
 mod tokens;
 mod tool;

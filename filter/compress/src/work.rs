@@ -36,6 +36,12 @@ pub(crate) fn unlimited() {
     LEFT.set(u64::MAX);
 }
 
+/// The work that a block of this many bytes has cost so far.
+#[cfg(test)]
+pub(crate) fn spent(bytes: usize) -> u64 {
+    cap(bytes) - LEFT.get()
+}
+
 /// Counts bytes that are read or written.
 #[inline]
 pub(crate) fn spend(bytes: usize) {

@@ -229,6 +229,23 @@ fn any_output_takes_time_in_proportion_to_its_length() {
         }),
     ));
     inputs.push((
+        "a JSON key above as many numbers",
+        Box::new(|bytes| {
+            let (key, numbers) = ("k".repeat(bytes / 2), "1,".repeat(bytes / 5));
+            format!("[{{\"{key}\":[{numbers}1]}}{}]", ",1".repeat(45))
+        }),
+    ));
+    inputs.push((
+        "a commit by an author with a long name",
+        Box::new(|bytes| {
+            let entry = |author: &str, more: &str| {
+                format!("commit abcdef1\nAuthor: {author}\nAuthorDate: x\n{more}CommitDate: x\n\n    m\n")
+            };
+            let other = entry("b", "Commit: b\n");
+            entry(&"A".repeat(bytes / 2), &lines(bytes / 2, |at| format!("h{at}"))) + &other + &other
+        }),
+    ));
+    inputs.push((
         "JSON in JSON in JSON",
         Box::new(|bytes| {
             let inner = rows(bytes / 2, |at| json!({"id": at}));

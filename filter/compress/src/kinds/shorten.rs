@@ -30,6 +30,7 @@ use super::wording::{self, Group, Groups};
 use super::{failure, fold};
 use crate::earlier::looks_like_one;
 use crate::lines;
+use crate::work;
 
 /// The explanation is not worth it for fewer lines.
 const FEWEST_LINES: usize = 6;
@@ -131,17 +132,13 @@ fn shortened(
     }
     let whole = whole_lines(&lines, fails);
     let tags = Tags::choose(&lines, around, &groups, &whole);
-    if tags.order.len() > most
-        || tags.order.is_empty() && !stamped
-        || has_explanation(text)
-        || has_explanation(around)
-    {
+    if tags.order.len() > most || tags.order.is_empty() && !stamped || has_explanation(text) {
         return None;
     }
     let mut out = String::with_capacity(text.len());
     explain(&mut out, &lines, &groups, &tags, mark, stamped);
     write_lines(&mut out, &lines, &groups, &tags, &whole);
-    (out.len() < text.len()).then_some(out)
+    (out.len() < text.len() && !has_explanation(around)).then_some(out)
 }
 
 /// A mark for what differs that does not stand in a text.
@@ -231,7 +228,7 @@ impl Tags {
         sort::by(&mut gains, |a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
         let order: Vec<usize> = gains.into_iter().map(|(_, id)| id).collect();
         let starts = lines.iter().flat_map(|line| [line.text, line.rest()]);
-        let names = ReservedTags::of(starts.chain(around.lines())).free(order.len());
+        let names = ReservedTags::of(starts, around).free(order.len());
         let mut of_group = vec![None; groups.all().len()];
         for (place, &id) in order.iter().enumerate() {
             of_group[id] = Some(place);
@@ -265,21 +262,23 @@ struct ReservedTags<'a>(HashSet<&'a str>);
 
 /// This many tags with which no line of a text, and no line around it, begins.
 pub(crate) fn free_tags(lines: &[&str], around: &str, count: usize) -> Vec<String> {
-    ReservedTags::of(lines.iter().copied().chain(around.lines())).free(count)
+    ReservedTags::of(lines.iter().copied(), around).free(count)
 }
 
 /// Whether a text has a line that looks like the explanation of a form: a reader could not distinguish the two.
 pub(crate) fn has_explanation(text: &str) -> bool {
+    work::spend(text.len());
     text.starts_with(EXPLANATION)
         || memchr::memmem::find_iter(text.as_bytes(), EXPLANATION.as_bytes())
             .any(|at| at.checked_sub(1).and_then(|at| text.as_bytes().get(at)) == Some(&b'\n'))
 }
 
 impl<'a> ReservedTags<'a> {
-    /// By what lines begin with.
-    fn of(starts: impl Iterator<Item = &'a str>) -> Self {
+    /// By what lines, and the lines around them, begin with.
+    fn of(starts: impl Iterator<Item = &'a str>, around: &'a str) -> Self {
+        work::spend(around.len());
         let mut taken = HashSet::default();
-        for start in starts {
+        for start in starts.chain(around.lines()) {
             let word = first_word(start.strip_prefix(' ').unwrap_or(start));
             let word = word.strip_suffix([':', ',']).unwrap_or(word);
             if !word.is_empty() && word.len() <= LONGEST_TAG && word.bytes().all(|b| b.is_ascii_uppercase()) {

@@ -7,6 +7,7 @@ use super::signal::{self, Signal};
 use super::wording;
 use crate::block::{Context, Lossy};
 use crate::lines;
+use crate::seeded::Seeded;
 use crate::work;
 
 pub(crate) mod events;
@@ -181,6 +182,7 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
     let mut to = report + 1;
     let mut at = to;
     while at < lines.len() && at - report < OF_FAILURE {
+        work::spend(text(at).len());
         if is_blank(at) {
             at += 1;
             continue;
@@ -206,7 +208,7 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
 /// Keeps the reports of Go's failed or skipped tests that ran at the same time as others: they come after
 /// `=== CONT` and the test's name, far from the verdict.
 fn keep_messages(keep: &mut LineSelection<'_, '_>, lines: &[&str], roles: &[Role], room: &mut usize) {
-    let mut named: hashbrown::HashMap<&str, bool, foldhash::fast::FixedState> = hashbrown::HashMap::default();
+    let mut named: hashbrown::HashMap<&str, bool, Seeded> = hashbrown::HashMap::default();
     for line in lines {
         let verdict = line.trim_start().strip_prefix("--- ").and_then(|rest| rest.split_once(": "));
         if let Some((verdict @ ("FAIL" | "SKIP"), rest)) = verdict {
@@ -242,7 +244,7 @@ fn keep_messages(keep: &mut LineSelection<'_, '_>, lines: &[&str], roles: &[Role
 
 /// The kinds of lines that were shown.
 #[derive(Default)]
-struct ShownKinds(hashbrown::HashSet<u64, foldhash::fast::FixedState>);
+struct ShownKinds(hashbrown::HashSet<u64, Seeded>);
 
 impl ShownKinds {
     /// Whether this is the first line of its kind; from now on it is seen.

@@ -8,11 +8,11 @@
 
 #![allow(clippy::indexing_slicing, reason = "groups and lines are numbered by the lists that they stand in")]
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::words::words;
+use crate::seeded::Seeded;
 use crate::work;
 
 /// Longer lines belong to no group: they are payload, and comparing their words is not worth it.
@@ -48,18 +48,8 @@ pub(crate) struct Groups {
     holes: Vec<bool>,
 }
 
-/// A map from hashes, used for lookups only, never iterated.
-struct ByHash<V>(HashTable<(u64, V)>);
-
-impl<V> ByHash<V> {
-    /// The value for a hash; if there is none, the result of `new` is inserted.
-    fn entry(&mut self, hash: u64, new: impl FnOnce() -> V) -> &mut V {
-        match self.0.entry(hash, |(other, _)| *other == hash, |(other, _)| *other) {
-            Entry::Occupied(known) => &mut known.into_mut().1,
-            Entry::Vacant(place) => &mut place.insert((hash, new())).into_mut().1,
-        }
-    }
-}
+/// A map from hashes, which a client may have chosen. Used for lookups only, never iterated.
+type ByHash<V> = HashMap<u64, V, Seeded>;
 
 /// Groups `lines`. Lines with different `class`es never share a group. The caller does not use groups with
 /// fewer than `fewest` lines, so their holes are not worked out.
@@ -68,7 +58,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone, fewe
     let mut shapes: Vec<u64> = Vec::new();
     let mut of_line: Vec<Option<u32>> = Vec::new();
     let mut firsts: Vec<&str> = Vec::new();
-    let mut known = ByHash(HashTable::new());
+    let mut known: ByHash<u32> = ByHash::default();
     let mut key = Key::default();
     for (number, (line, class)) in lines.clone().enumerate() {
         let Some((masked, count)) = key.masked(line, class) else {
@@ -76,7 +66,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone, fewe
             continue;
         };
         let next = index(groups.len());
-        let id = *known.entry(masked, || next);
+        let id = *known.entry(masked).or_insert(next);
         if id == next {
             groups.push(Group { first: number, last: number, count: 0, holes: 0, words: count });
             shapes.push(key.shape(line, class));
@@ -96,6 +86,9 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone, fewe
     }
     let mut holes = vec![false; total];
     for ((line, _), id) in lines.zip(&mut of_line) {
+        if work::is_over() {
+            break;
+        }
         let Some(before) = *id else { continue };
         let to = target[before as usize];
         let group = groups[to as usize];
@@ -233,13 +226,16 @@ fn add(mut hash: u64, piece: &[u8]) -> u64 {
 /// became part of.
 fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
     let mut target: Vec<u32> = (0..index(groups.len())).collect();
-    let mut open: ByHash<Vec<u32>> = ByHash(HashTable::new());
+    let mut open: ByHash<Vec<u32>> = ByHash::default();
     for id in 0..groups.len() {
+        if work::is_over() {
+            break;
+        }
         let group = groups[id];
         if group.count >= SETTLED || group.words < 3 {
             continue;
         }
-        let candidates = open.entry(shapes[id], Vec::new);
+        let candidates = open.entry(shapes[id]).or_default();
         let found = candidates.iter().copied().find(|&c| alike(firsts[c as usize], firsts[id], group.words));
         match found {
             Some(to) => {
@@ -264,6 +260,7 @@ fn alike(a: &str, b: &str, count: usize) -> bool {
     while let (Some((a0, a1, a_value)), Some((b0, b1, b_value))) =
         (a_words.next_with_value(), b_words.next_with_value())
     {
+        work::spend(a1 - a0 + b1 - b0);
         if a_value && b_value {
             continue;
         }
@@ -285,6 +282,7 @@ pub(crate) fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
     if first == line {
         return true;
     }
+    work::spend(first.len());
     let (a, b) = (first.as_bytes(), line.as_bytes());
     let (mut theirs, mut ours) = (words(first), words(line));
     let (mut a_from, mut b_from) = (0, 0);
@@ -398,6 +396,25 @@ mod tests {
         let groups = grouped(&text);
         assert_eq!(groups.of(0), None);
         assert_eq!(groups.of(1), None);
+    }
+
+    #[test]
+    fn the_first_line_of_a_group_counts_each_time_that_it_is_read() {
+        let word = |at: usize| -> String {
+            at.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+        };
+        let alike: String =
+            (0..CANDIDATES).map(|at| format!("{} q{} z{}\n", "1".repeat(3900), word(at), word(at))).collect();
+        let alike =
+            alike + &(0..20_000).map(|at| format!("1 x{} y{}\n", word(at), word(at))).collect::<String>();
+        let one = format!("x{}\n", "1".repeat(3900))
+            + &(0..20_000).map(|at| format!("x{at}\n")).collect::<String>();
+        for text in [alike, one] {
+            work::start(text.len());
+            grouped(&text);
+            assert!(work::is_over());
+        }
+        work::unlimited();
     }
 
     #[test]

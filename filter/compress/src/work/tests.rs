@@ -21,7 +21,7 @@ fn compressed(text: &str, profile: Profile) -> (Verdict, u64) {
     };
     start(text.len());
     let verdict = pipeline::compress_block(text, &cx, &Earlier::default());
-    (verdict, cap(text.len()) - LEFT.get())
+    (verdict, spent(text.len()))
 }
 
 /// Lines that `line` makes from their numbers, until there are `bytes`.
@@ -110,6 +110,10 @@ fn shapes() -> Vec<(&'static str, Make)> {
             Box::new(|bytes| {
                 format!("{}\nFAILED {}\n", "test a ... ok\n".repeat(30), "a.c:1(2 ".repeat(bytes / 8))
             }),
+        ),
+        (
+            "headings of what tests printed",
+            by_line(|at| if at < 3 { "FAIL [ 1s] a".to_owned() } else { format!("stderr {at} ───") }),
         ),
         ("nothing but failures", by_line(|at| format!("✗ t{at}\n   at x (a.js:{at}:1)"))),
         (

@@ -1,11 +1,11 @@
 //! `git log`, as it prints without options, with `--format=fuller`, with `--stat` or with `-p`.
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::is_commit;
 use crate::kinds::sink::Sink;
 use crate::lines;
+use crate::seeded::Seeded;
 
 /// Fewer entries are not worth the statement.
 const MIN_ENTRIES: usize = 3;
@@ -71,6 +71,14 @@ impl<'t> People<'t> {
             committer = (count > same.count()).then_some(usual);
         }
         Some(Self { author, committer })
+    }
+
+    /// Whether a line names the committer of an entry with this author, where none is named.
+    fn is_committer(&self, line: &str, author: &str) -> bool {
+        author.strip_prefix(AUTHOR).is_some_and(|name| match self.committer {
+            Some(committer) => line == committer,
+            None => line.strip_prefix(COMMITTER) == Some(name),
+        })
     }
 
     /// The committer of an entry with this author, where none is named.
@@ -148,9 +156,7 @@ pub(super) fn form(text: &str) -> Option<String> {
                 } else if line.starts_with(AUTHOR) {
                     author = line;
                     header.extend((line != people.author).then_some(line));
-                } else if layout.committed.is_none()
-                    || people.committer(author).is_none_or(|committer| committer != line)
-                {
+                } else if layout.committed.is_none() || !people.is_committer(line, author) {
                     header.push(line);
                 }
             }
@@ -345,10 +351,12 @@ fn push_line(out: &mut String, line: &str) {
 
 /// The line that comes most often, the first of them where several do, and how often.
 fn usual<'t>(lines: impl Iterator<Item = &'t str>) -> Option<(&'t str, usize)> {
-    let mut counts: HashMap<&str, (usize, usize), FixedState> = HashMap::default();
+    let mut counts: HashMap<&str, (usize, usize), Seeded> = HashMap::default();
+    let mut most = None;
     for (at, line) in lines.enumerate() {
-        counts.entry(line).or_insert((0, at)).0 += 1;
+        let (count, first) = counts.entry(line).or_insert((0, usize::MAX - at));
+        *count += 1;
+        most = most.max(Some((*count, *first, line)));
     }
-    let most = counts.into_iter().max_by_key(|(_, (count, first))| (*count, usize::MAX - first));
-    most.map(|(line, (count, _))| (line, count))
+    most.map(|(count, _, line)| (line, count))
 }

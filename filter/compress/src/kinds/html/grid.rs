@@ -10,6 +10,9 @@ const MOST_COLUMNS: usize = 64;
 /// At most this many bytes of a cell that spans rows are repeated.
 const REPEATED: usize = 120;
 
+/// Stands between two cells.
+const SEPARATOR: &str = " | ";
+
 /// The open cell, and the cells that span down from the rows above.
 #[derive(Default)]
 pub(super) struct Grid {
@@ -32,9 +35,9 @@ impl Grid {
         self.cell.is_some() || self.column > 0
     }
 
-    /// Starts a cell. `room`: the bytes left for repeated cells.
+    /// Starts a cell. `room`: the bytes left for what stands in several columns or rows.
     pub(super) fn open(&mut self, tag: &Tag<'_>, out: &mut String, room: &mut usize) {
-        self.close(out);
+        self.close(out, room);
         self.fill(out, room);
         if self.column > 0 {
             separate(out);
@@ -45,7 +48,7 @@ impl Grid {
     }
 
     /// Ends the open cell.
-    pub(super) fn close(&mut self, out: &mut String) {
+    pub(super) fn close(&mut self, out: &mut String, room: &mut usize) {
         let Some(cell) = self.cell.take() else { return };
         // A pipe in a cell's text is not a border.
         if out.get(cell.start..).is_some_and(|text| text.contains('|')) {
@@ -68,14 +71,16 @@ impl Grid {
             }
         }
         for _ in 1..cell.columns {
-            separate(out);
+            if take(room, SEPARATOR.len()) {
+                separate(out);
+            }
         }
         self.column += cell.columns;
     }
 
     /// Ends the row.
     pub(super) fn end_row(&mut self, out: &mut String, room: &mut usize) {
-        self.close(out);
+        self.close(out, room);
         if self.column > 0 {
             self.fill(out, room);
         }
@@ -87,11 +92,10 @@ impl Grid {
         work::spend(self.spans.len());
         while let Some((rows, text)) = self.spans.get_mut(self.column).filter(|(rows, _)| *rows > 0) {
             *rows -= 1;
-            if self.column > 0 {
-                separate(out);
-            }
-            if text.len() <= *room {
-                *room -= text.len();
+            if take(room, SEPARATOR.len() + text.len()) {
+                if self.column > 0 {
+                    separate(out);
+                }
                 out.push_str(text);
             }
             self.column += 1;
@@ -99,8 +103,15 @@ impl Grid {
     }
 }
 
+/// Takes so many bytes of the room, if there are so many left.
+fn take(room: &mut usize, bytes: usize) -> bool {
+    let left = room.checked_sub(bytes);
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
 fn separate(out: &mut String) {
     let end = out.trim_end_matches(' ').len();
     out.truncate(end);
-    out.push_str(" | ");
+    out.push_str(SEPARATOR);
 }

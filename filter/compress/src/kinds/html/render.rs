@@ -5,6 +5,7 @@ use super::grid::Grid;
 use super::list::Numbering;
 use super::tag::{Tag, TagEnds, behind};
 use crate::kinds::signal;
+use crate::seeded::Seeded;
 use crate::work;
 
 /// Elements whose content is not for readers.
@@ -112,7 +113,7 @@ pub(super) fn is_known(name: &str) -> bool {
 
 /// The text of a page.
 pub(super) fn text_of(html: &str) -> String {
-    let mut page = Page { room: html.len() / 4, ..Page::default() };
+    let mut page = Page { room: html.len() / 2, ..Page::default() };
     let mut ends = TagEnds { next: Some(0) };
     let mut rest = html;
     loop {
@@ -154,7 +155,7 @@ struct Page {
     links: Vec<Option<String>>,
     /// The open tables.
     grids: Vec<Grid>,
-    /// Bytes left for repeated cells.
+    /// Bytes left for cells in several columns or rows.
     room: usize,
     /// The closing text of each raised, lowered, deleted or inserted text that is open.
     marks: Vec<(&'static str, &'static str)>,
@@ -166,7 +167,7 @@ struct Page {
     parted: bool,
     /// The name of the hidden element, and how many of that name are open in it.
     hidden: Option<(String, usize)>,
-    shown: hashbrown::HashSet<String, foldhash::fast::FixedState>,
+    shown: hashbrown::HashSet<String, Seeded>,
 }
 
 /// Lists are not indented further.
@@ -340,7 +341,7 @@ impl Page {
         }
         let Some(grid) = self.grids.last_mut() else { return };
         if tag.closing {
-            grid.close(&mut self.out);
+            grid.close(&mut self.out, &mut self.room);
         } else {
             grid.open(tag, &mut self.out, &mut self.room);
         }

@@ -42,6 +42,14 @@ fn cells_stand_under_their_columns() {
 }
 
 #[test]
+fn cells_in_many_columns_and_rows_do_not_make_a_page_longer_than_it_is() {
+    let rows = "<tr><td rowspan=1000 colspan=64>".to_owned() + &"<tr><td>".repeat(999);
+    for page in [rows.repeat(3), "<td colspan=64>".repeat(999)] {
+        assert!(text_of(&page).len() <= page.len());
+    }
+}
+
+#[test]
 fn what_attributes_say_is_shown() {
     let html = "<form><input name=q value='A-1009'><input type=checkbox name=f value=1 checked><input type=hidden name=t value=x&amp;y>\
         <select name=s><option>All<option selected>Open<option value=9>Void</select><button disabled>Go</button></form>\

@@ -1,14 +1,15 @@
 //! Numbers for the names of keys, so that objects can be compared by numbers.
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+
+use crate::seeded::Seeded;
 
 /// Initial room for names: enough for most documents, in a table of 32 places.
 const ROOM: usize = 28;
 
 #[derive(Debug)]
 pub(crate) struct Names<'a> {
-    numbers: HashMap<&'a [u8], u32, FixedState>,
+    numbers: HashMap<&'a [u8], u32, Seeded>,
     names: Vec<Name<'a>>,
     /// The number that was returned last.
     last: usize,
@@ -23,7 +24,7 @@ struct Name<'a> {
 
 impl<'a> Names<'a> {
     pub(crate) fn new() -> Self {
-        let numbers = HashMap::with_capacity_and_hasher(ROOM, FixedState::default());
+        let numbers = HashMap::with_capacity_and_hasher(ROOM, Seeded::default());
         Self { numbers, names: Vec::with_capacity(ROOM), last: 0 }
     }
 

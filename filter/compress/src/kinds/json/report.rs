@@ -8,6 +8,10 @@ use hashbrown::HashMap;
 use super::parse::{Shape, Tree};
 use crate::kinds::signal::{self, Signal};
 use crate::kinds::verdict::{Ballot, Field, Verdict};
+use crate::seeded::Seeded;
+
+/// Keys with longer names mean nothing.
+const LONGEST_NAME: usize = 64;
 
 /// How deep an item is searched for reports.
 const MAX_DEPTH: usize = 12;
@@ -34,7 +38,7 @@ pub(super) fn reports(tree: &Tree<'_>, items: &[u32]) -> Vec<u64> {
 struct Reader<'t, 'a> {
     tree: &'t Tree<'a>,
     /// What the keys mean, and their numbers in the ballot.
-    fields: HashMap<&'a str, (usize, Option<Field>), FixedState>,
+    fields: HashMap<&'a str, (usize, Option<Field>), Seeded>,
     ballot: Ballot,
 }
 
@@ -60,6 +64,10 @@ impl<'a> Reader<'_, 'a> {
                         return Some(kind(key, text));
                     }
                 }
+                // Each value would read the name again.
+                if key.len() > LONGEST_NAME {
+                    return None;
+                }
                 let next = self.fields.len();
                 let (number, field) = *self.fields.entry(key).or_insert_with(|| (next, Field::of(key)));
                 let verdict = field?.verdict(text);
@@ -74,8 +82,7 @@ impl<'a> Reader<'_, 'a> {
 }
 
 fn names_error(key: &str) -> bool {
-    // Keys are short; the longest of these names has nine letters.
-    key.len() <= 64
+    key.len() <= LONGEST_NAME
         && ["error", "exception", "reason", "fail"].iter().any(|name| {
             key.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
         })

@@ -12,6 +12,10 @@ use crate::kinds::select::{Column, Survey};
 /// The most places in an item that become columns. They distinguish larger items well enough, too.
 const MAX_COLUMNS: usize = 48;
 
+/// The most places of all columns together. Where items have half of their columns, a text has fewer: a place that is
+/// filled takes a key and a value, and a text has [limited](super::parse) numbers of these.
+const MAX_PLACES: usize = 1 << 21;
+
 /// How deep an item is searched for places.
 const MAX_DEPTH: usize = 4;
 
@@ -28,7 +32,9 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> NodeSurvey<'a> {
     let mut survey = Survey::default();
-    let mut places = Places { tree, columns: Vec::new(), nodes: Vec::new(), by_path: HashMap::default() };
+    let most = MAX_COLUMNS.min(MAX_PLACES / items.len().max(1));
+    let mut places =
+        Places { tree, most, columns: Vec::new(), nodes: Vec::new(), by_path: HashMap::default() };
     for (row, &item) in items.iter().enumerate() {
         survey.texts.push(tree.raw(item));
         let mut shape = FixedState::default().build_hasher();
@@ -54,6 +60,8 @@ pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> NodeSurvey<'a> {
 
 struct Places<'t, 'a> {
     tree: &'t Tree<'a>,
+    /// How many columns there may be.
+    most: usize,
     columns: Vec<Column>,
     nodes: Vec<Vec<u32>>,
     by_path: HashMap<u64, usize, FixedState>,
@@ -112,7 +120,7 @@ impl Places<'_, '_> {
         if let Some(&column) = self.by_path.get(&path) {
             return Some(column);
         }
-        if self.columns.len() == MAX_COLUMNS {
+        if self.columns.len() == self.most {
             return None;
         }
         self.columns.push(Column { name: name.to_owned(), ..Column::default() });
@@ -149,5 +157,16 @@ mod tests {
         assert!(survey.columns[0].numbers[1].is_nan());
         assert_eq!(survey.columns[1].distinct, 2);
         assert_eq!(survey.columns[2].values[..2], [0, 0]);
+    }
+
+    #[test]
+    fn columns_of_one_item_take_no_room_in_all_others() {
+        for (others, columns) in [(9, MAX_COLUMNS), (200_000, 10)] {
+            let keys: Vec<String> = (0..MAX_COLUMNS).map(|at| format!("\"a{at}\":1")).collect();
+            let text = format!("[{{{}}}{}]", keys.join(","), ",1".repeat(others));
+            let tree = Tree::read(&text).unwrap();
+            let items: Vec<u32> = tree.items(0).collect();
+            assert_eq!(survey(&tree, &items).survey.columns.len(), columns);
+        }
     }
 }

@@ -20,6 +20,9 @@ const MIN_SHARED: usize = 24;
 /// The fewest bytes in all rows of a column together for which it is derived from another one.
 const MIN_DERIVED: usize = 24;
 
+/// The longest name of a column that others follow from: each of them states it.
+const LONGEST_SOURCE: usize = 64;
+
 impl Template {
     fn part<'a>(&self, text: &'a str) -> &'a str {
         text.get(self.prefix.len()..text.len() - self.suffix.len()).unwrap_or_default()
@@ -105,7 +108,8 @@ pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[&[u32]])
             }
         }
         // A header can name the source only by a key that needs no quotes.
-        if !tree.node(columns[at].key).escaped && spell::bare_key(tree.inner(columns[at].key)) {
+        let name = tree.inner(columns[at].key);
+        if name.len() <= LONGEST_SOURCE && !tree.node(columns[at].key).escaped && spell::bare_key(name) {
             by_value.entry(whole).or_insert(at);
         }
     }
@@ -233,4 +237,45 @@ fn cut_prefix(text: &str) -> &str {
 
 fn cut_suffix(text: &str) -> &str {
     text.get(text.bytes().position(separator).unwrap_or(text.len())..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the columns of three rows come from that have the same texts under all of these names.
+    fn sources(names: &[&str]) -> Vec<Option<Source>> {
+        let row = |at: usize| {
+            let entries: Vec<String> =
+                names.iter().map(|name| format!("\"{name}\":\"value {at}\"")).collect();
+            format!("{{{}}}", entries.join(","))
+        };
+        let text = format!("[{},{},{}]", row(100), row(200), row(300));
+        let tree = Tree::read(&text).unwrap();
+        let rows: Vec<Vec<(u32, u32)>> = tree.items(0).map(|row| tree.entries(row).collect()).collect();
+        let values: Vec<Vec<u32>> =
+            (0..names.len()).map(|at| rows.iter().map(|row| row[at].1).collect()).collect();
+        let values: Vec<&[u32]> = values.iter().map(Vec::as_slice).collect();
+        let column = |&(key, _): &(u32, u32)| Column {
+            key,
+            content: Content::Values(Schema::Any),
+            absent: 0,
+            null: 0,
+        };
+        let mut columns: Vec<Column> = rows[0].iter().map(column).collect();
+        derive(&tree, &mut columns, &values);
+        let source = |column: &Column| match &column.content {
+            Content::Strings(template) => Some(template.source),
+            _ => None,
+        };
+        columns.iter().map(source).collect()
+    }
+
+    #[test]
+    fn no_column_states_the_long_name_of_another() {
+        assert_eq!(sources(&["a", "b", "c"]), [None, Some(Source::Copy(0)), Some(Source::Copy(0))]);
+        let long = "a".repeat(LONGEST_SOURCE + 1);
+        let sources = sources(&[&long, "b", "c"]);
+        assert_eq!(sources[1..], [None, Some(Source::Copy(1))]);
+    }
 }

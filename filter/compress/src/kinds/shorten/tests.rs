@@ -186,3 +186,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_stands_around_a_part_counts_where_it_is_read() {
+    let around = "some line of the text\n".repeat(1000);
+    let repeats: String =
+        (0..40).map(|at| format!("fetched item {at} from the shelf of the library\n")).collect();
+    let differs: String = (0..40).map(|at| format!("{}\n", "abcdefg ".repeat(at + 1))).collect();
+    for (part, times) in [(repeats, 2), (differs, 0)] {
+        work::start(around.len());
+        assert_eq!(shorten_plain(&part, &around, |_| false, 8).is_some(), times > 0);
+        let spent = usize::try_from(work::spent(around.len())).unwrap();
+        assert_eq!(spent / around.len(), times, "{spent}");
+    }
+    work::unlimited();
+}

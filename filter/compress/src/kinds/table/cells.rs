@@ -66,6 +66,9 @@ const FEWEST_COLUMNS: usize = 2;
 /// A table has at most this many columns.
 const MOST_COLUMNS: usize = 200;
 
+/// Rows that leave out their last cells may have so many more cells than bytes.
+const MORE_CELLS: usize = 1 << 16;
+
 impl<'a> Table<'a> {
     /// The table to which most of the lines belong.
     pub(super) fn read(lines: &[&'a str]) -> Option<Self> {
@@ -141,8 +144,10 @@ impl<'a> Table<'a> {
             return None;
         }
         let mut rows = Vec::new();
+        let mut room = MORE_CELLS;
         for (line, text) in lines.iter().enumerate().skip(header + 1) {
             if let Some(cells) = under(text, &columns).filter(|_| !is_rule(text)) {
+                room = (room + text.len()).checked_sub(cells.len())?;
                 rows.push(Row { line, cells });
             } else if line - header - rows.len() > 2 + (line - header) / 5 {
                 return None;
@@ -429,6 +434,16 @@ mod tests {
         let lines: Vec<String> = (1..30).map(last).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         assert!(Table::aligned(&lines).is_none());
+    }
+
+    #[test]
+    fn lines_that_have_few_of_many_columns_are_no_rows_of_a_long_table() {
+        let table = |lines: usize| {
+            let text = format!("NNNNNNNNNN{}{}", "  A".repeat(199), "\nz1".repeat(lines));
+            Table::aligned(&text.lines().collect::<Vec<_>>()).is_some()
+        };
+        assert!(table(300));
+        assert!(!table(600));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::super::query::Query;
 use super::{ANSWERS, FEWEST_LINES, OF_FAILURES};
 use crate::block::{Context, Lossy};
 use crate::lines;
+use crate::seeded::Seeded;
 use crate::work;
 
 /// Lines kept at either end.
@@ -68,7 +69,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let events: Vec<Option<Event>> = lines.iter().map(|line| Event::read(line)).collect();
-    let failed: hashbrown::HashSet<(&str, Option<&str>), foldhash::fast::FixedState> =
+    let failed: hashbrown::HashSet<(&str, Option<&str>), Seeded> =
         events.iter().flatten().filter(|event| event.fails()).map(Event::about).collect();
     let mut keep = LineSelection::generous(&lines, cx);
     let (mut room, mut without) = (OF_FAILURES, 0);

@@ -176,7 +176,9 @@ pub(super) fn ends_section(heading: &str, line: &str, role: Role) -> bool {
     let bare = line.trim();
     if is_of_nextest(heading.trim()) {
         // The whole output of a test, including its own summaries.
-        return is_status_of_nextest(bare) || line.starts_with("──────");
+        return is_status_of_nextest(bare)
+            || line.starts_with("──────")
+            || is_output_of_nextest(bare) && is_output_of_nextest(heading.trim());
     }
     match role {
         Role::Failure => !is_failed_in_a_list(bare),
@@ -202,9 +204,14 @@ fn is_of_unittest(bare: &str) -> bool {
     })
 }
 
-/// `FAIL [   0.281s] crate test`, or the heading of a test's output: `stderr ───`.
+/// `FAIL [   0.281s] crate test`, or the heading of a test's output.
 fn is_of_nextest(bare: &str) -> bool {
-    bare.starts_with("FAIL [") || bare.ends_with(" ───") && starts(bare, &["stdout ", "stderr ", "output "])
+    bare.starts_with("FAIL [") || is_output_of_nextest(bare)
+}
+
+/// `stderr ───`: the heading of what a test printed, up to the next one.
+fn is_output_of_nextest(bare: &str) -> bool {
+    bare.ends_with(" ───") && starts(bare, &["stdout ", "stderr ", "output "])
 }
 
 /// `PASS [   0.006s] crate test`, and the summary after the last of them.

@@ -18,7 +18,6 @@
 
 #![allow(clippy::indexing_slicing, reason = "lines are numbered by the list that they stand in")]
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use headroom_providers::sort;
 
@@ -26,6 +25,7 @@ use crate::kinds::failure;
 use crate::kinds::shorten::free_tags;
 use crate::kinds::wording::{self, mark_holes};
 use crate::kinds::words::words;
+use crate::seeded::Seeded;
 use crate::work;
 
 /// Shorter texts cannot pay for the explanation.
@@ -304,7 +304,7 @@ impl Sequences {
 
     /// The sequences that come often enough, those that stand for most bytes first.
     fn candidates(&self) -> Vec<Candidate> {
-        let mut places: HashMap<(u64, usize), usize, FixedState> = HashMap::default();
+        let mut places: HashMap<(u64, usize), usize, Seeded> = HashMap::default();
         let mut found: Vec<Candidate> = Vec::new();
         for (first, end) in self.ends.iter().enumerate() {
             let count = end.saturating_sub(first);
@@ -391,7 +391,7 @@ impl Sequences {
 /// A number for each line.
 fn ids(lines: &[&str]) -> Vec<u32> {
     let groups = wording::group(lines.iter().map(|line| (*line, 0)), FEWEST_USES);
-    let mut exact: HashMap<&str, u32, FixedState> = HashMap::default();
+    let mut exact: HashMap<&str, u32, Seeded> = HashMap::default();
     let mut next = u32::try_from(groups.all().len()).unwrap_or(u32::MAX);
     let ids = lines.iter().enumerate().map(|(at, line)| {
         let group = groups.of(at).and_then(|group| u32::try_from(group).ok());
@@ -515,7 +515,7 @@ impl Block {
         let all: Vec<Vec<&str>> = self.starts.iter().map(|start| self.words(lines, *start)).collect();
         let usual: Vec<Option<&str>> = (0..self.numbers.len())
             .map(|hole| {
-                let mut counts: HashMap<&str, usize, FixedState> = HashMap::default();
+                let mut counts: HashMap<&str, usize, Seeded> = HashMap::default();
                 let words = all.iter().filter_map(|words| words.get(hole).copied());
                 let most = words.max_by_key(|word| {
                     let count = counts.entry(*word).or_default();
