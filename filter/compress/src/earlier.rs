@@ -107,6 +107,9 @@ struct ShownText {
 }
 
 /// The label of an output whose call is not known.
+/// What an allocation takes beside its bytes.
+const ALLOCATION_BYTES: usize = 16;
+
 const UNKNOWN: &str = "a tool";
 
 /// The usual length of a line in bytes, to reserve room for lines.
@@ -138,6 +141,21 @@ impl Earlier {
     }
 
     /// Adds the next call, the `number`th of the request from 0, with the texts in its arguments.
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let named = self.texts.iter().filter_map(|shown| shown.argument.as_ref());
+        let names = named.map(|name| name.capacity() + ALLOCATION_BYTES);
+        // Each stands in its call and as a key of the counts.
+        let labels = self.calls.iter().flatten().map(|made| 2 * (made.label.len() + ALLOCATION_BYTES));
+        self.text.capacity()
+            + self.lines.bytes()
+            + self.texts.capacity() * size_of::<ShownText>()
+            + self.calls.capacity() * size_of::<Option<EarlierCall>>()
+            + self.labels.allocation_size()
+            + self.wholes.allocation_size()
+            + names.chain(labels).sum::<usize>()
+    }
+
     pub(crate) fn add_call(&mut self, number: usize, call: Call<'_>) {
         let tape = Tape::of(call.arguments.as_bytes()).ok();
         let arguments = label::members(tape.as_ref());

@@ -107,6 +107,11 @@ impl NewestLines {
         self.0.shrink_to_fit(|line| hash_of(*line));
     }
 
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.allocation_size()
+    }
+
     /// Replaces the last line with the same hash, and returns that.
     #[inline]
     pub(crate) fn replace(&mut self, line: u32, hash_of: impl Fn(u32) -> u64) -> Option<u32> {

@@ -145,6 +145,11 @@ impl Lines {
             self.lines.shrink_to_fit();
             let hash_of = |line: u32| self.lines[line as usize].hash;
             self.newest.shrink(hash_of);
+    /// The bytes that they hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>() + self.newest.bytes()
+    }
+
         }
     }
 
