@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use super::{LeftOut, Replacement, is_worth_it};
+use super::{LeftOut, MAX_LINES, Replacement, is_worth_it};
 use crate::block::Context;
 use crate::ccr;
 use crate::clean;
@@ -14,7 +14,7 @@ use crate::envelope::Envelope;
 use crate::explain::{Attempts, Choice};
 use crate::hint;
 use crate::kinds::code::Language;
-use crate::lines::Line;
+use crate::lines::{self, Line};
 use crate::mixed;
 use crate::outcome::{Compressor, Kind};
 use crate::work;
@@ -192,7 +192,8 @@ impl Run<'_> {
         // A text that looks like a reference in one text could not be distinguished from ours in another.
         let refers = place.earlier.is_some() && !envelope.texts().iter().any(|inner| has_ours(&inner.text));
         for inner in envelope.texts() {
-            if work::is_over() {
+            // Its line ends are escaped in the block, where they do not count.
+            if work::is_over() || lines::has_more_than(&inner.text, MAX_LINES) {
                 replacements.push(None);
                 continue;
             }
