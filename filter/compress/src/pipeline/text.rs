@@ -13,6 +13,7 @@ use crate::earlier::{self, Earlier, Fidelity, TextPlace, Values, has_ours};
 use crate::envelope::Envelope;
 use crate::explain::{Attempts, Choice};
 use crate::hint;
+use crate::kinds;
 use crate::kinds::code::Language;
 use crate::lines::{self, Line};
 use crate::mixed;
@@ -86,7 +87,7 @@ pub(super) struct PartPlace<'a> {
     pub(super) nesting: usize,
     /// Its lines in the text.
     pub(super) at: TextPlace<'a>,
-    /// The text, if it has other parts.
+    /// What [`kinds::beside`] finds in the text, if it has other parts.
     pub(super) around: &'a str,
     /// The part's kind, if it is known: of a text that is one part.
     pub(super) kind: Option<Kind>,
@@ -260,6 +261,11 @@ impl Run<'_> {
         let refers = place.refers && !has_ours(original);
         let cleaned = if refers { clean::changed_lines(original, self.cx) } else { Vec::new() };
         let whole = parts.len() == 1;
+        // Each of its parts reads this.
+        let beside = match parts.as_slice() {
+            [part] if part.span == (0..text.len()) => String::new(),
+            _ => kinds::beside(text),
+        };
         let (mut from, mut before) = (0, 0);
         for part in parts {
             out.text.push_str(text.get(from..part.span.start).unwrap_or_default());
@@ -268,7 +274,7 @@ impl Run<'_> {
             let place = PartPlace {
                 nesting: place.nesting,
                 at: TextPlace { name: place.name, before, cleaned: &cleaned },
-                around: if start == 0 && end == text.len() { "" } else { text },
+                around: &beside,
                 kind: whole.then_some(kind),
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),
