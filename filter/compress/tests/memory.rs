@@ -142,5 +142,6 @@ fn long_paths(bytes: usize) -> Vec<u8> {
         {"role": "user", "content": "Go on."},
         {"role": "assistant", "content": calls.collect::<Vec<_>>()},
         {"role": "user", "content": results.collect::<Vec<_>>()}]);
-    json!({"model": "claude-sonnet-4-5", "messages": messages}).to_string().into_bytes()
+    let tools = json!([{"name": "Read", "input_schema": {"type": "object"}}]);
+    json!({"model": "claude-sonnet-4-5", "tools": tools, "messages": messages}).to_string().into_bytes()
 }

@@ -566,10 +566,11 @@ fn what_is_compared_counts_as_work() {
     assert!(seen(&earlier, &text).is_some());
     let read = crate::lines::read(&text);
     let place = TextPlace { name: Some(OUTPUT), before: 0, cleaned: &[] };
+    // Of a diff no line is asked whether it reports a failure.
     work::start(0);
-    earlier.replace_seen(&text, &read, place, Kind::Source);
+    earlier.replace_seen(&text, &read, place, Kind::Diff);
     assert!(work::is_over());
-    assert_eq!(earlier.replace_seen(&text, &read, place, Kind::Source), None);
+    assert_eq!(earlier.replace_seen(&text, &read, place, Kind::Diff), None);
     work::unlimited();
 }
 
