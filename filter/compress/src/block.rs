@@ -40,7 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) pressure: u8,
     /// Lines of the output before this text: a digest numbers lines as in the output.
     pub(crate) lines_before: usize,
-    /// The text that this one is a part of, if it is one: its other lines stay beside the form of this one.
+    /// If this text is a part of another one: the lines of that one which a form of this one must not be mistaken for
+    /// ([`kinds::beside`](crate::kinds::beside)). They stay beside the form.
     pub(crate) around: &'a str,
     /// The name of the block in references.
     pub(crate) name: &'a str,

@@ -33,6 +33,7 @@ use crate::kinds::signal;
 use crate::kinds::{failure, fold};
 use crate::lines::{Line, has_more_than, split};
 use crate::outcome::Kind;
+use crate::work;
 use headroom_providers::tape::Tape;
 use lines::{Lines, NO_LINE, OwnLines, Run, SearchedLines as _, counted, plain};
 pub(crate) use printed::{Fidelity, ShownOutput, Values, has_ours};
@@ -106,6 +107,9 @@ struct ShownText {
     output_of: Option<usize>,
 }
 
+/// What an allocation takes beside its bytes.
+const ALLOCATION_BYTES: usize = 16;
+
 /// The label of an output whose call is not known.
 const UNKNOWN: &str = "a tool";
 
@@ -135,6 +139,21 @@ impl Earlier {
             self.text.shrink_to_fit();
         }
         self.lines.shrink();
+    }
+
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let named = self.texts.iter().filter_map(|shown| shown.argument.as_ref());
+        let names = named.map(|name| name.capacity() + ALLOCATION_BYTES);
+        // Each stands in its call and as a key of the counts.
+        let labels = self.calls.iter().flatten().map(|made| 2 * (made.label.len() + ALLOCATION_BYTES));
+        self.text.capacity()
+            + self.lines.bytes()
+            + self.texts.capacity() * size_of::<ShownText>()
+            + self.calls.capacity() * size_of::<Option<EarlierCall>>()
+            + self.labels.allocation_size()
+            + self.wholes.allocation_size()
+            + names.chain(labels).sum::<usize>()
     }
 
     /// Adds the next call, the `number`th of the request from 0, with the texts in its arguments.
@@ -307,8 +326,10 @@ impl Earlier {
         Some((*count > 1 + u32::from(own)).then_some(shown.nth))
     }
 
-    fn said(&self) -> lines::Earlier<'_> {
-        lines::Earlier { text: &self.text, lines: &self.lines }
+    /// Whether a reference can name a text.
+    fn can_name(&self, text: u32) -> bool {
+        let shown = self.texts.get(text as usize);
+        shown.is_some_and(|shown| shown.output_of.is_some() || self.nth(shown).is_some())
     }
 
     /// The reference for a run whose lines come earlier in the request.
@@ -426,6 +447,9 @@ impl<'a> Text<'a> {
         let mut out = String::new();
         let (mut at, mut floor, mut copied) = (0, 0, 0);
         while at < self.read.len() {
+            if work::is_over() {
+                return None;
+            }
             let Some((run, reference)) = self.run(at, floor, earlier) else {
                 at += 1;
                 continue;
@@ -448,8 +472,8 @@ impl<'a> Text<'a> {
     fn run(&self, at: usize, floor: usize, earlier: &Earlier) -> Option<(Run, String)> {
         let lines = &self.own;
         let stays = |line| self.stays(line);
-        let before = lines.longest(&earlier.said(), self.newest[at], at, floor, stays, false);
-        let above = lines.longest(lines, lines.above(at), at, floor, stays, true);
+        let before = lines.longest(earlier, self.newest[at], at, floor, stays, false);
+        let above = self.name.and_then(|_| lines.longest(lines, lines.above(at), at, floor, stays, true));
         let own = above.is_some_and(|above| before.is_none_or(|before| above.bytes >= before.bytes));
         let run = if own { above? } else { before? };
         let last = lines.line(run.at + run.count - 1)?.number;
@@ -464,6 +488,7 @@ impl<'a> Text<'a> {
         } else {
             earlier.reference(here, run, quote)?
         };
+        work::spend(reference.len());
         (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
     }
 

@@ -15,6 +15,8 @@ pub(crate) mod unit;
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use headroom_providers::sort;
 use headroom_providers::string;
 use headroom_providers::tape::Span;
@@ -85,6 +87,8 @@ pub(crate) struct Fold {
     end: usize,
     digest: u64,
     files: Files,
+    /// The calls that have had an output.
+    answered: HashSet<usize, FixedState>,
     said: Utterances,
     rewritten: RewriteHistory,
 }
@@ -113,8 +117,6 @@ const MAX_TURNS: u64 = 50;
 const UNKNOWN_RATE: u64 = 50;
 /// A replacement has to save so many tokens: a marker is one more thing to read.
 const LEAST_SAVED: u32 = 48;
-/// Texts of one result that are known to belong together.
-const MOST_PARTS: usize = 64;
 /// Lines that stay at either end of an output that is shortened.
 const END_LINES: usize = 8;
 /// Behind this share of the window outputs are dropped, in percent.
@@ -145,6 +147,7 @@ impl Fold {
             end: 0,
             digest: 0,
             files: Files::default(),
+            answered: HashSet::default(),
             said: Utterances::default(),
             rewritten: RewriteHistory::default(),
         })
@@ -230,8 +233,7 @@ impl Fold {
         let call = output.call.filter(|call| !call.by_program);
         let number = call.and_then(|call| call.number);
         // Of a result with several texts the first stands for all.
-        let late = self.blocks.iter().rev().take(MOST_PARTS);
-        let is_further = late.filter_map(|seen| seen.call).any(|call| Some(call) == number);
+        let is_further = number.is_some_and(|number| !self.answered.insert(number));
         if let Some(call) = call.filter(|_| !is_further) {
             let refused =
                 || output.span.text(scene.walk.body).is_some_and(|answer| reads::is_refusal(&answer));

@@ -46,10 +46,12 @@ mod words;
 use std::borrow::Cow;
 
 use self::json::{Documents, Forms};
+use self::signal::floor_char_boundary;
 use crate::block::{Context, Lossy};
 use crate::clean;
 use crate::earlier::{Fidelity, has_ours};
 use crate::outcome::{Compressor, Kind};
+use crate::work;
 
 /// One lossless rewrite: its name in reports, and its function.
 #[derive(Clone, Copy)]
@@ -125,6 +127,21 @@ pub(crate) fn lines<'a>(
         }
     }
     shown
+}
+
+/// What matters of a text for the forms of its parts: what its lines begin with, as far as a form could be mistaken for
+/// them, each of it once.
+pub(crate) fn beside(text: &str) -> String {
+    /// Longer than all that a line is searched for.
+    const START: usize = 80;
+    work::spend(text.len());
+    let mut starts: Vec<&str> = shorten::ReservedTags::of(text.lines(), "").0.into_iter().collect();
+    starts.sort_unstable();
+    starts.extend(text.lines().find(|line| history::starts_with_commit(line)));
+    starts.extend(text.lines().find(|line| shorten::has_explanation(line)));
+    let starts =
+        starts.into_iter().map(|line| line.get(..floor_char_boundary(line, START)).unwrap_or_default());
+    starts.collect::<Vec<_>>().join("\n")
 }
 
 /// A text in a code whose rules it states.
@@ -212,5 +229,31 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::Snapshot | Kind::History => None,
         // A mixture is split into parts first.
         Kind::Short | Kind::Mixed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_matters_of_a_text_for_its_parts_is_found_once_each(
+            lines in prop::collection::vec(
+                "( |  )?(A|ZZ[:,]?|ABC|ABCD|B\\t|é|3b1f6c2|3b1f6cx|[0-9a-f]{64,66}|\\[headroom: |\\[head)( .{0,90}|x|\r)?",
+                0..8,
+            )
+        ) {
+            let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let beside = beside(&text);
+            let tags = |text| shorten::ReservedTags::of(str::lines(text), "").0;
+            prop_assert_eq!(tags(&beside), tags(&text));
+            prop_assert_eq!(shorten::has_explanation(&beside), shorten::has_explanation(&text));
+            let has_commit = |text: &str| text.lines().any(history::starts_with_commit);
+            prop_assert_eq!(has_commit(&beside), has_commit(&text));
+            prop_assert_eq!(super::beside(&text.repeat(9)), beside);
+        }
     }
 }

@@ -46,7 +46,7 @@ impl<'t> Iterator for Split<'t> {
 pub(crate) struct Line {
     /// Its position and role.
     pub(crate) read: region::Line,
-    /// The bytes of its content without indentation.
+    /// The bytes of its content without indentation: 0 for a blank line.
     pub(crate) bare: usize,
     /// The hash of its content.
     pub(crate) hash: u64,
@@ -57,7 +57,7 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(text: &str, read: region::Line) -> Self {
         let said = text.get(read.content..read.end).unwrap_or_default();
-        Self { read, bare: said.trim_ascii_start().len(), hash: hash(said), before: None }
+        Self { read, bare: said.trim_start().len(), hash: hash(said), before: None }
     }
 
     /// The whole line.
@@ -105,6 +105,11 @@ impl NewestLines {
 
     pub(crate) fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
         self.0.shrink_to_fit(|line| hash_of(*line));
+    }
+
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.allocation_size()
     }
 
     /// Replaces the last line with the same hash, and returns that.

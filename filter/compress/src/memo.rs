@@ -61,9 +61,6 @@ const ENTRY_BYTES: usize = 160;
 /// The same for a count.
 const COUNT_BYTES: usize = 40;
 
-/// The bytes of an [`Earlier`] for each byte that it shows: the text itself, and an index of its lines.
-const EARLIER_FACTOR: usize = 2;
-
 impl Memo {
     /// A memo that holds about `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
@@ -126,9 +123,10 @@ impl Memo {
         self.earlier.remove(key)
     }
 
-    pub(crate) fn remember_earlier(&mut self, key: u128, mut earlier: Earlier, shown_bytes: usize) {
+    pub(crate) fn remember_earlier(&mut self, key: u128, mut earlier: Earlier) {
         earlier.shrink();
-        self.earlier.insert(key, earlier, ENTRY_BYTES + shown_bytes.saturating_mul(EARLIER_FACTOR));
+        let bytes = ENTRY_BYTES + size_of::<Earlier>() + earlier.bytes();
+        self.earlier.insert(key, earlier, bytes);
     }
 }
 
@@ -182,6 +180,7 @@ impl<V> Generations<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::earlier::{ShownOutput, Source};
 
     #[test]
     fn what_is_used_in_time_survives_and_what_is_not_goes() {
@@ -202,6 +201,28 @@ mod tests {
             map.insert(key % 700, (), 1 + (key % 97) as usize);
             let held: usize = map.young.values().chain(map.old.values()).map(|(_, bytes)| bytes).sum();
             assert!(held <= 1000, "{held}");
+        }
+    }
+
+    #[test]
+    fn what_a_conversation_has_shown_counts_as_what_it_holds() {
+        const TEXTS: usize = 20_000;
+        let shown = || {
+            let mut earlier = Earlier::default();
+            for _ in 0..TEXTS {
+                let source = Source { call: None, several: true };
+                earlier.add(ShownOutput::text("x", "x", Fidelity::No), None, source);
+            }
+            earlier.shrink();
+            earlier
+        };
+        let held = shown().bytes();
+        assert!((80 * TEXTS..400 * TEXTS).contains(&held), "{held}");
+        // A generation has three sixteenths.
+        for (capacity, fits) in [(held * 5, false), (held * 6, true)] {
+            let mut memo = Memo::new(capacity);
+            memo.remember_earlier(1, shown());
+            assert_eq!(memo.take_earlier(1).is_some(), fits, "{capacity}");
         }
     }
 

@@ -3,23 +3,35 @@
 //! Needed only if bodies of functions may be left out. All of it comes before the output in the request (I3).
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::string;
+use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Walk};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block;
 use crate::hint;
 use crate::kinds::code::Language;
+use crate::kinds::signal::floor_char_boundary;
 use crate::tool::Class;
 
 /// How many texts and calls before an output count as near it.
 const NEAR_READINGS: usize = 24;
 /// How many bytes of each are read: a model announces what it will do at the start of its text.
 const NEAR_BYTES: usize = 4 << 10;
+/// The longest escape in JSON: two of six bytes, for a character of four.
+const LONGEST_ESCAPE: usize = 12;
+/// As many bytes of a string in JSON as have the text's first [`NEAR_BYTES`]: an escape has at most six for each.
+const NEAR_RAW: usize = 6 * NEAR_BYTES + LONGEST_ESCAPE;
 /// How many bytes of a call's arguments are searched for the names of files.
 const MOST_ARGUMENTS: usize = 64 << 10;
+
+/// Texts, the newest first.
+pub(crate) type Near = Arc<[Cow<'static, str>]>;
 
 /// The files that the calls of a request name, and when first. Names are without folders, because a command
 /// may have changed the folder.
@@ -29,11 +41,17 @@ pub(crate) struct Files {
     changed: HashMap<u64, usize, FixedState>,
     /// The position of the arguments of the call that read a file.
     read: HashMap<u64, usize, FixedState>,
+    /// Which readings are texts of the model and the user.
+    said: Vec<usize>,
+    /// The last ones of the first so many of these.
+    near: RefCell<(usize, Near)>,
 }
 
 impl Files {
     pub(crate) fn of(walk: &Walk<'_>) -> Self {
-        let mut files = Self::default();
+        let readings = walk.readings.iter().enumerate();
+        let said = readings.filter(|(_, reading)| reading.steers(walk.body)).map(|(at, _)| at).collect();
+        let mut files = Self { said, ..Self::default() };
         for (number, call) in walk.made.iter().enumerate() {
             let [name, arguments] = call.texts(walk.body);
             if let Some(path) = hint::whole_file(block::Call { name: &name, arguments: &arguments })
@@ -60,27 +78,33 @@ impl Files {
         let again = self.read.get(&key(&path)).is_some_and(|first| *first < own);
         (!changed && !again).then_some(language)
     }
-}
 
-/// The last texts of the model and the user before an output, the newest first.
-pub(crate) fn near<'b>(walk: &Walk<'b>, output: &Output) -> Vec<Cow<'b, str>> {
-    let readings = walk.readings.get(..output.readings).unwrap_or_default();
-    let said = readings.iter().rev().filter(|reading| reading.steers(walk.body));
-    let text = |span: headroom_providers::tape::Span| {
-        span.text(walk.body).unwrap_or(Cow::Borrowed(span.raw(walk.body)))
-    };
-    said.take(NEAR_READINGS).map(|reading| start(text(reading.span))).collect()
-}
-
-fn start(text: Cow<'_, str>) -> Cow<'_, str> {
-    let end = crate::kinds::signal::floor_char_boundary(&text, NEAR_BYTES);
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or_default()),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
+    /// The last texts of the model and the user before an output. Outputs between which there is none share them.
+    pub(crate) fn near(&self, walk: &Walk<'_>, output: &Output) -> Near {
+        let before = self.said.partition_point(|reading| *reading < output.readings);
+        let mut near = self.near.borrow_mut();
+        if near.0 != before {
+            let said = self.said.get(..before).unwrap_or_default().iter().rev().take(NEAR_READINGS);
+            let spans = said.filter_map(|reading| Some(walk.readings.get(*reading)?.span));
+            *near = (before, spans.map(|span| Cow::Owned(start(span, walk.body))).collect());
         }
+        Arc::clone(&near.1)
     }
+}
+
+/// The first [`NEAR_BYTES`] of a text, of which only as much is read.
+fn start(span: Span, body: &str) -> String {
+    let raw = span.raw(body);
+    let text = if span.is_string() && raw.len() > NEAR_RAW {
+        let end = 1 + NEAR_RAW;
+        // The last escape may be cut.
+        let mut ends = (end - LONGEST_ESCAPE..=end).rev();
+        ends.find_map(|end| string::decode(raw.get(1..end)?)).map(Cow::Owned)
+    } else {
+        span.text(body)
+    };
+    let text = text.unwrap_or(Cow::Borrowed(raw));
+    text.get(..floor_char_boundary(&text, NEAR_BYTES)).unwrap_or_default().to_owned()
 }
 
 /// The name of a file without its folders, as a key.
@@ -111,8 +135,12 @@ fn command_changes(arguments: &str) -> bool {
     let writes = arguments.match_indices('>').any(|(at, _)| {
         let (before, behind) =
             (arguments.get(..at).unwrap_or_default(), arguments.get(at + 1..).unwrap_or_default());
-        let target = behind.trim_start_matches('>').trim_start();
-        !(target.starts_with('&') || target.starts_with("/dev/null") || before.ends_with(['-', '=', '<']))
+        // The last of several decides for all.
+        let target = behind.trim_start();
+        !(behind.starts_with('>')
+            || target.starts_with('&')
+            || target.starts_with("/dev/null")
+            || before.ends_with(['-', '=', '<']))
     });
     let mut words = arguments.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
     writes || words.any(|word| PROGRAMS.contains(&word) || word == "-i" || word.starts_with("-i."))
@@ -120,7 +148,7 @@ fn command_changes(arguments: &str) -> bool {
 
 /// The words of arguments that could name a file, without folders. What JSON escapes ends a word.
 pub(crate) fn file_names(arguments: &str) -> impl Iterator<Item = &str> {
-    let end = crate::kinds::signal::floor_char_boundary(arguments, MOST_ARGUMENTS);
+    let end = floor_char_boundary(arguments, MOST_ARGUMENTS);
     let mut escaped = false;
     let words = arguments.get(..end).unwrap_or_default().split(move |c: char| {
         let ends = escaped || !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '+'));
@@ -128,4 +156,36 @@ pub(crate) fn file_names(arguments: &str) -> impl Iterator<Item = &str> {
         ends
     });
     words.map(|word| word.trim_end_matches('.')).filter(|word| word.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_providers::tape::Tape;
+
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_text_is_the_same_whatever_is_read_of_it() {
+        let units = ["a", "\\n", "\\u0001", "\\\\", "\\ud83d\\ude00", "\u{e9}", "\u{1f600}"];
+        for unit in units {
+            for before in 0..LONGEST_ESCAPE {
+                let body = format!("\"{}{}\"", "x".repeat(before), unit.repeat(2 * NEAR_RAW / unit.len()));
+                let tape = Tape::of(body.as_bytes()).unwrap();
+                let span = tape.root().span();
+                let text = span.text(&body).unwrap();
+                let end = floor_char_boundary(&text, NEAR_BYTES);
+                assert_eq!(start(span, &body), &text[..end], "{before} before {unit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_redirection_changes_a_file_unless_it_goes_nowhere() {
+        for command in ["a > b", "a >> b", "a >b", ">>> b", "a 2>&1 > b", "a =>> b", "a > &1>b"] {
+            assert!(command_changes(command), "{command}");
+        }
+        for command in ["a 2>&1", "a >> /dev/null", ">>>&1", "a -> b", "a => b", "a <> b", "a >>  &1"] {
+            assert!(!command_changes(command), "{command}");
+        }
+    }
 }

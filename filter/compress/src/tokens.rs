@@ -54,7 +54,7 @@ impl Encoding {
 
     /// The number of tokens of `text`. Names of special tokens count as ordinary text. Exact, unless a text
     /// consists mostly of runs of hundreds of letters, blanks or signs: then it may be off by one token in 64
-    /// bytes.
+    /// bytes. A single word of more than 64 KiB may be off by two tokens in each 64 KiB.
     pub fn count(self, text: &str) -> usize {
         work::spend(text.len());
         let Some(parts) = runs::parts(text) else { return self.count_exactly(text) };

@@ -259,6 +259,36 @@ fn any_output_takes_time_in_proportion_to_its_length() {
 }
 
 #[test]
+fn what_comes_before_a_read_takes_time_in_proportion_to_its_length() {
+    let call = |at: usize, name: &str, arguments: Value| {
+        json!({"role": "assistant", "content": null, "tool_calls": [{"id": format!("c{at}"), "type": "function",
+            "function": {"name": name, "arguments": arguments.to_string()}}]})
+    };
+    let result =
+        |at: usize| json!({"role": "tool", "tool_call_id": format!("c{at}"), "content": "fn main() {}"});
+    let body = |messages: Vec<Value>| {
+        json!({"model": "gpt-4.1", "messages": messages, "tools": [
+            {"type": "function", "function": {"name": "Read"}}, {"type": "function", "function": {"name": "Bash"}}]})
+        .to_string()
+        .into_bytes()
+    };
+    let config = Config { code_aware: true, ..Config::default() };
+    assert_linear("one long text before many reads", Api::OpenAiChat, &config, |bytes| {
+        let count = bytes / 400;
+        let mut messages: Vec<Value> =
+            (0..count).map(|at| call(at, "Read", json!({"file_path": format!("a{at}.rs")}))).collect();
+        messages.push(json!({"role": "assistant", "content": "a\n".repeat(bytes / 6)}));
+        messages.extend((0..count).map(result));
+        body(messages)
+    });
+    assert_linear("a run of redirections", Api::OpenAiChat, &config, |bytes| {
+        let command = json!({"command": format!("{}&1", ">".repeat(bytes))});
+        let read = call(1, "Read", json!({"file_path": "a.rs"}));
+        body(vec![call(0, "Bash", command), result(0), read, result(1)])
+    });
+}
+
+#[test]
 fn any_body_takes_time_in_proportion_to_its_length() {
     let config = Config::default();
     let message = |at: usize| {

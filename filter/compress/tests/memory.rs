@@ -45,10 +45,14 @@ const FACTOR: usize = 5;
 
 /// The most bytes that are allocated while a body is in work, and the outcomes of its blocks.
 fn most(body: &[u8]) -> (usize, Vec<BlockOutcome>) {
+    most_with(&Config::default(), body)
+}
+
+fn most_with(config: &Config, body: &[u8]) -> (usize, Vec<BlockOutcome>) {
     let request = Request { reversible: true, ..Request::new(Api::AnthropicMessages) };
     let before = NOW.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
-    let outcome = compress(body, &request, &Config::default(), &mut Memo::new(64 << 20));
+    let outcome = compress(body, &request, config, &mut Memo::new(64 << 20));
     let blocks = outcome.blocks.iter().map(|block| block.outcome).collect();
     (MOST.load(Ordering::Relaxed) - before, blocks)
 }
@@ -101,4 +105,43 @@ fn what_a_body_of_tiny_values_takes_is_bounded() {
         assert!(taken <= FACTOR * BODY, "{item}: {taken}");
         assert!(!blocks.contains(&BlockOutcome::Skipped(Skip::TooLarge)), "{item}: {blocks:?}");
     }
+    for (name, body) in [
+        ("one word", one_word(4 * MEGABYTE)),
+        ("tiny lines in a string", request(&json!({"s": tiny_lines(1_200_000)}).to_string())),
+        ("results of few calls with long paths", long_paths(4 * MEGABYTE)),
+    ] {
+        let config = Config { epochs: Some(Box::default()), ..Config::default() };
+        let (taken, _) = most_with(&config, &body);
+        eprintln!("{name} in {} MB: {} MB", body.len() / MEGABYTE, taken / MEGABYTE);
+        assert!(taken <= FACTOR * BODY, "{name}: {taken}");
+    }
+}
+
+/// A message of one word, in which no long run of ASCII stands.
+fn one_word(bytes: usize) -> Vec<u8> {
+    let unit = "in".repeat(120) + "\u{e9}";
+    let said = json!({"role": "user", "content": unit.repeat(bytes / unit.len())});
+    json!({"model": "claude-sonnet-4-5", "messages": [said]}).to_string().into_bytes()
+}
+
+/// Lines of one letter.
+fn tiny_lines(count: usize) -> String {
+    (0..count).flat_map(|at| [char::from(b'a' + (at * 7919 % 26) as u8), '\n']).collect()
+}
+
+/// Calls whose paths have half of the bytes, and results that name them in turn.
+fn long_paths(bytes: usize) -> Vec<u8> {
+    const CALLS: usize = 65;
+    let path = |at: usize| format!("{at}{}", "/a".repeat(bytes / CALLS / 4));
+    let calls = (0..CALLS).map(|at| {
+        json!({"type": "tool_use", "id": format!("c{at}"), "name": "Read", "input": {"file_path": path(at)}})
+    });
+    let results = (0..bytes / 2 / 70)
+        .map(|at| json!({"type": "tool_result", "tool_use_id": format!("c{}", at % CALLS), "content": "x"}));
+    let messages = json!([
+        {"role": "user", "content": "Go on."},
+        {"role": "assistant", "content": calls.collect::<Vec<_>>()},
+        {"role": "user", "content": results.collect::<Vec<_>>()}]);
+    let tools = json!([{"name": "Read", "input_schema": {"type": "object"}}]);
+    json!({"model": "claude-sonnet-4-5", "tools": tools, "messages": messages}).to_string().into_bytes()
 }

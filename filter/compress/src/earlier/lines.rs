@@ -1,8 +1,9 @@
 //! Lines that can be compared: those of the texts shown so far, and those of the text in which lines are
 //! replaced.
 
-use super::MIN_LINES;
+use super::{Earlier, MIN_LINES};
 use crate::lines::{self, NewestLines};
+use crate::work;
 
 /// How many places of one line are tried, the newest first. A line that occurs more often is a poor start for
 /// a run; a rarer line next to it finds the run and extends it backwards.
@@ -70,13 +71,6 @@ pub(super) struct Lines {
     newest: NewestLines,
 }
 
-/// Earlier lines and their texts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Earlier<'a> {
-    pub(super) text: &'a str,
-    pub(super) lines: &'a Lines,
-}
-
 /// The lines of the text in which lines are replaced.
 #[derive(Debug)]
 pub(super) struct OwnLines<'a> {
@@ -99,6 +93,9 @@ pub(super) trait SearchedLines {
     /// This line or, if it has [`NO_LINE`], the next older line with its hash. The `older` of such a line is
     /// always a real one, so this takes a single step.
     fn candidate(&self, line: u32) -> u32;
+
+    /// Whether a reference can name the text of a line.
+    fn has_name(&self, line: usize) -> bool;
 
     /// Whether a line directly follows the one before it in what the tool printed: in the same region, or
     /// both outside.
@@ -148,6 +145,11 @@ impl Lines {
         }
     }
 
+    /// The bytes that they hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>() + self.newest.bytes()
+    }
+
     /// Adds a line of text `text`, which starts at `base`. The caller has checked that the numbers of lines
     /// and bytes fit a `u32`.
     pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {
@@ -186,10 +188,14 @@ impl Lines {
     }
 }
 
-impl SearchedLines for Earlier<'_> {
+impl SearchedLines for Earlier {
     #[inline]
     fn line(&self, line: usize) -> Option<Line> {
         self.lines.get(line).copied()
+    }
+
+    fn has_name(&self, line: usize) -> bool {
+        self.lines.get(line).is_some_and(|line| self.can_name(line.text))
     }
 
     fn content(&self, line: usize) -> &str {
@@ -209,6 +215,10 @@ impl SearchedLines for OwnLines<'_> {
     fn line(&self, line: usize) -> Option<Line> {
         let (read, number, older) = (self.read.get(line)?, *self.numbers.get(line)?, *self.older.get(line)?);
         Some(Line::new(read, number, 0, 0, older))
+    }
+
+    fn has_name(&self, _: usize) -> bool {
+        true
     }
 
     fn content(&self, line: usize) -> &str {
@@ -271,10 +281,13 @@ impl<'a> OwnLines<'a> {
             if candidate == NONE {
                 break;
             }
-            let mut run = self.extended(said, at, candidate as usize, floor, |_| false, own);
-            if run.count >= MIN_LINES && (run.at..run.at + run.count).any(&stays) {
-                run = self.extended(said, at, candidate as usize, floor, &stays, own);
+            let there = candidate as usize;
+            candidate = said.line(there)?.older;
+            // What would be refused is not read: a run may be as long as the text, and the next line starts another one.
+            if !said.has_name(there) {
+                continue;
             }
+            let run = self.extended(said, at, there, floor, &stays, own);
             let number = |run: &Run| {
                 self.line(run.at).map(|line| line.number) == said.line(run.there).map(|line| line.number)
             };
@@ -283,7 +296,6 @@ impl<'a> OwnLines<'a> {
             {
                 best = Some(run);
             }
-            candidate = said.line(candidate as usize)?.older;
         }
         best.filter(|run| self.says_the_same(said, run))
     }
@@ -302,6 +314,7 @@ impl<'a> OwnLines<'a> {
     fn says_the_same(&self, said: &impl SearchedLines, run: &Run) -> bool {
         (0..run.count).all(|line| {
             let (own, other) = (self.content(run.at + line), said.content(run.there + line));
+            work::spend(own.len());
             #[cfg(test)]
             COMPARED.set(COMPARED.get() + 1 + own.len());
             own == other
@@ -352,6 +365,7 @@ impl<'a> OwnLines<'a> {
             run.count += 1;
             run.bytes += bytes;
         }
+        work::spend(run.count);
         run
     }
 }

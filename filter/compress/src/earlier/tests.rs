@@ -19,6 +19,8 @@ fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
     if printed::has_references(text) {
         return None;
     }
+    // Where all tests share a thread, an earlier one may have left little.
+    work::unlimited();
     earlier.whole(text, kind).or_else(|| {
         earlier.replace_seen(
             text,
@@ -516,8 +518,60 @@ fn hard(bytes: usize) -> Vec<(&'static str, String)> {
         ("escapes", fill("\x1b]0;")),
         ("redraws", fill("10% done\r")),
         ("overstrikes", fill("a\x08a")),
+        ("failures", counted(|n| format!("denied {n:08}\n"))),
+        ("blanks", counted(blank_line)),
         ("marks", fill("[lines 1-2, every 10th numbered]\n1:a\n")),
     ]
+}
+
+/// A line of nothing but white space, a different one for each number.
+fn blank_line(number: usize) -> String {
+    let blanks: Vec<char> = ('\u{2000}'..='\u{200a}').chain(['\u{3000}']).collect();
+    let digits = (0..8).map(|digit| blanks[number / blanks.len().pow(digit) % blanks.len()]);
+    digits.chain(['\n']).collect()
+}
+
+#[test]
+fn what_no_reference_can_name_is_not_compared() {
+    let of_unknown_calls = |count: usize| {
+        let text = lines(0, count).join("\n");
+        let mut earlier = Earlier::default();
+        for _ in 0..2 {
+            let source = Source { call: None, several: false };
+            earlier.add(ShownOutput::text(&text, &text, Fidelity::No), None, source);
+        }
+        lines::COMPARED.set(0);
+        assert_eq!(seen(&earlier, &text), None);
+        lines::COMPARED.get()
+    };
+    let in_a_text_without_a_name = |count: usize| {
+        let text = lines(0, count).join("\n").repeat(2);
+        let place = TextPlace { name: None, before: 0, cleaned: &[] };
+        lines::COMPARED.set(0);
+        let read = crate::lines::read(&text);
+        assert_eq!(Earlier::default().replace_seen(&text, &read, place, Kind::Source), None);
+        lines::COMPARED.get()
+    };
+    for work in [of_unknown_calls, in_a_text_without_a_name].map(|work| [work(500), work(1000)]) {
+        assert!(work[1] <= work[0] * 5 / 2 + 1000, "{work:?}");
+    }
+}
+
+#[test]
+fn what_is_compared_counts_as_work() {
+    let text = lines(0, 30_000).join("\n");
+    let mut earlier = Earlier::default();
+    add(&mut earlier, &text, BASH);
+    let text = format!("something new\n{text}");
+    assert!(seen(&earlier, &text).is_some());
+    let read = crate::lines::read(&text);
+    let place = TextPlace { name: Some(OUTPUT), before: 0, cleaned: &[] };
+    // Of a diff no line is asked whether it reports a failure.
+    work::start(0);
+    earlier.replace_seen(&text, &read, place, Kind::Diff);
+    assert!(work::is_over());
+    assert_eq!(earlier.replace_seen(&text, &read, place, Kind::Diff), None);
+    work::unlimited();
 }
 
 #[test]

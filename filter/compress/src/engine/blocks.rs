@@ -92,9 +92,9 @@ impl Blocks {
         if run.catch_up(&mut self.shown, (&self.keys, &self.sinces), &self.entries, memo) {
             return true;
         }
-        let ShownContent { earlier, bytes, .. } = std::mem::take(&mut self.shown);
+        let ShownContent { earlier, .. } = std::mem::take(&mut self.shown);
         if let Some(key) = self.keys.last() {
-            memo.remember_earlier(*key, earlier, bytes);
+            memo.remember_earlier(*key, earlier);
         }
         false
     }

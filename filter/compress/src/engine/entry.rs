@@ -19,7 +19,7 @@ use crate::lines::Line;
 use crate::memo::{Entry, LeftOut, Memo};
 use crate::outcome::{BlockOutcome, Kind, Skip};
 use crate::pipeline::{self, Form, Replacement, Verdict};
-use crate::surroundings::{self, Files};
+use crate::surroundings::Files;
 use crate::tool;
 
 /// Outputs of fewer tokens stay: a marker has about forty.
@@ -92,7 +92,8 @@ impl Run<'_, '_> {
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
         let code = self.language(output, call, reversible);
-        let near = if code.is_some() { surroundings::near(self.walk, output) } else { Vec::new() };
+        let files = self.files.and_then(|files| files.get()).filter(|_| code.is_some());
+        let near = files.map(|files| files.near(self.walk, output)).unwrap_or_default();
         let config = self.config.pressed(steps);
         let cx = Context {
             call,

@@ -67,7 +67,8 @@ struct Use {
     block: usize,
     /// The model's turn: of calls that were made at once it is not known which was answered first.
     turn: u32,
-    path: String,
+    /// The file's path.
+    path: u64,
     used: FileUse,
     /// The call's arguments.
     arguments: u64,
@@ -97,8 +98,8 @@ impl Files {
         let call = Call { name: &name, arguments: &arguments };
         let Some((path, used)) = hint::file_use(call).filter(|_| !entry.fails) else { return };
         if used != FileUse::Edit || !is_refused() {
-            let (arguments, tokens) = (xxh3_64(arguments.as_bytes()), u64::from(entry.tokens_before));
-            self.uses.push(Use { block, turn, path, used, arguments, tokens });
+            let [path, arguments] = [path.as_bytes(), arguments.as_bytes()].map(xxh3_64);
+            self.uses.push(Use { block, turn, path, used, arguments, tokens: entry.tokens_before.into() });
         }
     }
 
@@ -112,10 +113,10 @@ impl Files {
 
     /// The reads that are of no use any more, the latest first.
     pub(super) fn fates(&self) -> Vec<(usize, Obsolescence)> {
-        let mut later: HashMap<&str, LaterUses<'_>, FixedState> = HashMap::default();
+        let mut later: HashMap<u64, LaterUses<'_>, FixedState> = HashMap::default();
         let mut fates = Vec::new();
         for it in self.uses.iter().rev() {
-            let later = later.entry(&it.path).or_default();
+            let later = later.entry(it.path).or_default();
             if it.used == FileUse::Edit {
                 later.edited = later.edited.max(Some(it.turn));
             } else if later.edited > Some(it.turn) {

@@ -16,6 +16,8 @@
 mod blame;
 mod log;
 
+pub(super) use log::starts_with_commit;
+
 use super::sink::Comparison;
 use crate::block::Context;
 

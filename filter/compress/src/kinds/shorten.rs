@@ -258,7 +258,7 @@ fn tag(mut n: usize) -> String {
 }
 
 /// Tags that could be confused with a line's own words.
-struct ReservedTags<'a>(HashSet<&'a str>);
+pub(crate) struct ReservedTags<'a>(pub(crate) HashSet<&'a str>);
 
 /// This many tags with which no line of a text, and no line around it, begins.
 pub(crate) fn free_tags(lines: &[&str], around: &str, count: usize) -> Vec<String> {
@@ -275,7 +275,7 @@ pub(crate) fn has_explanation(text: &str) -> bool {
 
 impl<'a> ReservedTags<'a> {
     /// By what lines, and the lines around them, begin with.
-    fn of(starts: impl Iterator<Item = &'a str>, around: &'a str) -> Self {
+    pub(crate) fn of(starts: impl Iterator<Item = &'a str>, around: &'a str) -> Self {
         work::spend(around.len());
         let mut taken = HashSet::default();
         for start in starts.chain(around.lines()) {

@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use super::{LeftOut, Replacement, is_worth_it};
+use super::{LeftOut, MAX_LINES, Replacement, is_worth_it};
 use crate::block::Context;
 use crate::ccr;
 use crate::clean;
@@ -13,8 +13,9 @@ use crate::earlier::{self, Earlier, Fidelity, TextPlace, Values, has_ours};
 use crate::envelope::Envelope;
 use crate::explain::{Attempts, Choice};
 use crate::hint;
+use crate::kinds;
 use crate::kinds::code::Language;
-use crate::lines::Line;
+use crate::lines::{self, Line};
 use crate::mixed;
 use crate::outcome::{Compressor, Kind};
 use crate::work;
@@ -86,7 +87,7 @@ pub(super) struct PartPlace<'a> {
     pub(super) nesting: usize,
     /// Its lines in the text.
     pub(super) at: TextPlace<'a>,
-    /// The text, if it has other parts.
+    /// What [`kinds::beside`] finds in the text, if it has other parts.
     pub(super) around: &'a str,
     /// The part's kind, if it is known: of a text that is one part.
     pub(super) kind: Option<Kind>,
@@ -192,7 +193,8 @@ impl Run<'_> {
         // A text that looks like a reference in one text could not be distinguished from ours in another.
         let refers = place.earlier.is_some() && !envelope.texts().iter().any(|inner| has_ours(&inner.text));
         for inner in envelope.texts() {
-            if work::is_over() {
+            // Its line ends are escaped in the block, where they do not count.
+            if work::is_over() || lines::has_more_than(&inner.text, MAX_LINES) {
                 replacements.push(None);
                 continue;
             }
@@ -259,6 +261,11 @@ impl Run<'_> {
         let refers = place.refers && !has_ours(original);
         let cleaned = if refers { clean::changed_lines(original, self.cx) } else { Vec::new() };
         let whole = parts.len() == 1;
+        // Each of its parts reads this.
+        let beside = match parts.as_slice() {
+            [part] if part.span == (0..text.len()) => String::new(),
+            _ => kinds::beside(text),
+        };
         let (mut from, mut before) = (0, 0);
         for part in parts {
             out.text.push_str(text.get(from..part.span.start).unwrap_or_default());
@@ -267,7 +274,7 @@ impl Run<'_> {
             let place = PartPlace {
                 nesting: place.nesting,
                 at: TextPlace { name: place.name, before, cleaned: &cleaned },
-                around: if start == 0 && end == text.len() { "" } else { text },
+                around: &beside,
                 kind: whole.then_some(kind),
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),

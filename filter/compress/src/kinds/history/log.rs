@@ -99,7 +99,7 @@ fn is_entry(line: &str) -> bool {
     line.strip_prefix(COMMIT).is_some_and(starts_with_commit)
 }
 
-pub(super) fn starts_with_commit(line: &str) -> bool {
+pub(in crate::kinds) fn starts_with_commit(line: &str) -> bool {
     is_commit(line.split(' ').next().unwrap_or_default())
 }
 
