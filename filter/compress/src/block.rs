@@ -4,9 +4,13 @@
 //! messages (I3).
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use crate::config::Config;
+use crate::hint;
 use crate::kinds::code::language::Language;
+use crate::kinds::numbered::Printer;
+use crate::outcome::Kind;
 use crate::tokens::Encoding;
 
 /// The call that produced a block.
@@ -18,10 +22,25 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: &'a str,
 }
 
+/// What a call says of its outputs. Each of these is read when it is asked for, and once: a call may have many outputs,
+/// and an output many texts.
+#[derive(Debug, Default)]
+pub(crate) struct CallFacts {
+    /// The kind that the call suggests.
+    pub(crate) hint: OnceCell<Option<Kind>>,
+    /// The file that it reads from start to end.
+    pub(crate) whole_file: OnceCell<Option<String>>,
+    /// Whether its arguments are a shell command that prints a file.
+    pub(crate) shows_a_file: OnceCell<bool>,
+    /// The way in which its tool writes line numbers.
+    pub(crate) printer: OnceCell<Printer>,
+}
+
 /// Everything that may influence a compressor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) call: Call<'a>,
+    pub(crate) facts: &'a CallFacts,
     /// The last user text before the block; empty when there is none.
     pub(crate) query: &'a str,
     pub(crate) config: &'a Config,
@@ -47,6 +66,13 @@ pub(crate) struct Context<'a> {
     pub(crate) name: &'a str,
 }
 
+impl Context<'_> {
+    /// The kind that the call suggests.
+    pub(crate) fn hint(&self) -> Option<Kind> {
+        *self.facts.hint.get_or_init(|| hint::of_call(self.call))
+    }
+}
+
 #[cfg(test)]
 impl<'a> Context<'a> {
     /// The context of a block without call and request, for tests.
@@ -55,6 +81,8 @@ impl<'a> Context<'a> {
         crate::work::unlimited();
         Self {
             call: Call::default(),
+            // Whoever makes a context from this one gives it a call of its own.
+            facts: Box::leak(Box::default()),
             query: "",
             config,
             encoding: Encoding::default(),

@@ -1,6 +1,7 @@
 //! One request: walk, compress each block, splice.
 
 mod blocks;
+mod calls;
 mod counts;
 mod entry;
 mod keys;

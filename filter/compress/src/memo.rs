@@ -100,7 +100,8 @@ impl Memo {
     }
 
     pub(crate) fn remember_block(&mut self, key: u128, entry: Arc<Entry>) {
-        let texts = entry.replacement.as_ref().map_or(0, |text| text.len())
+        let texts = entry.tool.len()
+            + entry.replacement.as_ref().map_or(0, |text| text.len())
             + entry.left_out.as_ref().map_or(0, |left_out| {
                 left_out.description.len() + left_out.addresses.iter().map(|it| it.len()).sum::<usize>()
             });

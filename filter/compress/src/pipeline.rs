@@ -9,8 +9,6 @@
 mod part;
 mod text;
 
-use std::cell::OnceCell;
-
 use headroom_providers::string;
 
 use self::text::{Place, Run};
@@ -128,7 +126,7 @@ pub(crate) fn compress(
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
     work::start(text.len());
     let code = cx.code.filter(|_| tool::may_cut_code(cx.config, cx.call.name, class) && cx.reversible);
-    let run = Run { cx, earlier, lossy, code, attempts, hint: OnceCell::new() };
+    let run = Run { cx, earlier, lossy, code, attempts };
     let replaced = match form {
         Form::Text => run.replace(text, Place { nesting: 0, name: Some(cx.name), refers: true }),
         Form::Value => match Envelope::of_json(text) {

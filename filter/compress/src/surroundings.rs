@@ -68,14 +68,13 @@ impl Files {
         files
     }
 
-    /// The language of the file that an output shows completely, if no earlier call has written or read it:
-    /// an agent that reads a file again was not satisfied with the first form.
-    pub(crate) fn language(&self, output: &Output, call: block::Call<'_>) -> Option<Language> {
-        let path = hint::whole_file(call)?;
-        let language = Language::of_path(&path)?;
+    /// The language of the file at `path`, which an output shows completely, if no earlier call has written or read
+    /// it: an agent that reads a file again was not satisfied with the first form.
+    pub(crate) fn language(&self, output: &Output, path: &str) -> Option<Language> {
+        let language = Language::of_path(path)?;
         let own = output.call?.arguments?.range().start;
-        let changed = self.changed.get(&key(&path)).is_some_and(|number| *number < output.made);
-        let again = self.read.get(&key(&path)).is_some_and(|first| *first < own);
+        let changed = self.changed.get(&key(path)).is_some_and(|number| *number < output.made);
+        let again = self.read.get(&key(path)).is_some_and(|first| *first < own);
         (!changed && !again).then_some(language)
     }
 

@@ -399,3 +399,63 @@ fn the_originals_of_one_block_are_read_in_time_in_proportion_to_it() {
         assert_eq!(missing, 0);
     });
 }
+
+/// A request with one call of a tool, whose result has these contents.
+fn with_call(name: &str, arguments: &Value, question: &str, contents: &Value) -> Vec<u8> {
+    json!({"model": "claude-sonnet-4-5", "tools": [{"name": "run", "input_schema": {}}], "messages": [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": name, "input": arguments}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": contents}]}]})
+    .to_string()
+    .into_bytes()
+}
+
+#[test]
+fn what_many_outputs_or_texts_have_in_common_is_read_once() {
+    let parts = |bytes: usize| json!(vec![json!({"type": "text", "text": "x"}); bytes / 60]);
+    let texts = |bytes: usize| {
+        json!((0..bytes / 140).map(|at| format!("{:064}\n", scrambled(at))).collect::<Vec<_>>()).to_string()
+    };
+    let lists = |bytes: usize| {
+        let ones = json!(vec![1; 600]);
+        let members = (0..bytes / 2500)
+            .flat_map(|at| [(format!("a{at}"), ones.clone()), (format!("b{at}"), json!("b"))]);
+        json!(members.collect::<serde_json::Map<_, _>>()).to_string()
+    };
+    type Make<'a> = Box<dyn Fn(usize) -> Vec<u8> + 'a>;
+    let inputs: Vec<(&str, Make<'_>)> = vec![
+        (
+            "the name of a call",
+            Box::new(|bytes| with_call(&"n".repeat(bytes / 2), &json!({}), "", &parts(bytes))),
+        ),
+        (
+            "the arguments of a call",
+            Box::new(|bytes| with_call("run", &json!({"a": "a".repeat(bytes / 2)}), "", &parts(bytes))),
+        ),
+        (
+            "a question",
+            Box::new(|bytes| with_call("run", &json!({}), &"\n".repeat(bytes / 4), &parts(bytes))),
+        ),
+        (
+            "a command of many searches",
+            Box::new(|bytes| {
+                let command = "rg ".repeat(bytes / 2000);
+                let regions = "1:\n2:\n3:\n4:\n5:\n6:\n7:\n8:\n".repeat(bytes / 32);
+                with_call("Bash", &json!({"command": command}), "", &json!(regions))
+            }),
+        ),
+        (
+            "arguments that may show a file",
+            Box::new(|bytes| {
+                with_call("fetch", &json!({"q": "a".repeat(bytes / 2)}), "", &json!(texts(bytes)))
+            }),
+        ),
+        (
+            "a question of few words",
+            Box::new(|bytes| with_call("run", &json!({}), &"abc ".repeat(bytes / 8), &json!(lists(bytes)))),
+        ),
+    ];
+    for (name, make) in &inputs {
+        assert_linear(name, Api::AnthropicMessages, &Config::default(), make);
+    }
+}

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use headroom_providers::walk::Output;
 
+use super::calls::Said;
 use super::keys::{Keys, Prefix};
 use super::placeholder::RetrievableBlocks;
 use super::run::Run;
 use super::shown::ShownContent;
-use crate::block::Call;
 use crate::ccr::address;
 use crate::epochs::{Fold, FoldedOutput};
 use crate::memo::{Entry, Memo};
@@ -27,6 +27,7 @@ pub(super) struct Blocks {
     keys: Vec<u128>,
     /// How many steps harder each is pressed.
     pub(super) steps: Vec<u8>,
+    said: Said,
     shown: ShownContent,
     /// With each whether the memo knew.
     pub(super) entries: Vec<(Arc<Entry>, bool)>,
@@ -48,6 +49,7 @@ impl Blocks {
             prefix: Prefix::default(),
             keys: Vec::new(),
             steps: Vec::new(),
+            said: Said::default(),
             shown: ShownContent::default(),
             entries: Vec::new(),
             given: RetrievableBlocks::default(),
@@ -128,22 +130,21 @@ impl Blocks {
 
     /// Compresses the next block, or as much of what has to be known before as takes about as long.
     fn work(&mut self, run: &Run<'_, '_>, output: &Output, (key, steps): (u128, u8), memo: &mut Memo) {
-        let Self { keys, sinces, shown, entries, given, .. } = self;
+        let Self { keys, sinces, said, shown, entries, given, .. } = self;
         if run.catch_up(shown, (keys, sinces), entries, memo) {
             return;
         }
         let block = entries.len();
         run.begin_explanation();
         shown.forget_before(output.since, sinces.get(block).copied().unwrap_or_default());
-        let [name, arguments] = run.call_texts(output);
-        let call = Call { name: &name, arguments: &arguments };
+        let said = said.before(output, run.walk.body);
         run.add_calls(shown, output);
         let source = run.source(output, block);
         shown.earlier.look_at(source);
-        let (entry, forwarded, lines) = match run.requested(output, block, given) {
+        let (entry, forwarded, lines) = match run.requested(output, block, given, said.0) {
             Some((entry, text)) => (entry, Some(text), None),
             None => {
-                run.entry((output, source), call, (block < run.lossy_blocks, steps), &shown.earlier, memo)
+                run.entry((output, source), said, (block < run.lossy_blocks, steps), &shown.earlier, memo)
             }
         };
         let entry = Arc::new(entry);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use headroom_providers::string;
 use headroom_providers::walk::Output;
 
+use super::calls::OutputCall;
 use super::counts::{FORMS, count_span};
 use super::run::{Run, shown_text};
-use crate::block::{Call, Context};
+use crate::block::Context;
 use crate::config::Policy;
 use crate::earlier::{Earlier, Fidelity, Source, Values, stays};
 use crate::epochs::unit::Unit;
@@ -27,19 +28,14 @@ const LEAST_UNIT: u32 = 96;
 
 impl Run<'_, '_> {
     /// The language of the source file that an output is all of, where bodies of functions may be left out of it.
-    fn language(&self, output: &Output, call: Call<'_>, reversible: bool) -> Option<Language> {
+    fn language(&self, output: &Output, call: &OutputCall, reversible: bool) -> Option<Language> {
         let files = self.files.filter(|_| reversible && output.span.is_string())?;
-        files.get_or_init(|| Files::of(self.walk)).language(output, call)
+        let path = call.facts.whole_file.get_or_init(|| hint::whole_file(call.texts())).as_deref()?;
+        files.get_or_init(|| Files::of(self.walk)).language(output, path)
     }
 
     /// Whether an output reports a failure, and what decides about it when it is old.
-    fn unit(
-        &self,
-        text: &str,
-        output: &Output,
-        call: Call<'_>,
-        verdict: &Verdict,
-    ) -> (bool, Option<Box<Unit>>) {
+    fn unit(&self, text: &str, output: &Output, tool: &str, verdict: &Verdict) -> (bool, Option<Box<Unit>>) {
         if self.config.epochs.is_none() {
             return (false, None);
         }
@@ -49,7 +45,7 @@ impl Run<'_, '_> {
         let fails = !is_content && text.lines().any(|line| stays(line, kind));
         let may_go = output.span.is_string()
             && verdict.tokens_after >= LEAST_UNIT
-            && tool::may_go(self.config, call.name, tool::Class::of(call.name))
+            && tool::may_go(self.config, tool, tool::Class::of(tool))
             && self.config.kind_policy(kind) == Policy::Lossy;
         (fails, may_go.then(|| Box::new(Unit::new(text, fails))))
     }
@@ -59,7 +55,7 @@ impl Run<'_, '_> {
     pub(super) fn entry(
         &self,
         (output, source): (&Output, Source),
-        call: Call<'_>,
+        (call, query): (&OutputCall, &str),
         (reversible, steps): (bool, u8),
         earlier: &Earlier,
         memo: &mut Memo,
@@ -68,7 +64,7 @@ impl Run<'_, '_> {
         let skipped = |kind, skip, memo: &mut Memo| {
             let tokens = count_span(output.span, body, FORMS, memo);
             Entry {
-                tool: Arc::from(call.name),
+                tool: Arc::clone(&call.name),
                 kind,
                 outcome: BlockOutcome::Skipped(skip),
                 tokens_before: tokens,
@@ -90,14 +86,14 @@ impl Run<'_, '_> {
             let kind = if output.span.is_string() { Kind::Text } else { Kind::Json };
             return (skipped(kind, Skip::NotText, memo), None, None);
         };
-        let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
         let code = self.language(output, call, reversible);
         let files = self.files.and_then(|files| files.get()).filter(|_| code.is_some());
         let near = files.map(|files| files.near(self.walk, output)).unwrap_or_default();
         let config = self.config.pressed(steps);
         let cx = Context {
-            call,
-            query: &query,
+            call: call.texts(),
+            facts: &call.facts,
+            query,
             config: &config,
             encoding: FORMS,
             reversible,
@@ -116,13 +112,9 @@ impl Run<'_, '_> {
         if let (Some(explanations), Some(attempts)) = (self.explanations, attempts)
             && let Some(last) = explanations.borrow_mut().last_mut()
         {
-            *last = Some(Explanation {
-                hint: hint::of_call(call),
-                pressure: steps,
-                attempts: attempts.into_list(),
-            });
+            *last = Some(Explanation { hint: cx.hint(), pressure: steps, attempts: attempts.into_list() });
         }
-        let (fails, unit) = self.unit(&text, output, call, &verdict);
+        let (fails, unit) = self.unit(&text, output, &call.name, &verdict);
         let refers = if self.config.epochs.is_some() && verdict.replacement.is_some() {
             earlier.referred().into_boxed_slice()
         } else {
@@ -146,7 +138,7 @@ impl Run<'_, '_> {
             LeftOut { description: Arc::from(said.join("; ")), addresses }
         });
         let entry = Entry {
-            tool: Arc::from(call.name),
+            tool: Arc::clone(&call.name),
             kind: verdict.kind,
             outcome: verdict.outcome,
             tokens_before: verdict.tokens_before,

@@ -15,7 +15,10 @@ use crate::working_directory::is_accounting;
 #[derive(Debug)]
 pub(super) struct Keys {
     chain: u128,
-    last_query: (Option<Span>, u128),
+    query: LastText,
+    /// Of the last call that the request does not show.
+    name: LastText,
+    arguments: LastText,
     since: usize,
     /// The numbers of readings and calls before the last block.
     said: usize,
@@ -29,7 +32,15 @@ impl Keys {
         run.edits_by_line.hash(&mut hash);
         run.walk.clears_outputs.hash(&mut hash);
         run.text_model.hash(&mut hash);
-        Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0, made: 0 }
+        Self {
+            chain: hash.digest128(),
+            query: LastText::default(),
+            name: LastText::default(),
+            arguments: LastText::default(),
+            since: 0,
+            said: 0,
+            made: 0,
+        }
     }
 
     /// The key of the next block. It covers everything that may steer the block's replacement: the configuration, the
@@ -45,9 +56,6 @@ impl Keys {
     ) -> u128 {
         let body = run.walk.body;
         let of = |span: Option<Span>| span.map_or(0, |span| memo.fingerprint(span.raw(body)));
-        if self.last_query.0 != output.query {
-            self.last_query = (output.query, of(output.query));
-        }
         if run.files.is_some() {
             let new = run.walk.readings.get(self.said..output.readings).unwrap_or_default();
             for reading in new.iter().filter(|reading| reading.steers(body)) {
@@ -63,15 +71,17 @@ impl Keys {
         }
         self.made = self.made.max(output.made);
         let call = output.call;
+        // All others are in the chain, and have a number.
+        let hidden = call.filter(|call| call.number.is_none());
         let behind_compaction = output.since != self.since;
         self.since = output.since;
         self.chain = chain(
             [
                 self.chain,
                 of(Some(output.span)),
-                of(call.and_then(|call| call.name)),
-                of(call.and_then(|call| call.arguments)),
-                self.last_query.1,
+                self.name.key(hidden.and_then(|call| call.name), of),
+                self.arguments.key(hidden.and_then(|call| call.arguments), of),
+                self.query.key(output.query, of),
                 u128::from(call.is_some_and(|call| call.by_program))
                     | u128::from(block < run.lossy_blocks) << 1
                     | u128::from(behind_compaction) << 2
@@ -86,6 +96,19 @@ impl Keys {
             memo,
         );
         self.chain
+    }
+}
+
+/// The key of the last text that was asked for. Blocks behind one another have texts in common.
+#[derive(Debug, Default)]
+struct LastText(Option<Span>, u128);
+
+impl LastText {
+    fn key(&mut self, span: Option<Span>, of: impl Fn(Option<Span>) -> u128) -> u128 {
+        if self.0 != span {
+            *self = Self(span, of(span));
+        }
+        self.1
     }
 }
 

@@ -10,6 +10,7 @@ use headroom_providers::string;
 use headroom_providers::walk::Output;
 use memchr::memmem;
 
+use super::calls::OutputCall;
 use super::counts::FORMS;
 use super::run::{Run, shown_text};
 use crate::earlier::{Fidelity, Values};
@@ -78,6 +79,7 @@ impl Run<'_, '_> {
         output: &Output,
         block: usize,
         given: &RetrievableBlocks,
+        call: &OutputCall,
     ) -> Option<(Entry, Cow<'_, str>)> {
         let body = self.walk.body;
         let arguments = output.call.and_then(|call| call.arguments).map_or(0, |span| span.range().len());
@@ -90,8 +92,7 @@ impl Run<'_, '_> {
         if self.is_further_part(output, block) {
             return None;
         }
-        let [name, arguments] = self.call_texts(output);
-        let asked = RetrieveArguments::read(&arguments);
+        let asked = RetrieveArguments::read(&call.arguments);
         let left_out = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?;
         if !given.has_room(left_out.span.range().len()) {
             return None;
@@ -111,7 +112,7 @@ impl Run<'_, '_> {
         string::encode_into(&forwarded, &mut escaped);
         let count = |text: &str| u32::try_from(FORMS.count(text)).unwrap_or(u32::MAX);
         let entry = Entry {
-            tool: Arc::from(&*name),
+            tool: Arc::clone(&call.name),
             kind: Kind::Text,
             outcome: BlockOutcome::Skipped(Skip::Retrieved),
             tokens_before: count(&text),

@@ -91,11 +91,6 @@ impl<'b> Run<'_, 'b> {
         let is_next = self.walk.outputs.get(block + 1).is_some_and(|next| number(next) == call);
         Source { call, several: call.is_some() && is_next }
     }
-
-    /// Name and arguments of the call that made an output; empty where they are not known.
-    pub(super) fn call_texts(&self, output: &Output) -> [Cow<'_, str>; 2] {
-        output.call.map(|call| call.texts(self.walk.body)).unwrap_or_default()
-    }
 }
 
 /// What a block is compressed as: the text of a string, structured data as it is written. `None` for what stays

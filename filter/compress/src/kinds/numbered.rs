@@ -14,7 +14,8 @@ pub(crate) mod region;
 use memchr::{memchr, memmem};
 
 use crate::block::Context;
-use origin::Origin;
+pub(crate) use origin::Printer;
+use origin::is_file;
 use prefix::{Prefix, Separator, blank_belongs};
 use region::{GAP, MARK, Region, Rule};
 
@@ -31,8 +32,7 @@ const MIN_BARE: usize = 7;
 /// The text with most numbers of its numbered lines removed. The inverse is exact.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let every = if cx.edits_by_line { EVERY_FOR_EDITS } else { EVERY };
-    let origin = Origin::new(cx.call);
-    thinned(text, every, |lines| origin.is_file(text, lines))
+    thinned(text, every, |lines| is_file(cx, text, lines))
 }
 
 /// `is_file` says whether the numbers of consecutive numbered lines are line numbers of a file.
@@ -81,11 +81,10 @@ pub(crate) struct FileLine {
 
 /// The first lines of a text that a tool numbered; `None` if there are none.
 pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
-    let origin = Origin::new(cx.call);
     let (mut at, mut lines) = (0, Vec::new());
     while at < text.len() {
         let behind = gather(text, at, &mut lines);
-        if lines.len() > MIN_BARE && origin.is_file(text, &lines) {
+        if lines.len() > MIN_BARE && is_file(cx, text, &lines) {
             let region = plan(text, &mut lines, EVERY)?;
             let file_line = |line: &NumberedLine| {
                 let blank = region.style.blank && text.as_bytes().get(line.content) == Some(&b' ');

@@ -9,6 +9,7 @@
 //!
 //! Certificates, keys and lists of hashes are short enough to stay whole.
 
+use std::cell::LazyCell;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
@@ -91,6 +92,7 @@ const MOST_SHOWN: usize = 2;
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     work::spend(text.len());
     let lines: Vec<&str> = lines::split(text).collect();
+    let query = LazyCell::new(|| Query::new(cx));
     let (mut out, mut gone) = (String::new(), Omissions::default());
     let mut at = 0;
     while let Some(line) = lines.get(at) {
@@ -115,7 +117,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
             continue;
         }
         if is_packed(line) {
-            packed(line, cx, &mut out, &mut gone);
+            packed(line, &query, &mut out, &mut gone);
         } else if line.len() >= MIN_BLOB {
             blobs(line, &mut out, &mut gone);
         } else {
@@ -229,10 +231,10 @@ fn is_data(line: &str) -> bool {
 }
 
 /// Appends the start, the end and the answers of a packed line.
-fn packed(line: &str, cx: &Context<'_>, out: &mut String, gone: &mut Omissions) {
+fn packed(line: &str, query: &Query, out: &mut String, gone: &mut Omissions) {
     let pieces = pieces(line);
     let mut kept = vec![false; pieces.len()];
-    let answers = Query::new(cx).best(&pieces).into_iter().take(ANSWERS);
+    let answers = query.best(&pieces).into_iter().take(ANSWERS);
     let ends =
         (0..PACKED_HEAD.div_ceil(PIECE)).chain(pieces.len() - PACKED_TAIL.div_ceil(PIECE)..pieces.len());
     for piece in answers.chain(ends) {

@@ -21,6 +21,10 @@ const READ: usize = 2000;
 /// The most words that are searched for.
 const MOST_TERMS: usize = 48;
 
+/// Of longer words their ends are searched for: the end of a path says which file it is. Where a word is the start of
+/// others, each occurrence of it costs a look at as many bytes as these have.
+const LONGEST: usize = 64;
+
 /// Shorter words are too common to mean anything.
 const SHORTEST: usize = 4;
 
@@ -52,6 +56,8 @@ impl Query {
         for source in [cx.query, cx.call.arguments] {
             let source = source.get(..floor_char_boundary(source, READ)).unwrap_or_default();
             for (from, to) in words(source) {
+                let from = from.max(to.saturating_sub(LONGEST));
+                let from = (from..to).find(|&at| source.is_char_boundary(at)).unwrap_or(to);
                 let word =
                     source.get(from..to).unwrap_or_default().trim_matches(|c: char| !c.is_alphanumeric());
                 let known = |term: &&str| term.eq_ignore_ascii_case(word);
@@ -146,6 +152,13 @@ mod tests {
         let lines: Vec<String> = (0..20).map(|i| format!("job_7 step {i}")).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         assert_eq!(best("job_7", "", &lines), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn of_a_long_path_the_end_is_searched_for() {
+        let path = format!("/{}/orders.rs", "é".repeat(99));
+        let lines = ["a", "in é/orders.rs", &format!("in {}", &path[99..])];
+        assert_eq!(best(&path, "", &lines), [2]);
     }
 
     #[test]

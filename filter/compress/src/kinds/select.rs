@@ -17,6 +17,7 @@ pub(crate) mod outlier;
 pub(crate) mod relevance;
 pub(crate) mod size;
 
+use self::relevance::Terms;
 use crate::config::Profile;
 
 /// Items, with one column for each place in them.
@@ -74,7 +75,7 @@ pub(crate) enum Layout {
 /// stand out.
 pub(crate) fn choose(
     survey: &Survey<'_>,
-    query: &str,
+    terms: &Terms,
     profile: Profile,
     most: Option<usize>,
     layout: Layout,
@@ -90,7 +91,7 @@ pub(crate) fn choose(
     for item in (0..edges.0).chain(items.saturating_sub(edges.1)..items) {
         kept.add(item);
     }
-    for item in relevance::matches(survey, query).into_iter().take(share(RELEVANT)) {
+    for item in relevance::matches(survey, terms).into_iter().take(share(RELEVANT)) {
         kept.add(item);
     }
     for item in outlier::odd(survey).into_iter().take(share(ANOMALIES)) {
@@ -168,7 +169,7 @@ mod tests {
         }
         let mut survey = survey(&items);
         survey.errors[42] = 7;
-        let kept = choose(&survey, "", Profile::Balanced, None, Layout::Rows);
+        let kept = choose(&survey, &Terms::of([""]), Profile::Balanced, None, Layout::Rows);
         for item in [0, 399, 117, 300, 42] {
             assert!(kept.contains(&item), "{item} is not in {kept:?}");
         }
@@ -183,7 +184,7 @@ mod tests {
         survey.texts = names.iter().map(String::as_str).collect();
         let kept = choose(
             &survey,
-            &format!("what about {}?", &names[233][..10]),
+            &Terms::of([&format!("what about {}?", &names[233][..10])]),
             Profile::Aggressive,
             None,
             Layout::Rows,
@@ -195,7 +196,7 @@ mod tests {
     fn a_profile_that_keeps_more_keeps_no_fewer() {
         let items: Vec<(f64, &str)> = (0..500).map(|n| (f64::from(n * n % 97), "ok")).collect();
         let survey = survey(&items);
-        let count = |profile| choose(&survey, "", profile, None, Layout::Rows).len();
+        let count = |profile| choose(&survey, &Terms::of([""]), profile, None, Layout::Rows).len();
         assert!(count(Profile::Conservative) > count(Profile::Balanced));
         assert!(count(Profile::Balanced) > count(Profile::Aggressive));
     }
@@ -204,7 +205,7 @@ mod tests {
         let items: Vec<(f64, &str)> = (0..500).map(|n| (f64::from(n * n % 97), "ok")).collect();
         let mut survey = survey(&items);
         survey.errors[42] = 7;
-        let keep = |most| choose(&survey, "", Profile::Balanced, most, Layout::Rows);
+        let keep = |most| choose(&survey, &Terms::of([""]), Profile::Balanced, most, Layout::Rows);
         let (free, bound) = (keep(None), keep(Some(12)));
         assert!(bound.len() < free.len() && bound.len() <= 24, "{} of {}", bound.len(), free.len());
         for item in [0, 42, 499] {

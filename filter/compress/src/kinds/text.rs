@@ -66,7 +66,7 @@ const MOST_WORDINGS: usize = 8;
 /// as it is: who reads one may edit it next.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let class = Class::of(cx.call.name);
-    if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx.call.arguments) {
+    if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx) {
         return None;
     }
     let fails = |line: &str| signal::reports_failure(line) || is_offence(line);
@@ -157,7 +157,7 @@ fn behind_place(text: &str) -> Option<&str> {
 
 /// Keeps headings and first sentences, answers and errors.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
-    if shows_a_file(cx.call.arguments) {
+    if shows_a_file(cx) {
         return None;
     }
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -218,8 +218,10 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 }
 
 /// Whether a call's arguments are a shell command that prints a file.
-fn shows_a_file(arguments: &str) -> bool {
-    words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&arguments.get(from..to).unwrap_or_default()))
+fn shows_a_file(cx: &Context<'_>) -> bool {
+    let arguments = cx.call.arguments;
+    let shows = |(from, to)| SHOWS_A_FILE.contains(&arguments.get(from..to).unwrap_or_default());
+    *cx.facts.shows_a_file.get_or_init(|| words(arguments).any(shows))
 }
 
 /// A line, or the sentences of a line that is a paragraph.

@@ -1,8 +1,6 @@
 //! A text of a block: cleaned, compared with what was shown before, and cut into the parts that it consists of. The
 //! texts in a value go the same way.
 
-use std::cell::OnceCell;
-
 use super::{LeftOut, MAX_LINES, Replacement, is_worth_it};
 use crate::block::Context;
 use crate::ccr;
@@ -105,8 +103,6 @@ pub(super) struct Run<'r> {
     /// The language of the file that the block shows, where bodies of functions may be left out.
     pub(super) code: Option<Language>,
     pub(super) attempts: Option<&'r Attempts>,
-    /// What the call says of its output, once it was asked.
-    pub(super) hint: OnceCell<Option<Kind>>,
 }
 
 impl Run<'_> {
@@ -126,7 +122,7 @@ impl Run<'_> {
 
     /// What a text contains.
     pub(super) fn kind(&self, text: &str) -> Kind {
-        hint::kind(detect::kind(text), || *self.hint.get_or_init(|| hint::of_call(self.cx.call)))
+        hint::kind(detect::kind(text), || self.cx.hint())
     }
 
     /// The replacement for a text.

@@ -5,6 +5,8 @@
 
 #![allow(clippy::indexing_slicing, reason = "items are numbered by the lists that they stand in")]
 
+use std::cell::LazyCell;
+
 use hashbrown::HashMap;
 
 use super::describe;
@@ -15,7 +17,9 @@ use super::survey::{self, NONE, NodeSurvey};
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
 use crate::kinds::failure;
+use crate::kinds::select::relevance::Terms;
 use crate::kinds::select::{self, Column, Layout, Survey};
+use crate::work;
 
 /// When a list is long: it has at least this many items, and its items times the bytes in its values are at
 /// least this much. Because of the product, a list of some fifty large items counts like one of hundreds of
@@ -57,7 +61,7 @@ pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
         long: long(cx.config.profile)?,
         profile: cx.config.profile,
         most: cx.config.max_items,
-        query: format!("{} {}", cx.query, cx.call.arguments),
+        terms: LazyCell::new(|| Terms::of([cx.query, cx.call.arguments])),
         kept: ShownItems::new(),
         left_out: Vec::new(),
         bytes: bytes_before(tree),
@@ -80,12 +84,12 @@ pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text, left_out })
 }
 
-struct Crush<'t, 'a> {
+struct Crush<'t, 'a, F> {
     tree: &'t Tree<'a>,
     long: Long,
     profile: Profile,
     most: Option<usize>,
-    query: String,
+    terms: LazyCell<Terms, F>,
     kept: ShownItems,
     left_out: Vec<String>,
     /// For each node, the bytes in the values before it, without layout and keys.
@@ -105,7 +109,7 @@ fn bytes_before(tree: &Tree<'_>) -> Vec<usize> {
     bytes
 }
 
-impl Crush<'_, '_> {
+impl<F: FnOnce() -> Terms> Crush<'_, '_, F> {
     fn value(&mut self, id: u32, name: &str) {
         let tree = self.tree;
         let bytes = self.bytes[tree.after(id) as usize] - self.bytes[id as usize];
@@ -144,14 +148,18 @@ impl Crush<'_, '_> {
     }
 
     fn list(&mut self, id: u32, items: &[u32], keys: Option<&[u32]>, bytes: usize, name: &str) {
-        if items.len() < self.long.items || items.len().saturating_mul(bytes) < self.long.product {
+        // A list in a list is read again.
+        if work::is_over()
+            || items.len() < self.long.items
+            || items.len().saturating_mul(bytes) < self.long.product
+        {
             return;
         }
         let NodeSurvey { survey, nodes } = survey::survey(self.tree, items);
         let inner = |&item: &u32| matches!(self.tree.node(item).shape, Shape::Array | Shape::Object);
         let layout = if items.iter().any(inner) { Layout::Rows } else { Layout::Stretches };
         let mut marks = vec![false; items.len()];
-        for item in select::choose(&survey, &self.query, self.profile, self.most, layout) {
+        for item in select::choose(&survey, &self.terms, self.profile, self.most, layout) {
             marks[item] = true;
         }
         self.keep_belongings(items, &survey, &nodes, &mut marks);
@@ -285,6 +293,23 @@ mod tests {
         assert_part(&text, &kept);
         assert!(kept.text.contains(" more by name: svc-"), "{}", kept.text);
         assert!((0..150).all(|n| kept.text.contains(&format!("svc-{}", n * 37))));
+    }
+
+    #[test]
+    fn lists_in_lists_use_up_the_limit() {
+        let levels = 110;
+        let text = format!(
+            "{}\"{}\"{}",
+            "[".repeat(levels),
+            "x".repeat(20_000),
+            format!("{}]", ",1".repeat(20)).repeat(levels)
+        );
+        let config = Config { profile: Profile::Aggressive, ..Config::default() };
+        let (tree, cx) = (Tree::read(&text).unwrap(), Context { query: "4711", ..Context::of(&config) });
+        work::start(0);
+        let _ = lossy(&tree, &cx);
+        assert!(work::is_over());
+        work::unlimited();
     }
 
     #[test]

@@ -4,11 +4,9 @@
 //! column too few. So something has to show that the numbers are the tool's: the way they are written, the
 //! lines above them, or the call.
 
-use std::cell::OnceCell;
-
 use super::NumberedLine;
 use super::prefix::Separator;
-use crate::block::Call;
+use crate::block::{Call, Context};
 use crate::tool::Class;
 
 /// The width to which `cat -n` and `nl` pad their numbers.
@@ -18,136 +16,135 @@ const STEPS_PERCENT: usize = 80;
 /// How many bytes of a call's arguments are searched for a command. Longer ones write files.
 const MOST_ARGUMENTS: usize = 16 << 10;
 
-/// What a call says about the numbers in its output.
-pub(super) struct Origin<'a> {
-    call: Call<'a>,
-    words: OnceCell<Vec<String>>,
-}
-
-/// The way in which a tool writes line numbers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Printer {
+/// The way in which a tool writes line numbers, as its call tells.
+#[derive(Debug)]
+pub(crate) enum Printer {
     /// Some lines of files: those that match.
     Search,
-    /// All lines of a file, or of a part of it.
-    File,
+    /// All lines of a file, or of a part of it. The numbers in the arguments, ascending, and whether the file holds
+    /// records rather than text.
+    File { named: Vec<u32>, is_data: bool },
     /// The changed part of a file.
     Edit,
-    /// The output of a command.
-    Command,
+    /// The output of a command: whether it puts numbers before lines that it finds, and before all lines.
+    Command { found: bool, all: bool },
+    /// Something else.
     None,
 }
 
-impl<'a> Origin<'a> {
-    pub(super) fn new(call: Call<'a>) -> Self {
-        Self { call, words: OnceCell::new() }
+/// Whether the numbers of these lines of `text` are line numbers.
+pub(super) fn is_file(cx: &Context<'_>, text: &str, lines: &[NumberedLine]) -> bool {
+    let Some(first) = lines.first() else { return false };
+    let style = first.prefix.style;
+    if style.separator == Separator::Arrow || style.letter {
+        return true;
     }
-
-    /// Whether the numbers of these lines of `text` are line numbers.
-    pub(super) fn is_file(&self, text: &str, lines: &[NumberedLine]) -> bool {
-        let Some(first) = lines.first() else { return false };
-        let style = first.prefix.style;
-        if style.separator == Separator::Arrow || style.letter {
-            return true;
-        }
-        let in_sequence = in_sequence(lines);
-        let padded = first.prefix.len - style.separator.text().len() >= CAT_WIDTH && !style.zeros;
-        if padded && style.separator == Separator::Tab || names_a_file(above(text, first.start)) {
-            return true;
-        }
-        let search = matches!(style.separator, Separator::Colon | Separator::Dash);
-        match self.printer() {
-            Printer::Search => search,
-            Printer::Edit => in_sequence && !is_cut_evenly(text, lines),
-            Printer::File => {
-                let starts = first.prefix.number == 1 || self.names(first.prefix.number);
-                let padded = padded || style.zeros;
-                starts && in_sequence && (padded || !self.reads_data() && !is_cut_evenly(text, lines))
-            }
-            Printer::Command => self.numbers_lines(search, in_sequence),
-            Printer::None => false,
-        }
+    let in_sequence = in_sequence(lines);
+    let padded = first.prefix.len - style.separator.text().len() >= CAT_WIDTH && !style.zeros;
+    if padded && style.separator == Separator::Tab || names_a_file(above(text, first.start)) {
+        return true;
     }
+    let search = matches!(style.separator, Separator::Colon | Separator::Dash);
+    match cx.facts.printer.get_or_init(|| Printer::of(cx.call)) {
+        Printer::Search => search,
+        Printer::Edit => in_sequence && !is_cut_evenly(text, lines),
+        Printer::File { named, is_data } => {
+            let number = first.prefix.number;
+            // Counting may start at zero.
+            let names = |number| named.binary_search(&number).is_ok();
+            let starts = number == 1 || names(number) || number.checked_sub(1).is_some_and(names);
+            let padded = padded || style.zeros;
+            starts && in_sequence && (padded || !is_data && !is_cut_evenly(text, lines))
+        }
+        Printer::Command { found, all } => search && *found || in_sequence && *all,
+        Printer::None => false,
+    }
+}
 
-    fn printer(&self) -> Printer {
-        let name = self.call.name;
-        match Class::of(name) {
-            Class::Read => return Printer::File,
-            Class::Edit => return Printer::Edit,
-            Class::Grep => return Printer::Search,
-            Class::Bash => return Printer::Command,
-            Class::Glob | Class::Web | Class::Retrieve => return Printer::None,
+impl Printer {
+    fn of(call: Call<'_>) -> Self {
+        match Class::of(call.name) {
+            Class::Read => return Self::file(call.arguments),
+            Class::Edit => return Self::Edit,
+            Class::Grep => return Self::Search,
+            Class::Bash => return Self::command(call.arguments),
+            Class::Glob | Class::Web | Class::Retrieve => return Self::None,
             Class::Other => {}
         }
-        let name = name.rsplit("__").next().unwrap_or(name).to_ascii_lowercase();
+        let name = call.name.rsplit("__").next().unwrap_or(call.name).to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         if has(&["query", "sql", "table", "row", "record", "database"]) {
-            Printer::None
+            Self::None
         } else if has(&["grep", "search"]) {
-            Printer::Search
+            Self::Search
         } else if has(&["edit", "replace", "insert", "patch"]) {
-            Printer::Edit
+            Self::Edit
         } else if has(&["read", "view", "open", "scroll", "goto", "show_file", "get_file", "cat_file"]) {
-            Printer::File
+            Self::file(call.arguments)
         } else if has(&["bash", "shell", "command", "exec", "terminal"]) {
-            Printer::Command
+            Self::command(call.arguments)
         } else {
-            Printer::None
+            Self::None
         }
     }
 
-    /// Whether an argument is this number or the one before it, which it is if counting starts at zero.
-    fn names(&self, number: u32) -> bool {
-        let numbers = self.call.arguments.split(|c: char| !c.is_ascii_digit());
-        numbers
-            .filter_map(|digits| digits.parse::<u32>().ok())
-            .any(|n| n == number || n.checked_add(1) == Some(number))
-    }
-
-    /// Whether the file that was read holds records rather than text.
-    fn reads_data(&self) -> bool {
+    /// A tool that reads a file.
+    fn file(arguments: &str) -> Self {
         const DATA: [&str; 9] = [".csv", ".tsv", ".tab", ".psv", ".dat", ".yaml", ".yml", ".txt", ".sql"];
-        DATA.iter().any(|ending| {
-            self.call.arguments.match_indices(ending).any(|(at, _)| {
-                !self
-                    .call
-                    .arguments
+        let numbers = arguments.split(|c: char| !c.is_ascii_digit());
+        let mut named: Vec<u32> = numbers.filter_map(|digits| digits.parse().ok()).collect();
+        named.sort_unstable();
+        let is_data = DATA.iter().any(|ending| {
+            arguments.match_indices(ending).any(|(at, _)| {
+                !arguments
                     .get(at + ending.len()..)
                     .unwrap_or_default()
                     .starts_with(|c: char| c.is_ascii_alphanumeric())
             })
-        })
+        });
+        Self::File { named, is_data }
     }
 
-    /// Whether a command of the call puts numbers before lines, as a search or for all lines.
-    fn numbers_lines(&self, search: bool, in_sequence: bool) -> bool {
-        let words = self.words.get_or_init(|| words(self.call.arguments));
-        words.iter().enumerate().any(|(at, word)| {
-            let name = word.rsplit('/').next().unwrap_or(word);
-            let flags = || words.iter().skip(at + 1).take_while(|word| *word != "|");
-            let flag = |short: char, long: &str| {
-                flags().any(|flag| {
-                    flag == long || flag.starts_with('-') && !flag.starts_with("--") && flag.contains(short)
-                })
-            };
-            match name {
-                "grep" | "egrep" | "fgrep" | "zgrep" | "rg" => search && flag('n', "--line-number"),
-                "ag" | "ack" => search,
-                "cat" | "less" | "pr" => {
-                    in_sequence && (flag('n', "--number") || flag('b', "--number-nonblank") || flag('N', ""))
-                }
-                "nl" | "bat" | "batcat" => in_sequence,
-                "awk" | "gawk" | "mawk" => {
-                    in_sequence && {
-                        let prints = |word: &String| word == "print" || word == "printf";
-                        let mut rest = flags().skip_while(|word| !prints(word)).skip(1);
-                        rest.any(|word| word.starts_with("NR") || word.starts_with("FNR"))
-                    }
-                }
-                _ => false,
+    /// A tool that runs a command.
+    fn command(arguments: &str) -> Self {
+        let (mut found, mut all) = (false, false);
+        // What stands behind a word, up to the next `|`.
+        let mut behind = Behind::default();
+        for word in words(arguments).iter().rev() {
+            match word.rsplit('/').next().unwrap_or(word) {
+                "grep" | "egrep" | "fgrep" | "zgrep" | "rg" => found |= behind.n || behind.line_number,
+                "ag" | "ack" => found = true,
+                "cat" | "less" | "pr" => all |= behind.n || behind.numbers,
+                "nl" | "bat" | "batcat" => all = true,
+                "awk" | "gawk" | "mawk" => all |= behind.prints_number,
+                _ => {}
             }
-        })
+            match word.as_str() {
+                "|" => behind = Behind::default(),
+                "--line-number" => behind.line_number = true,
+                "--number" | "--number-nonblank" => behind.numbers = true,
+                "print" | "printf" => behind.prints_number |= behind.number,
+                word if word.starts_with('-') && !word.starts_with("--") => {
+                    behind.n |= word.contains('n');
+                    behind.numbers |= word.contains(['b', 'N']);
+                }
+                word => behind.number |= word.starts_with("NR") || word.starts_with("FNR"),
+            }
+        }
+        Self::Command { found, all }
     }
+}
+
+/// What stands behind a word of a command.
+#[derive(Default)]
+struct Behind {
+    /// A flag `-n`, `--line-number`, and one of `--number`, `--number-nonblank`, `-b`, `-N`.
+    n: bool,
+    line_number: bool,
+    numbers: bool,
+    /// The variable of awk that holds the number of a line, and `print` with it.
+    number: bool,
+    prints_number: bool,
 }
 
 /// The words of a command in JSON, with `|` as a separate word between commands.
@@ -203,13 +200,16 @@ fn is_cut_evenly(text: &str, lines: &[NumberedLine]) -> bool {
 mod tests {
     use super::super::gather;
     use super::*;
+    use crate::config::Config;
 
     fn is_file(name: &str, arguments: &str, text: &str) -> bool {
+        let config = Config::default();
+        let cx = Context { call: Call { name, arguments }, ..Context::of(&config) };
         let (mut at, mut lines) = (0, Vec::new());
         while at < text.len() {
             let behind = gather(text, at, &mut lines);
             if lines.len() > 3 {
-                return Origin::new(Call { name, arguments }).is_file(text, &lines);
+                return super::is_file(&cx, text, &lines);
             }
             at = behind;
         }

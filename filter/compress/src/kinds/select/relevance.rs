@@ -9,6 +9,8 @@ use hashbrown::HashMap;
 use headroom_providers::sort;
 
 use super::Survey;
+use crate::kinds::signal::floor_char_boundary;
+use crate::work;
 
 /// BM25's usual constants: how soon repetition stops counting, and how much length counts against an item.
 const K1: f64 = 1.5;
@@ -26,24 +28,41 @@ const COMMON: usize = 200;
 /// Items that score below this share of the best one do not match.
 const MIN_SHARE: f64 = 0.4;
 
+/// How many bytes of each text of the query are read: a text of few words says no more.
+const READ: usize = 16 << 10;
+
+/// The terms of a query, with a number for each.
+pub(crate) struct Terms(HashMap<Vec<u8>, usize, FixedState>);
+
+impl Terms {
+    /// The terms of the texts that the query consists of.
+    pub(crate) fn of<const N: usize>(query: [&str; N]) -> Self {
+        let mut terms = HashMap::with_hasher(FixedState::default());
+        for text in query {
+            let text = text.get(..floor_char_boundary(text, READ)).unwrap_or_default();
+            work::spend(text.len());
+            for word in words(text) {
+                if terms.len() == MAX_TERMS {
+                    break;
+                }
+                if word.len() >= MIN_TERM && word.len() <= MAX_TERM {
+                    let next = terms.len();
+                    terms.entry(word.to_ascii_lowercase()).or_insert(next);
+                }
+            }
+        }
+        Self(terms)
+    }
+}
+
 /// Items that match the query, the best first.
-pub(crate) fn matches(survey: &Survey<'_>, query: &str) -> Vec<usize> {
+pub(crate) fn matches(survey: &Survey<'_>, query: &Terms) -> Vec<usize> {
     relevant(&survey.texts, query)
 }
 
 /// The positions of the texts that match the query, the best first. Terms that a fifth of the texts share,
 /// and terms of one or two letters, find nothing.
-fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
-    let mut terms: HashMap<Vec<u8>, usize, FixedState> = HashMap::with_hasher(FixedState::default());
-    for word in words(query) {
-        if terms.len() == MAX_TERMS {
-            break;
-        }
-        if word.len() >= MIN_TERM && word.len() <= MAX_TERM {
-            let next = terms.len();
-            terms.entry(word.to_ascii_lowercase()).or_insert(next);
-        }
-    }
+fn relevant(texts: &[&str], Terms(terms): &Terms) -> Vec<usize> {
     if terms.is_empty() {
         return Vec::new();
     }
@@ -54,6 +73,7 @@ fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
     let mut lower = [0u8; MAX_TERM];
     let mut counts = vec![0u32; terms.len()];
     for (item, text) in texts.iter().enumerate() {
+        work::spend(text.len());
         let mut length = 0usize;
         for word in words(text) {
             length += 1;
@@ -112,8 +132,9 @@ mod tests {
         let texts: Vec<String> = (0..200).map(|n| format!("{{\"id\":{n},\"name\":\"Item {n}\"}}")).collect();
         let mut survey = survey(&vec![(1.0, "x"); 200]);
         survey.texts = texts.iter().map(String::as_str).collect();
-        assert_eq!(matches(&survey, "Show item 137, please")[0], 137);
-        assert!(matches(&survey, "show every item with its name").is_empty());
-        assert!(matches(&survey, "").is_empty());
+        let matches = |query| matches(&survey, &Terms::of([query]));
+        assert_eq!(matches("Show item 137, please")[0], 137);
+        assert!(matches("show every item with its name").is_empty());
+        assert!(matches("").is_empty());
     }
 }
