@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use self::counts::{Counts, Read};
-use self::shelf::{Entry, Shelf};
+use self::shelf::{Asked, Entry, Shelf};
 pub use self::shelf::{Key, PurgedAnswers};
-use self::wording::asks_the_same;
+use self::wording::wording;
 use crate::clock::now_ms;
 use crate::memory::{Memory, Vector};
 use crate::purge::Scope;
@@ -180,7 +180,10 @@ impl Answers {
             return false;
         };
         let question = match question {
-            Some(question) => self.0.embedder.vector(&question.text).await.map(|vector| (question, vector)),
+            Some(question) => self.0.embedder.vector(&question.text).await.map(|vector| {
+                let wording = wording(&question.text);
+                Asked { question, vector, wording }
+            }),
             None => None,
         };
         let now = Instant::now();
@@ -231,13 +234,13 @@ impl Answers {
         }
         let vector = self.0.embedder.vector(&question.text).await?;
         let now = Instant::now();
+        let wording = Some(wording(&question.text)).filter(|wording| !wording.is_empty())?;
         let least = f64::from(question.similarity.min(100)) / 100.0;
         let mut state = self.state();
         let (answer, kept) =
             state.shelf.nearest(&wanted.key.tenant, question, wanted.max_age, now, |other| {
-                let (theirs, their_vector) = other;
-                let cosine = vector.cosine(their_vector)?;
-                (f64::from(cosine) >= least && asks_the_same(&question.text, &theirs.text)).then_some(cosine)
+                let cosine = vector.cosine(&other.vector)?;
+                (f64::from(cosine) >= least && wording == other.wording).then_some(cosine)
             })?;
         Some(LookupOutcome::Answer { answer, age: now - kept, similar: true })
     }

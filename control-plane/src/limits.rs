@@ -1,10 +1,11 @@
 //! Which budgets are used up, for the filters that ask: read from the store, at most once a second.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use headroom_api::v1::LimitsResponse;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::budget::Budgets;
 use crate::clock::now_ms;
@@ -20,7 +21,26 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(crate) struct Limits {
     store: Arc<dyn LedgerStore>,
     accounting: Arc<Accounting>,
-    latest: Arc<Mutex<Option<(Instant, LimitsResponse)>>>,
+    latest: Arc<Latest>,
+}
+
+/// The latest answer; `None` in it: the store has not given one.
+#[derive(Default)]
+struct Latest(Mutex<Option<(Instant, Option<LimitsResponse>)>>);
+
+impl Latest {
+    /// An answer that is fresh, or what is read now. Those who ask meanwhile wait for it, whatever it will be.
+    async fn or_read(&self, read: impl Future<Output = Option<LimitsResponse>>) -> Option<LimitsResponse> {
+        let mut latest = self.0.lock().await;
+        if let Some((at, answer)) = &*latest
+            && at.elapsed() < FRESH
+        {
+            return answer.clone();
+        }
+        let answer = read.await;
+        *latest = Some((Instant::now(), answer.clone()));
+        answer
+    }
 }
 
 impl Limits {
@@ -35,22 +55,14 @@ impl Limits {
         if budgets.is_empty() {
             return None;
         }
-        let mut latest = self.latest.lock().await;
-        if let Some((at, answer)) = &*latest
-            && at.elapsed() < FRESH
-        {
-            return Some(answer.clone());
-        }
-        match self.read(budgets).await {
-            Ok(answer) => {
-                *latest = Some((Instant::now(), answer.clone()));
-                Some(answer)
-            }
-            Err(error) => {
+        let read = async {
+            let read = self.read(budgets).await;
+            if let Err(error) = &read {
                 tracing::warn!(message = "What was used of the budgets cannot be read; no request is refused.", %error);
-                None
             }
-        }
+            read.ok()
+        };
+        self.latest.or_read(read).await
     }
 
     async fn read(&self, budgets: &Budgets) -> Result<LimitsResponse, StoreError> {
@@ -59,5 +71,31 @@ impl Limits {
             spent.extend(self.store.spent(unit, bucket_ms).await?);
         }
         Ok(budgets.used_up(&spent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_fails_is_asked_once_a_second_however_many_wait() {
+        let (latest, reads) = (Latest::default(), AtomicU32::new(0));
+        let ask = async || {
+            let read = async {
+                reads.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                None
+            };
+            assert_eq!(latest.or_read(read).await, None);
+        };
+        let begun = Instant::now();
+        tokio::join!(ask(), ask(), ask(), ask());
+        assert_eq!((reads.load(Ordering::Relaxed), begun.elapsed().as_secs()), (1, 5));
+        tokio::time::advance(FRESH).await;
+        ask().await;
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
     }
 }

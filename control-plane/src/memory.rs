@@ -17,7 +17,7 @@ mod store;
 mod tools;
 mod upkeep;
 
-pub use self::compare::{fingerprint, likeness, relation};
+pub use self::compare::{fingerprint, likeness};
 pub use self::context::ContextQuestion;
 #[cfg(test)]
 pub(crate) use self::embedder::tests::of_words;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(crate) const ENDING: Duration = Duration::from_secs(25);
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// How much of its log is quoted when it does not start. Lines.
 const TAIL: usize = 3;
+/// How much of the end of a log is read. Bytes.
+const END_BYTES: u64 = 64 << 10;
 /// The variable by which a service manager names itself; headroomd shows it in `/health`.
 pub(crate) const SUPERVISOR: &str = "HEADROOM_DEPLOYMENT_SUPERVISOR";
 /// Its value in a unit of systemd.
@@ -202,15 +205,44 @@ pub(crate) async fn stop(state: &State, workspace: &Path) -> anyhow::Result<()> 
 
 /// The last lines of a log, joined into one.
 fn tail(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = end_of(log);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(TAIL)..].join(" ").trim_start_matches("headroomctl: ").to_owned()
 }
 
+/// The end of a log, however long it is; what cannot be read is empty.
+pub(crate) fn end_of(log: &Path) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(END_BYTES)))?;
+        let mut end = Vec::new();
+        file.take(END_BYTES).read_to_end(&mut end)?;
+        Ok(end)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn of_a_log_only_the_end_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("up.log");
+        assert_eq!(tail(&log), "");
+        fs::write(&log, "one\n\ntwo\n").unwrap();
+        assert_eq!(tail(&log), "one two");
+        // more than any memory holds, and nothing on the disk
+        let mut file = File::options().append(true).open(&log).unwrap();
+        file.set_len(1 << 42).unwrap();
+        file.write_all(b"\nheadroomctl: the reason\n").unwrap();
+        assert!(tail(&log).ends_with("headroomctl: the reason"));
+        assert_eq!(end_of(&log).len() as u64, END_BYTES);
+    }
 
     #[test]
     fn a_state_counts_while_its_process_lives_and_holds_the_lock() {

@@ -146,10 +146,14 @@ pub(crate) fn json_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     json::Json::parse(&text.body).ok()?.object()
 }
 
+/// The text of a file; `None` if there is none, or it cannot be read, or is no file.
+pub(crate) fn bytes_of(file: &Path) -> Option<Vec<u8>> {
+    Some(disk::read(file).ok()??.bytes)
+}
+
 /// The current value at a place in a file; `None` if there is none, or the file cannot be read.
 pub(crate) fn value_at(file: &Path, format: Format, names: &[&str]) -> Option<Value> {
-    let contents = disk::read(file).ok()??;
-    let text = lines::Text::decode(&contents.bytes)?;
+    let text = lines::Text::decode(&bytes_of(file)?)?;
     let path: Vec<Key> = names.iter().map(|name| Key::Name((*name).to_owned())).collect();
     format.open(&text.body).ok()?.get(&path)
 }

@@ -78,7 +78,8 @@ pub fn gather(
         if !path.exists() {
             bail!("--logs: {} does not exist", path.display());
         }
-        for file in files {
+        // reading a pipe would wait without end
+        for file in files.into_iter().filter(|file| file.is_file()) {
             let Ok(beginning) = beginning(&file) else { continue };
             if let Some(index) = plugins.iter().position(|plugin| plugin.recognizes(&file, &beginning)) {
                 found.push((file, index));
@@ -178,5 +179,24 @@ mod tests {
         let error = select(&plugins, "cursor").err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("claude, codex"), "{error}");
         assert_eq!(select(&plugins, "auto").unwrap().len(), 9);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_among_logs_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(folder.path().join("a.jsonl"))
+                .status()
+                .unwrap()
+                .success()
+        );
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(".aider.chat.history.md")).unwrap();
+        let (plugins, path) = (plugins(None), folder.path().display().to_string());
+        let home = Home::new(|name| (name == "HOME").then(|| path.clone()), None).unwrap();
+        let gathered =
+            gather(&select(&plugins, "auto").unwrap(), &[folder.path().to_owned()], &home, 1).unwrap();
+        assert_eq!((gathered.logs, gathered.warnings), (0, Vec::new()));
     }
 }

@@ -91,8 +91,7 @@ pub fn extract_marker_block(text: &str) -> Option<&str> {
 
 /// Whether a file has a block.
 pub fn has_block(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|about| about.len() <= LIMIT)
-        && fs::read_to_string(path).is_ok_and(|text| extract_marker_block(&text).is_some())
+    read(path).is_ok_and(|text| text.is_some_and(|text| extract_marker_block(&text).is_some()))
 }
 
 /// The sections of a block.
@@ -423,6 +422,20 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let refused = merge(&path, &[section("C", &["x"])], &all_hold, "2026-01-02", None).unwrap_err();
         assert!(refused.to_string().contains("not a file"), "{refused}");
+        assert!(!has_block(&path));
+    }
+
+    /// Its length is 0, and reading it never ends.
+    #[cfg(unix)]
+    #[test]
+    fn a_device_has_no_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("CLAUDE.md");
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(!has_block(&path));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, format!("{START}\n{END}\n")).unwrap();
+        assert!(has_block(&path));
     }
 
     #[test]

@@ -161,9 +161,7 @@ impl<'r> Recorder<'r> {
         if !id.is_empty() && self.open.contains_key(id) {
             return;
         }
-        if self.events.len() >= WINDOW {
-            self.analyze(OVERLAP);
-        }
+        self.make_room();
         let place = Place {
             file: Arc::clone(&self.file),
             unit: self.unit,
@@ -190,6 +188,7 @@ impl<'r> Recorder<'r> {
     pub fn said(&mut self, text: &str) {
         let text = text.trim();
         if is_statement(text) {
+            self.make_room();
             self.events.push(Event::Said(Statement { text: head(text, STATEMENT).to_owned() }));
         }
     }
@@ -216,6 +215,13 @@ impl<'r> Recorder<'r> {
         self.cwd = empty;
     }
 
+    /// Ends the window where it is full.
+    fn make_room(&mut self) {
+        if self.events.len() >= WINDOW {
+            self.analyze(OVERLAP);
+        }
+    }
+
     /// Runs the analyzers over the events so far, and keeps the last `keep` events.
     fn analyze(&mut self, keep: usize) {
         self.report.add(analyzers::analyze(&self.session, &self.events));
@@ -239,5 +245,20 @@ impl Sink for Recorder<'_> {
 
     fn said(&mut self, text: &str) {
         Recorder::said(self, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_statements_alone_is_not_kept_as_a_whole() {
+        let roots = Roots::default();
+        let mut recorder = Recorder::new("claude", Path::new("log.jsonl"), Unit::Line, &roots);
+        for number in 0..3 * WINDOW {
+            recorder.said(&format!("statement {number}"));
+            assert!(recorder.events.len() <= WINDOW);
+        }
     }
 }

@@ -43,7 +43,15 @@ pub(super) struct Entry {
     pub(super) kept_ms: UnixMs,
     pub(super) until: Instant,
     /// Where it may be that of a similar question.
-    pub(super) question: Option<(Question, Vector)>,
+    pub(super) question: Option<Asked>,
+}
+
+/// A question that others are compared with.
+pub(super) struct Asked {
+    pub(super) question: Question,
+    pub(super) vector: Vector,
+    /// The words that it depends on.
+    pub(super) wording: String,
 }
 
 pub(super) struct Shelf {
@@ -56,8 +64,11 @@ pub(super) struct Shelf {
 
 impl Entry {
     fn bytes(&self, key: &Key) -> usize {
-        let question = self.question.as_ref().map_or(0, |(question, vector)| {
-            question.text.len() + question.scope.len() + vector.values.len() * size_of::<f32>()
+        let question = self.question.as_ref().map_or(0, |Asked { question, vector, wording }| {
+            question.text.len()
+                + question.scope.len()
+                + wording.len()
+                + vector.values.len() * size_of::<f32>()
         });
         self.answer.body.len()
             + self.answer.content_type.len()
@@ -102,7 +113,7 @@ impl Shelf {
             self.forget(&oldest, &entry);
             evicted += usize::from(entry.until > now);
         }
-        if let Some((question, _)) = &entry.question {
+        if let Some(Asked { question, .. }) = &entry.question {
             let compared = self.scopes.entry((key.tenant.clone(), question.scope.clone())).or_default();
             if compared.len() >= MAX_COMPARED {
                 compared.remove(0);
@@ -137,7 +148,7 @@ impl Shelf {
         question: &Question,
         max_age: Option<Duration>,
         now: Instant,
-        near: impl Fn(&(Question, Vector)) -> Option<f32>,
+        near: impl Fn(&Asked) -> Option<f32>,
     ) -> Option<(Arc<Answer>, Instant)> {
         let compared = self.scopes.get(&(tenant.to_owned(), question.scope.clone()))?;
         let key = |digest: &[u8; 32]| Key { tenant: tenant.to_owned(), digest: *digest };
@@ -194,7 +205,7 @@ impl Shelf {
     /// Takes one that is gone out of the sums.
     fn forget(&mut self, key: &Key, entry: &Entry) {
         self.bytes -= entry.bytes(key);
-        let Some((question, _)) = &entry.question else { return };
+        let Some(Asked { question, .. }) = &entry.question else { return };
         let scope = (key.tenant.clone(), question.scope.clone());
         if let Some(compared) = self.scopes.get_mut(&scope) {
             compared.retain(|digest| *digest != key.digest);

@@ -33,14 +33,9 @@ const ANYBODY: &[&str] = &["i", "we", "one"];
 /// What they end with.
 const ENDINGS: &[&[&str]] = &[&["thanks"], &["thank", "you"]];
 
-/// Whether two questions ask for the same, as far as their words tell.
-pub(super) fn asks_the_same(one: &str, other: &str) -> bool {
-    let one = wording(one);
-    !one.is_empty() && one == wording(other)
-}
-
-/// The words that a question depends on, in order.
-fn wording(text: &str) -> Vec<String> {
+/// The words that a question depends on, in order. Two questions of which these are equal ask for the same, as far as
+/// words tell; one without such words asks for nothing.
+pub(super) fn wording(text: &str) -> String {
     let mut words: Vec<String> = text.split_whitespace().flat_map(spelled_out).collect();
     words.retain(|word| !EMPTY.contains(&word.as_str()));
     while let Some((begins, stands_for)) = BEGINNINGS.iter().find(|(begins, _)| starts(&words, begins)) {
@@ -63,7 +58,7 @@ fn wording(text: &str) -> Vec<String> {
             words.remove(at);
         }
     }
-    words
+    words.join(" ")
 }
 
 fn starts(words: &[String], with: &[&str]) -> bool {
@@ -129,6 +124,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn asks_the_same(one: &str, other: &str) -> bool {
+        let one = wording(one);
+        !one.is_empty() && one == wording(other)
+    }
 
     #[test]
     fn what_stands_around_a_question_makes_no_other() {

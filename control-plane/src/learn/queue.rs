@@ -1,5 +1,6 @@
 //! The queue of requests for the learner: it is short, and no sender waits for it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,11 +66,11 @@ pub(crate) fn learner() -> (Learner, mpsc::Receiver<Observation>) {
 impl Learner {
     /// Takes the messages that a filter has sent with its records.
     pub(crate) fn offer(&self, records: &[RequestRecord], logged: &[LoggedMessages]) {
-        let Some(queue) = &self.queue else { return };
+        let Some(queue) = self.queue.as_ref().filter(|_| !logged.is_empty()) else { return };
+        let records: HashMap<&str, &RequestRecord> =
+            records.iter().rev().map(|record| (record.request_id.as_str(), record)).collect();
         for logged in logged {
-            let Some(record) = records.iter().find(|record| record.request_id == logged.request_id) else {
-                continue;
-            };
+            let Some(record) = records.get(logged.request_id.as_str()) else { continue };
             // texts of a tenant's clients must not be written into files of this machine
             if !record.tenant.is_empty() || record.conversation_id.is_empty() {
                 continue;
@@ -132,6 +133,8 @@ mod tests {
         learner.offer(&[record("a", ""), record("b", "acme")], &[logged("b"), logged("c"), logged("a")]);
         assert_eq!(queue.try_recv().unwrap().agent, "claude");
         assert!(queue.try_recv().is_err());
+        learner.offer(&[record("a", "acme"), record("a", "")], &[logged("a")]);
+        assert!(queue.try_recv().is_err(), "the first record of a request counts");
         for _ in 0..QUEUE + 7 {
             learner.offer(&[record("a", "")], &[logged("a")]);
         }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use headroom_api::memory::{
-    Caller, Entity, Fact, FactRequest, FactResponse, ListRequest, MAX_CONTENT_BYTES, MAX_LIMIT, NewFact,
-    SaveRequest, SaveStatus, UpdateRequest,
+    Caller, Entity, Fact, FactRequest, FactResponse, MAX_CONTENT_BYTES, MAX_LIMIT, NewFact, SaveRequest,
+    SaveStatus, UpdateRequest,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -318,21 +318,22 @@ impl Folder<'_> {
 
     /// The files of a folder, the newest of those that there are, by their paths.
     async fn files_under(&self, folder: &str) -> Result<BTreeMap<String, Fact>, Failure> {
+        let (store, reach) = (self.memory.store()?, self.memory.reach(self.tenant, &self.caller)?);
         let start = format!("{folder}/");
+        // only these two show facts without a path of their own
+        let is_of_notes = NOTES.starts_with(&start);
         let (mut files, mut before) = (BTreeMap::new(), None);
         while files.len() < MAX_FILES {
-            let asked = ListRequest {
-                caller: self.caller.clone(),
-                limit: Some(MAX_LIMIT),
-                before,
-                ..ListRequest::default()
+            let page = match is_of_notes {
+                true => store.list(&reach, None, before, MAX_LIMIT).await,
+                false => store.about_below(&reach, &folder.to_lowercase(), before, MAX_LIMIT).await,
             };
-            let page = self.memory.list(self.tenant, &asked).await?;
-            let under = page.facts.into_iter().map(|fact| (path_of(&fact), fact));
+            let page = page.map_err(MemoryError::from)?;
+            before = page.last().filter(|_| page.len() == MAX_LIMIT as usize).map(|last| last.ordinal);
+            let under = page.into_iter().map(|stored| (path_of(&stored.fact), stored.fact));
             for (path, fact) in under.filter(|(path, _)| path.starts_with(&start)) {
                 files.entry(path).or_insert(fact);
             }
-            before = page.next;
             if before.is_none() {
                 break;
             }

@@ -13,7 +13,7 @@ use headroom_api::memory::{
 use headroom_private::secrets::scrub;
 use tokio::sync::Notify;
 
-use super::compare::relation;
+use super::compare::{ComparedText, relation};
 use super::embedder::{Detection, EmbedError, Embedder, Models};
 use super::fact::{Draft, Ending, FactScope, Origin, Vector};
 use super::search::{MatchedFact, fuse, query_words};
@@ -33,7 +33,7 @@ const FLOOR: f64 = 0.2;
 const MAX_NAME_BYTES: usize = 1 << 10;
 /// How long a question may wait for its vector.
 const QUESTION: Duration = Duration::from_secs(2);
-/// Entities, and relationships, of one fact.
+/// Entities, and relationships, of one fact, and entities of a search.
 const MAX_LINKS: usize = 50;
 
 /// Why memory did not do it.
@@ -282,11 +282,12 @@ impl Memory {
         let mut drafts = Vec::new();
         for new in &asked.facts {
             let mut draft = draft(new, &asked.caller, now)?;
-            if matches!(scrub(&new.content), Cow::Owned(_)) {
+            if draft.content != storable(new.content.trim()) {
                 hints.push("a credential was taken out of the text");
             }
             draft.vector = self.vector_now(&draft.content).await;
             drafts.push(draft);
+            tokio::task::yield_now().await;
         }
         hints.dedup();
         let mut answers = Vec::new();
@@ -320,29 +321,35 @@ impl Memory {
         draft: &Draft,
         now: UnixMs,
     ) -> Result<Vec<Similar>, MemoryError> {
-        let content = &draft.content;
-        let matches = matches(store, reach, content, draft.vector.as_ref(), now).await?;
-        let others = matches.into_iter().filter(|found| found.stored.fact.id != id);
-        let close = others.filter_map(|found| {
+        let content = ComparedText::new(&draft.content);
+        let matches = matches(store, reach, &draft.content, draft.vector.as_ref(), now).await?;
+        let mut close = Vec::new();
+        for found in matches.into_iter().filter(|found| found.stored.fact.id != id) {
             let cosine = draft.vector.as_ref().map(|_| found.relevance as f32);
             let fact = found.stored.fact;
-            let relation = relation(content, &fact.content, cosine)?;
-            Some(Similar { id: fact.id, content: fact.content, relation })
-        });
-        Ok(close.take(SIMILAR).collect())
+            if let Some(relation) = relation(&content, &ComparedText::new(&fact.content), cosine) {
+                close.push(Similar { id: fact.id, content: fact.content, relation });
+            }
+            if close.len() == SIMILAR {
+                break;
+            }
+            // others are served between two comparisons
+            tokio::task::yield_now().await;
+        }
+        Ok(close)
     }
 
     /// Finds facts.
     pub async fn search(&self, tenant: &str, asked: &SearchRequest) -> Result<SearchResponse, MemoryError> {
         let store = self.store()?;
         let reach = self.reach(tenant, &asked.caller)?;
+        let entities = searched(&asked.entities)?;
         let top_k = asked.top_k.unwrap_or(DEFAULT_TOP_K).clamp(1, MAX_TOP_K) as usize;
         let now = now_ms();
         let query = cut(&asked.query, MAX_CONTENT_BYTES);
         let vector = self.embedding(query).await;
         let mut matches = matches(&*store, &reach, query, vector.as_ref(), now).await?;
         matches.retain(|found| found.by_words || found.relevance >= FLOOR);
-        let entities: Vec<String> = asked.entities.iter().map(|name| name.trim().to_lowercase()).collect();
         if !entities.is_empty() {
             matches.retain(|found| is_about(found, &entities));
         }
@@ -498,11 +505,12 @@ fn response(updated: UpdateOutcome, id: &str) -> Result<FactResponse, MemoryErro
 
 /// A text as it is stored: without credentials, and without what PostgreSQL cannot keep.
 fn plain(text: &str) -> String {
-    let text = scrub(text.trim());
-    match text.contains('\0') {
-        true => text.replace('\0', ""),
-        false => text.into_owned(),
-    }
+    storable(&scrub(text.trim()))
+}
+
+/// A text without what PostgreSQL cannot keep.
+fn storable(text: &str) -> String {
+    text.replace('\0', "")
 }
 
 /// A name or a reason as it is stored.
@@ -531,14 +539,29 @@ fn origin(caller: &Caller) -> Result<Origin, MemoryError> {
     })
 }
 
-fn draft(new: &NewFact, caller: &Caller, now: UnixMs) -> Result<Draft, MemoryError> {
-    let content = plain(&new.content);
-    if content.is_empty() || content.len() > MAX_CONTENT_BYTES {
-        let found = content.len();
+/// The names that a search is about, folded.
+fn searched(names: &[String]) -> Result<Vec<String>, MemoryError> {
+    if names.len() > MAX_LINKS || names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
         return Err(MemoryError::Invalid(format!(
-            "content: expected 1 to {MAX_CONTENT_BYTES} bytes, found {found}"
+            "entities: expected {MAX_LINKS} at most, of {MAX_NAME_BYTES} bytes at most"
         )));
     }
+    Ok(names.iter().map(|name| name.trim().to_lowercase()).collect())
+}
+
+fn check_length(content: &str) -> Result<(), MemoryError> {
+    match content.len() {
+        1..=MAX_CONTENT_BYTES => Ok(()),
+        found => Err(MemoryError::Invalid(format!(
+            "content: expected 1 to {MAX_CONTENT_BYTES} bytes, found {found}"
+        ))),
+    }
+}
+
+fn draft(new: &NewFact, caller: &Caller, now: UnixMs) -> Result<Draft, MemoryError> {
+    check_length(new.content.trim())?;
+    let content = plain(&new.content);
+    check_length(&content)?;
     let importance = new.importance.unwrap_or(DEFAULT_IMPORTANCE);
     if !(0.0..=1.0).contains(&importance) {
         return Err(MemoryError::Invalid(format!("importance: expected 0 to 1, found {importance}")));
@@ -605,5 +628,25 @@ mod tests {
             assert!(error.contains("expected"), "{error}");
         }
         assert!(draft_of(&"x".repeat(MAX_CONTENT_BYTES + 1), None).is_err());
+        let secrets = "key sk-0123456789abcdefgh ".repeat(MAX_CONTENT_BYTES / 20);
+        assert!(
+            draft_of(&secrets, None).is_err(),
+            "the length counts before anything is looked for in the text"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_search_is_about_as_many_things_as_a_fact_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = crate::store::Database::File(folder.path().join("memory.db"));
+        let memory = Memory::open(place, std::path::PathBuf::from("/nowhere"), "me".to_owned()).await;
+        let search = async |entities: Vec<String>| {
+            let asked = SearchRequest { query: "port".to_owned(), entities, ..SearchRequest::default() };
+            memory.search("", &asked).await.map_err(|error| error.to_string())
+        };
+        assert!(search(vec!["x".repeat(MAX_NAME_BYTES); MAX_LINKS]).await.is_ok());
+        for entities in [vec!["x".to_owned(); MAX_LINKS + 1], vec!["x".repeat(MAX_NAME_BYTES + 1)]] {
+            assert!(search(entities).await.unwrap_err().contains("expected 50 at most"));
+        }
     }
 }

@@ -114,6 +114,15 @@ pub trait MemoryStore: Send + Sync + 'static {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<StoredFact>, StoreError>;
+    /// Facts about an entity whose name is a path below a folder, from before an ordinal, the newest first. The folder is
+    /// folded.
+    async fn about_below(
+        &self,
+        reach: &FactScope,
+        folder: &str,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError>;
     /// Facts with one of these words, the best first, each with how well it fits; at `now` they hold in the world.
     async fn matching(
         &self,

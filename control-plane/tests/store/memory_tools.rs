@@ -159,7 +159,31 @@ async fn files_are_facts(model: &Model) {
     assert_eq!(model.count().await, 0);
 }
 
+async fn a_folder_is_looked_for_by_its_name(model: &Model) {
+    let create =
+        |path: &str| json!({"command": "create", "path": path, "file_text": format!("The text of {path}")});
+    for path in [
+        "/memories/A%20",
+        "/memories/Äpfel/b",
+        "/memories/Äpfel/c/d",
+        "/memories/Äpfel0",
+        "/memories/äpfel/e",
+    ] {
+        let made = model.command(create(path)).await;
+        assert_eq!(made.is_ok(), !path.contains('%'), "{path}: {made:?}");
+    }
+    let shown = model.command(json!({"command": "view", "path": "/memories/Äpfel"})).await.unwrap();
+    let paths: Vec<&str> = shown.lines().skip(1).filter_map(|line| Some(line.split_once('\t')?.1)).collect();
+    assert_eq!(paths, ["/memories/Äpfel", "/memories/Äpfel/b", "/memories/Äpfel/c", "/memories/Äpfel/c/d"]);
+    assert!(model.command(create("/memories/Äpfel/c")).await.unwrap_err().contains("already exists"));
+    for path in ["/memories/Äpfel", "/memories/Äpfel0", "/memories/äpfel"] {
+        model.command(json!({"command": "delete", "path": path})).await.unwrap();
+    }
+    assert_eq!(model.count().await, 0);
+}
+
 async fn all(model: &Model) {
+    a_folder_is_looked_for_by_its_name(model).await;
     facts_are_saved_found_corrected_and_forgotten(model).await;
     what_makes_no_sense_is_told_and_does_nothing(model).await;
     files_are_facts(model).await;
@@ -170,6 +194,28 @@ async fn calls_of_memorys_tools_are_answered_in_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     all(&Model::new(Database::File(path.join("memory.db"))).await).await;
+}
+
+/// A fact that cannot be read shows that no command but the list of all reads it.
+#[tokio::test]
+async fn a_new_file_costs_nothing_for_each_of_the_other_facts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("memory.db");
+    let model = Model::new(Database::File(path.clone())).await;
+    model.call("memory_save", json!({"content": "Ada likes tea"})).await.unwrap();
+    let file = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    sqlx::query("UPDATE memory_fact SET entities = '?'").execute(&file).await.unwrap();
+    file.close().await;
+    let all = json!({"command": "view", "path": "/memories"});
+    assert!(model.command(all).await.unwrap_err().contains("memory does not work"));
+    let create =
+        json!({"command": "create", "path": "/memories/a/b", "file_text": "The build takes an hour"});
+    model.command(create).await.unwrap();
+    let rename = json!({"command": "rename", "old_path": "/memories/a/b", "new_path": "/memories/c"});
+    model.command(rename).await.unwrap();
+    let view = |path: &str| json!({"command": "view", "path": path});
+    assert!(model.command(view("/memories/c")).await.unwrap().ends_with("\tThe build takes an hour"));
+    assert!(model.command(view("/memories/d")).await.unwrap_err().contains("does not exist"));
 }
 
 #[tokio::test]

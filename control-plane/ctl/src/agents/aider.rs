@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{Agent, Connections, Launch, Places, Server, Setting, has_any, header_object, with_labels};
-use crate::edits::{Change, Format, Key, Plan, value_at};
+use crate::edits::{Change, Format, Key, Plan, bytes_of, value_at};
 
 /// Aider's own option, and the library's variable below it. Either may be set by a file.
 const OPENAI: [&str; 2] = ["AIDER_OPENAI_API_BASE", "OPENAI_API_BASE"];
@@ -35,8 +35,8 @@ impl Aider {
             value_at(&folder.join(".aider.conf.yml"), Format::Yaml, &[OTHER_MODELS]).is_some()
         };
         let is_own = |folder: &PathBuf| {
-            std::fs::read(folder.join(MODELS))
-                .is_ok_and(|text| String::from_utf8_lossy(&text).contains(EVERY_MODEL))
+            bytes_of(&folder.join(MODELS))
+                .is_some_and(|text| String::from_utf8_lossy(&text).contains(EVERY_MODEL))
         };
         has_any(arguments, &["--model-settings-file"])
             || at.env.get("AIDER_MODEL_SETTINGS_FILE").is_some()

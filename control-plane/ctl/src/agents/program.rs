@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::edits::bytes_of;
 use crate::environment::Environment;
 
 /// How long a program may take to say its version. Some load a whole runtime first.
@@ -35,7 +36,7 @@ pub(crate) fn version_of(program: &Path) -> Option<String> {
 fn packaged(program: &Path) -> Option<String> {
     let program = program.canonicalize().ok()?;
     for folder in program.ancestors().skip(1).take(4) {
-        let Ok(text) = std::fs::read(folder.join("package.json")) else { continue };
+        let Some(text) = bytes_of(&folder.join("package.json")) else { continue };
         let package: Value = serde_json::from_slice(&text).ok()?;
         return Some(package.get("version")?.as_str()?.to_owned());
     }
@@ -109,5 +110,9 @@ mod tests {
         let found = find_program(Environment::new(&with), &["other", "agent"]).unwrap();
         assert_eq!(found, bin.join("agent"));
         assert_eq!(version_of(&found).as_deref(), Some("1.2.3"));
+        std::fs::rename(package.join("package.json"), folder.path().join("lib/package.json")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", package.join("package.json")).unwrap();
+        assert!(Command::new("mkfifo").arg(package.join("dist/package.json")).status().unwrap().success());
+        assert_eq!(packaged(&found).as_deref(), Some("1.2.3"), "what is no file is passed over");
     }
 }

@@ -597,6 +597,11 @@ fn labels_stand_back_where_the_user_has_something_in_their_place() {
         "- name: aider/extra_params\n  extra_params:\n    extra_headers: {X-Mine: '1'}\n",
     );
     assert!(house.launch("aider", &[]).file.is_none());
+    let cloned = TestHome::new(&[]);
+    for name in [".aider.model.settings.yml", ".aider.conf.yml"] {
+        std::os::unix::fs::symlink("/dev/zero", cloned.home().join("my project").join(name)).unwrap();
+    }
+    assert!(cloned.launch("aider", &[]).file.is_some(), "a device is no file of settings");
     let own = plan(&house, find("aider").unwrap());
     assert!(own.changes.iter().all(|change| change.file.ends_with(".aider.conf.yml")));
     assert!(furnished(0).launch("aider", &["--model-settings-file", "x.yml"]).file.is_none());

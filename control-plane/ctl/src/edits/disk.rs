@@ -31,13 +31,14 @@ impl Contents {
 /// Reads a file through its symbolic links; `None`: there is none.
 pub(super) fn read(path: &Path) -> anyhow::Result<Option<Contents>> {
     let about = || format!("{} cannot be read", path.display());
-    let file = match File::open(path) {
+    // opening a pipe would wait without end
+    let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.with_context(about)?,
+        found => found.with_context(about)?,
     };
-    let found = file.metadata().with_context(about)?;
     ensure!(found.is_file(), "{} was expected to be a file", path.display());
     ensure!(found.len() <= LONGEST, "{} is longer than {} MiB", path.display(), LONGEST >> 20);
+    let file = File::open(path).with_context(about)?;
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes).with_context(about)?;
     Ok(Some(Contents { bytes, mode: found.permissions().mode() & 0o7777 }))

@@ -10,6 +10,20 @@ use tempfile::TempDir;
 
 use super::*;
 
+#[test]
+fn what_is_no_file_is_not_read() {
+    let house = TestHome::new();
+    let (device, pipe) = (house.home().join("device"), house.home().join("pipe"));
+    std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [device, pipe, house.home()] {
+        let refused = disk::read(&path).unwrap_err().to_string();
+        assert!(refused.contains("was expected to be a file"), "{refused}");
+        assert_eq!(bytes_of(&path), None);
+    }
+    assert!(disk::read(&house.home().join("nothing")).unwrap().is_none());
+}
+
 /// A home folder, and a workspace next to it.
 struct TestHome {
     folder: TempDir,

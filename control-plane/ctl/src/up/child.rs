@@ -1,6 +1,6 @@
 //! A child process with a log file. It ends when this process ends.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use headroom_private::rotation::set_aside;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child as Process, Command};
 
+use crate::background::end_of;
+
 /// How many of a log's last lines are shown if its process has died.
 const TAIL_LINES: usize = 20;
 /// How much of each of these lines is shown. Characters.
 const TAIL_CHARACTERS: usize = 200;
-/// How much of the end of a log is read for them. Bytes.
-const TAIL_BYTES: usize = 64 << 10;
 
 /// The parameters of a child process.
 #[derive(Debug)]
@@ -115,8 +115,7 @@ impl Child {
 
     /// The last lines that the process printed, indented.
     pub(super) fn tail(&self) -> String {
-        let bytes = fs::read(&self.log).unwrap_or_default();
-        let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]).into_owned();
+        let end = end_of(&self.log);
         let lines: Vec<&str> = end.lines().collect();
         let last: Vec<String> = lines[lines.len().saturating_sub(TAIL_LINES)..]
             .iter()
@@ -131,6 +130,7 @@ impl Child {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;

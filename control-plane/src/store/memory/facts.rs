@@ -12,7 +12,10 @@ use super::versions::{
     Line, Match, TRIES, Version, end_version, holder_number, holder_of, insert, locked, stored, version,
     with_text,
 };
-use super::{BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, ordinals, stored_vector, words_query};
+use super::{
+    ABOUT_BELOW, BEGIN, BY_ORDINAL, Db, HOLDS, MATCHING, NEWEST, Ordinals, ordinals, stored_vector,
+    words_query,
+};
 use crate::clock::UnixMs;
 use crate::memory::{
     ConversationContext, Draft, Ending, FactScope, Holder, MemoryStore, MemorySums, Origin, SaveOutcome,
@@ -226,6 +229,22 @@ impl MemoryStore for SqlMemory {
         ));
         let query = query.bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
         let query = holders.iter().fold(query, |query, holder| query.bind(*holder));
+        stored(query.fetch_all(&self.pool).await?)
+    }
+
+    async fn about_below(
+        &self,
+        reach: &FactScope,
+        folder: &str,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError> {
+        let holders = self.holders(reach, None).await?;
+        let query = sqlx::query_as::<Db, Line>(ABOUT_BELOW);
+        let query = query.bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
+        let query = holders.iter().fold(query, |query, holder| query.bind(*holder));
+        // `0` is the byte after the slash
+        let query = query.bind(format!("{folder}/")).bind(format!("{folder}0"));
         stored(query.fetch_all(&self.pool).await?)
     }
 

@@ -43,6 +43,14 @@ const MATCHING: &str = concat!(
      WHERE f.expired_ms IS NULL AND (f.invalid_at_ms IS NULL OR f.invalid_at_ms > $3) AND f.holder IN ($4, $5, $6)
      ORDER BY m.fit"
 );
+/// Facts about entities whose names are in a range of bytes: `$1` the ordinal before which they are, `$2` how many, `$3` to `$5`
+/// the holders, `$6` and `$7` the range.
+const ABOUT_BELOW: &str = select!(
+    "WHERE f.expired_ms IS NULL AND f.ordinal < $1 AND f.holder IN ($3, $4, $5) AND f.ordinal IN (
+         SELECT e.fact FROM memory_entity e WHERE e.name >= $6 AND e.name < $7
+     )
+     ORDER BY f.ordinal DESC LIMIT $2"
+);
 /// Versions by their ordinals.
 const BY_ORDINAL: &str = select!("WHERE f.ordinal IN (SELECT value FROM json_each($1))");
 /// The current version of a fact, for a transaction that will end it: `$1` its id, `$2` to `$4` the holders.

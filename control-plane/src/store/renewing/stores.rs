@@ -375,6 +375,16 @@ impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
         ask!(self, store => store.list(reach, scope, before, limit))
     }
 
+    async fn about_below(
+        &self,
+        reach: &FactScope,
+        folder: &str,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError> {
+        ask!(self, store => store.about_below(reach, folder, before, limit))
+    }
+
     async fn matching(
         &self,
         reach: &FactScope,
