@@ -114,6 +114,7 @@ pub(super) async fn compress(
     let asked = tokio::task::spawn_blocking(move || CompressRequest::read(&body));
     let asked = asked.await.map_err(|_| Refusal::INTERNAL)??;
     let answer = app.desk.service.answer(asked, &caller(tenant, &headers)).await;
+    let answer = answer.map_err(|_| Refusal::INTERNAL)?;
     Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
