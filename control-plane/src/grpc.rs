@@ -1,6 +1,7 @@
 //! `headroom.v1` over gRPC: a thin layer; the ledger and the keeper of originals decide everything.
 
 mod answers;
+mod bounds;
 mod memory;
 mod originals;
 mod report;
@@ -8,16 +9,25 @@ mod text_model;
 
 use std::sync::Arc;
 
+use axum::BoxError;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use headroom_api::v1::answers_server::AnswersServer;
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
 use headroom_api::v1::memory_server::MemoryServer;
 use headroom_api::v1::originals_server::OriginalsServer;
 use headroom_api::v1::text_model_server::TextModelServer;
+use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 
 use self::answers::AnswersService;
+use self::bounds::PartCounter;
 use self::memory::MemoryService;
 use self::originals::OriginalsService;
 pub(crate) use self::report::FilterState;
@@ -72,18 +82,35 @@ pub(crate) fn routes(parts: Parts) -> Routes {
         messages,
         learner,
         watched,
-        token: keys.token.clone(),
     };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
     let originals = OriginalsServer::new(OriginalsService { originals, ledger, keys: keys.clone() });
     let memory = MemoryServer::new(MemoryService { memory, keys: keys.clone() });
     let answers = AnswersServer::new(AnswersService { answers, keys: keys.clone() });
-    let text_model = TextModelServer::new(TextModelService { decisions, keys });
-    Routes::new(report)
+    let text_model = TextModelServer::new(TextModelService { decisions, keys: keys.clone() });
+    let routes = Routes::new(report)
         .add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
         .add_service(memory.max_decoding_message_size(MAX_CALL_BYTES))
         .add_service(answers.max_decoding_message_size(MAX_KEEP_BYTES))
-        .add_service(text_model.max_decoding_message_size(MAX_DECIDE_BYTES))
+        .add_service(text_model.max_decoding_message_size(MAX_DECIDE_BYTES));
+    routes.into_axum_router().layer(middleware::from_fn_with_state(keys, admit)).into()
+}
+
+/// Refuses a call before its message is read if its caller shows no valid token, and while it is read if it has too many
+/// parts.
+async fn admit(State(keys): State<Keys>, request: Request, next: Next) -> Response {
+    if let Err(status) = keys.admit(request.uri().path(), request.headers()) {
+        return status.into_http();
+    }
+    let Some(mut counter) = PartCounter::of(request.uri().path()) else { return next.run(request).await };
+    let counted = request.map(|body| {
+        Body::from_stream(body.into_data_stream().map(move |data| {
+            let data = data.map_err(BoxError::from)?;
+            counter.read(&data)?;
+            Ok::<_, BoxError>(data)
+        }))
+    });
+    next.run(counted).await
 }
 
 /// The tokens that callers send.
@@ -94,12 +121,22 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// Whether a caller may call a method at all.
+    fn admit(&self, method: &str, headers: &HeaderMap) -> Result<(), Status> {
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let has_tenants = !method.starts_with("/headroom.v1.ControlPlane/");
+        if has_tenants && self.tenants.shown_by(shown).is_some() {
+            return Ok(());
+        }
+        authorize(self.token.as_ref(), shown)
+    }
+
     /// Whether a caller may access the data of `tenant`. A caller with a tenant's token may leave the tenant's name
     /// empty.
     fn authorize(&self, tenant: &mut String, metadata: &MetadataMap) -> Result<(), Status> {
         let own = self.tenants.shown_by(shown(metadata));
         match own {
-            None => authorize(self.token.as_ref(), metadata),
+            None => authorize(self.token.as_ref(), shown(metadata)),
             Some(_) if self.token.as_ref().is_some_and(|token| token.is_shown_by(shown(metadata))) => Ok(()),
             Some(own) if tenant.is_empty() || tenant == own => {
                 own.clone_into(tenant);
@@ -116,9 +153,9 @@ fn shown(metadata: &MetadataMap) -> &str {
     metadata.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn authorize(token: Option<&Token>, metadata: &MetadataMap) -> Result<(), Status> {
+fn authorize(token: Option<&Token>, shown: &str) -> Result<(), Status> {
     let Some(token) = token else { return Ok(()) };
-    if token.is_shown_by(shown(metadata)) {
+    if token.is_shown_by(shown) {
         return Ok(());
     }
     Err(Status::unauthenticated(

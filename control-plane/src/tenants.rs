@@ -64,7 +64,7 @@ impl Tenants {
         }
     }
 
-    fn parse(text: &str, path: &str) -> Result<Self, TenantsError> {
+    pub(crate) fn parse(text: &str, path: &str) -> Result<Self, TenantsError> {
         let mut tenants: Vec<(String, Token)> = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
             let text = text.trim();
@@ -88,6 +88,11 @@ impl Tenants {
             tenants.push((name.to_owned(), token));
         }
         Ok(Self(tenants))
+    }
+
+    /// The tenants' names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// The tenant whose token is in the value of an `Authorization` header.

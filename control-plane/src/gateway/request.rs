@@ -1,17 +1,26 @@
 //! What a caller asks for: the body of `POST /v1/compress`, checked.
 
 use std::borrow::Cow;
+use std::fmt::Formatter;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
 use headroom_api::llmlingua::Rates;
 use headroom_compress::Profile;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::relevance::Scorer;
 
+/// Rows of a call at most.
+const MAX_ROWS: usize = 20_000;
+/// Bytes of `config` at most.
+const MAX_CONFIG_BYTES: usize = 64 << 10;
+/// Bytes of a model's name at most: each row is read with it.
+const MAX_MODEL_BYTES: usize = 1 << 10;
 /// Characters of a session's name at most.
 const MAX_SESSION_ID: usize = 256;
 
@@ -90,6 +99,9 @@ impl CompressRequest {
         let model = body.model.ok_or_else(|| bad("Missing required field: model"))?;
         let model: String = serde_json::from_str(model.get())
             .map_err(|_| bad("Invalid model: expected a string with the model's name."))?;
+        if model.len() > MAX_MODEL_BYTES {
+            return Err(bad(&format!("Invalid model: expected at most {MAX_MODEL_BYTES} bytes.")));
+        }
         if body.gateway.is_some() {
             return Err(bad(
                 "The gateway block is not served here: send messages without it, and relay the answer yourself.",
@@ -103,6 +115,9 @@ impl CompressRequest {
             (None, None) => return Err(bad("Missing required field: messages or input")),
         };
         let config = body.config.filter(|config| is_object(config.get()));
+        if config.is_some_and(|config| config.get().len() > MAX_CONFIG_BYTES) {
+            return Err(bad(&format!("Invalid config: expected at most {MAX_CONFIG_BYTES} bytes.")));
+        }
         let config: Map<String, Value> = config
             .map_or(Ok(Map::new()), |config| serde_json::from_str(config.get()))
             .map_err(|_| bad("Invalid config: it is nested too deep."))?;
@@ -218,12 +233,52 @@ pub(crate) fn session_id(value: &Value) -> Option<&str> {
     value.as_str().filter(|id| !id.trim().is_empty() && id.chars().count() <= MAX_SESSION_ID)
 }
 
+/// The first elements of an array, at most `N`; the others are read and not kept.
+#[derive(Debug)]
+pub(super) struct Leading<T, const N: usize> {
+    pub(super) elements: Vec<T>,
+    others: usize,
+}
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Leading<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(LeadingVisitor::<T, N>(PhantomData))
+    }
+}
+
+struct LeadingVisitor<T, const N: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for LeadingVisitor<T, N> {
+    type Value = Leading<T, N>;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut read = Leading { elements: Vec::new(), others: 0 };
+        while read.elements.len() < N {
+            let Some(element) = array.next_element()? else { return Ok(read) };
+            read.elements.push(element);
+        }
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            read.others += 1;
+        }
+        Ok(read)
+    }
+}
+
 /// The positions of an array's elements in the surrounding text.
 fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, InvalidRequest> {
     let expected = || bad(&format!("Invalid {name}: expected an array of objects."));
-    let rows: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| expected())?;
+    let rows: Leading<&RawValue, MAX_ROWS> = serde_json::from_str(array.get()).map_err(|_| expected())?;
+    if rows.others > 0 {
+        let found = rows.elements.len() + rows.others;
+        return Err(bad(&format!("Invalid {name}: expected at most {MAX_ROWS} rows, found {found}.")));
+    }
     let start = text.as_ptr().addr();
-    rows.into_iter()
+    rows.elements
+        .into_iter()
         .map(|row| {
             if !is_object(row.get()) {
                 return Err(expected());
@@ -386,6 +441,28 @@ mod tests {
         assert!(read(r#"{"model":"m","messages":[],"config":"x"}"#).is_ok(), "as in the original");
         let long = with(&format!(r#""mode":"{}""#, "é".repeat(1000))).unwrap_err();
         assert!(long.len() < 500, "{long}");
+    }
+
+    #[test]
+    fn more_rows_or_settings_than_any_conversation_has_are_refused() {
+        let rows = |count: usize| format!(r#"{{"model":"m","messages":[{}]}}"#, vec!["{}"; count].join(","));
+        assert_eq!(read(&rows(MAX_ROWS)).unwrap().rows().len(), MAX_ROWS);
+        let refused = read(&rows(MAX_ROWS + 1)).unwrap_err();
+        assert_eq!(refused, "Invalid messages: expected at most 20000 rows, found 20001.");
+        let long = "x".repeat(MAX_CONFIG_BYTES);
+        let refused =
+            read(&format!(r#"{{"model":"m","messages":[],"config":{{"a":"{long}"}}}}"#)).unwrap_err();
+        assert_eq!(refused, "Invalid config: expected at most 65536 bytes.");
+        let refused = read(&format!(r#"{{"model":"{long}","messages":[]}}"#)).unwrap_err();
+        assert_eq!(refused, "Invalid model: expected at most 1024 bytes.");
+    }
+
+    #[test]
+    fn of_a_long_array_no_more_is_kept_than_is_used() {
+        let read: Leading<&RawValue, 3> = serde_json::from_str("[1,{},[2],\"x\",null]").unwrap();
+        assert_eq!(read.elements.iter().map(|it| it.get()).collect::<Vec<_>>(), ["1", "{}", "[2]"]);
+        assert_eq!(read.others, 2);
+        assert!(serde_json::from_str::<Leading<&RawValue, 3>>("[1,2,3,4").is_err());
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! One row through the engine.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use headroom_api::llmlingua::Rates;
@@ -12,7 +12,7 @@ use headroom_compress::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::request::{CompressRequest, Input};
+use super::request::{CompressRequest, Input, Leading};
 use crate::text_model::{Shorten, ShortenedText};
 
 /// The result for a row.
@@ -107,9 +107,9 @@ const REMINDER: &str = "<system-reminder>";
 const MAX_PARTS: usize = 1024;
 
 fn parts(array: Option<&RawValue>) -> Vec<(&str, Part<'_>)> {
-    let raw: Vec<&RawValue> =
-        array.and_then(|array| serde_json::from_str(array.get()).ok()).unwrap_or_default();
-    let parts = raw.into_iter().take(MAX_PARTS);
+    let raw: Option<Leading<&RawValue, MAX_PARTS>> =
+        array.and_then(|array| serde_json::from_str(array.get()).ok());
+    let parts = raw.map(|raw| raw.elements).unwrap_or_default().into_iter();
     parts.map(|raw| (raw.get(), serde_json::from_str(raw.get()).unwrap_or_default())).collect()
 }
 
@@ -135,8 +135,9 @@ fn said(row: &Row<'_>) -> String {
     let mut texts: Vec<String> = match serde_json::from_str::<String>(content) {
         Ok(text) => vec![text],
         Err(_) => {
-            let parts: Vec<TextPart<'_>> = serde_json::from_str(content).unwrap_or_default();
-            parts.into_iter().take(MAX_PARTS).filter_map(|part| part.text).map(Cow::into_owned).collect()
+            let parts: Option<Leading<TextPart<'_>, MAX_PARTS>> = serde_json::from_str(content).ok();
+            let parts = parts.map(|parts| parts.elements).unwrap_or_default();
+            parts.into_iter().filter_map(|part| part.text).map(Cow::into_owned).collect()
         }
     };
     texts.retain(|text| !text.trim_start().starts_with(REMINDER));
@@ -195,7 +196,10 @@ impl<'b> Conversation<'b> {
         if results.is_empty() {
             return Shape::Other(Api::OpenAiChat);
         }
+        // a call stands once before its results, however many name it
+        let mut named = HashSet::new();
         let ids = results.iter().filter_map(|(_, part)| part.tool_use_id.as_ref());
+        let ids = ids.filter(|id| named.insert(*id));
         let calls = ids.filter_map(|id| self.calls.get(id).copied()).collect();
         Shape::Output(Api::AnthropicMessages, calls)
     }
@@ -252,6 +256,10 @@ impl Engine<'_> {
             Shape::Output(api, made_by) => (api, made_by),
             Shape::Model(api) | Shape::Other(api) => (api, Vec::new()),
         };
+        // the engine would leave a longer body alone, but it would have to be written first
+        if row.len() + made_by.iter().map(|call| call.len()).sum::<usize>() > self.config.max_body_bytes {
+            return CompressedRow { by_model, ..CompressedRow::default() };
+        }
         let [before, after] = around(api, self.model, &made_by, focus);
         let body = [before.as_str(), row, after.as_str()].concat();
         let request = Request { reversible: self.lossy, ..Request::new(api) };
@@ -455,5 +463,48 @@ fn around(api: Api, model: &str, calls: &[&str], said: &str) -> [String; 2] {
             let after = r#"],"tools":[{"type":"function","function":{"name":"tool"}}]}"#;
             [format!(r#"{{"model":{model},"messages":[{said}{calls}"#), after.to_owned()]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressed(rows: &[&str], config: &Config) -> Vec<CompressedRow> {
+        let mut memo = Memo::new(1 << 20);
+        let body = format!(r#"{{"model":"m","messages":[{}]}}"#, rows.join(","));
+        let asked = CompressRequest::read(body.as_bytes()).unwrap();
+        let mut engine = Engine::new(&asked, config, &mut memo);
+        let mut conversation = Conversation::default();
+        rows.iter().map(|row| engine.compress(row, &mut conversation, false, "")).collect()
+    }
+
+    const CALL: &str =
+        r#"{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"Bash","input":{}}]}"#;
+
+    #[test]
+    fn a_call_stands_once_before_its_results() {
+        let result = r#"{"type":"tool_result","tool_use_id":"c","content":"x"}"#;
+        let results = format!(r#"{{"role":"user","content":[{}]}}"#, [result; 100].join(","));
+        let mut conversation = Conversation::default();
+        conversation.read(CALL, Input::Messages);
+        let Shape::Output(_, calls) = conversation.read(&results, Input::Messages) else { panic!() };
+        assert_eq!(calls.len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_with_its_calls_stays_as_it_is() {
+        let pets: Vec<_> =
+            (0..100).map(|n| serde_json::json!({"id": n, "kind": "dog", "city": "Rome"})).collect();
+        let pets = serde_json::to_string_pretty(&pets).unwrap();
+        let row = serde_json::json!({"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "c", "content": pets}
+        ]});
+        let row = row.to_string();
+        let whole = compressed(&[CALL, &row], &Config::default());
+        assert!(whole[1].text.is_some());
+        let short = Config { max_body_bytes: row.len() + 20, ..Config::default() };
+        let left = compressed(&[CALL, &row], &short);
+        assert!(left[1].text.is_none() && left[1].blocks.is_empty());
     }
 }

@@ -11,6 +11,7 @@ use headroom_api::names::COMPRESS_API;
 use headroom_api::v1::{AdmitRequest, BlockRecord, Original, RequestOutcome, RequestRecord, Timings, Tokens};
 use headroom_compress::{Config, FORMS_VERSION, Memo};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::answer::{Answer, ScorerAnswer, SkipReason, TextModelAnswer};
 use super::focus::{FindEmbedder, Focuses};
@@ -55,7 +56,7 @@ pub(crate) struct Service {
     cores: Arc<Semaphore>,
     waiting: Semaphore,
     memos: Arc<Mutex<Vec<Memo>>>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     originals: Originals,
     ledger: Ledger,
     text_model: Arc<TextModel>,
@@ -80,7 +81,7 @@ impl Service {
             cores: Arc::new(Semaphore::new(cores)),
             waiting: Semaphore::new(MAX_WAITING),
             memos: Arc::default(),
-            sessions: Sessions::default(),
+            sessions: Arc::default(),
             originals,
             ledger,
             text_model,
@@ -97,7 +98,7 @@ impl Service {
     }
 
     /// Answers a call. The call's record is stored later; the answer does not wait for that.
-    pub(crate) async fn answer(&self, asked: CompressRequest, caller: &Caller) -> String {
+    pub(crate) async fn answer(&self, asked: CompressRequest, caller: &Caller) -> Result<String, JoinError> {
         let (started, started_unix_ms) = (Instant::now(), now_ms());
         let asked = Arc::new(asked);
         let (shortener, error) = match self.shortener(&asked, caller, started).await {
@@ -125,30 +126,34 @@ impl Service {
                 rows.fill(CompressedRow::default());
             }
         }
-        let replayed = match &asked.session {
-            Some(id) if asked.mode != Mode::Simulate && !caller.bypass => {
-                self.sessions.settle(&caller.tenant, id, asked.rows().zip(&mut rows))
-            }
-            _ => 0,
+        let settled = {
+            let (sessions, asked, caller) = (Arc::clone(&self.sessions), Arc::clone(&asked), caller.clone());
+            spawn_blocking(move || settle(&sessions, &asked, &caller, rows)).await?
         };
-        let hashes = self.hashes(&asked, caller, &rows).await;
+        let hashes = self.hashes(&caller.tenant, &settled).await;
         let text_model = asked.text_model.map(|_| {
-            let blocks = rows.iter().flat_map(|row| &row.blocks);
+            let blocks = settled.rows.iter().flat_map(|row| &row.blocks);
             TextModelAnswer {
                 shortened: blocks.filter(|told| told.record.outcome == TEXT_MODEL).count(),
                 error,
             }
         });
-        let answer = Answer { asked: &asked, rows: &rows, hashes, replayed, skipped, text_model, scored };
-        let body = answer.json();
+        let caller = caller.clone();
+        let (body, mut record) = spawn_blocking(move || {
+            let SettledRows { rows, replayed, .. } = &settled;
+            let replayed = *replayed;
+            let answer = Answer { asked: &asked, rows, hashes, replayed, skipped, text_model, scored };
+            let mut record = record(&asked, &caller, rows, replayed, skipped);
+            record.body_bytes_before = asked.len() as u64;
+            (answer.json(), record)
+        })
+        .await?;
         let timings = Timings { compress_us, overhead_us: micros(started), ..Timings::default() };
-        let mut record = record(&asked, caller, &rows, replayed, skipped);
         record.started_unix_ms = started_unix_ms;
         record.timings = Some(timings);
-        record.body_bytes_before = asked.len() as u64;
         record.body_bytes_after = body.len() as u64;
         self.count(record);
-        body
+        Ok(body)
     }
 
     fn left(&self, started: Instant) -> Duration {
@@ -238,8 +243,8 @@ impl Service {
         let late = Arc::new(AtomicBool::new(false));
         let work = {
             let (memos, late) = (Arc::clone(&self.memos), Arc::clone(&late));
-            tokio::task::spawn_blocking(move || {
-                let mut memo = lock(&memos).pop().unwrap_or_else(|| Memo::new(MEMO_BYTES));
+            spawn_blocking(move || {
+                let mut memo = lock(&memos).pop().unwrap_or_else(new_memo);
                 let done = job(&mut memo, &late);
                 lock(&memos).push(memo);
                 // The worker returns the permit, even if the caller has stopped waiting.
@@ -280,17 +285,11 @@ impl Service {
     }
 
     /// The retrievable hashes in the answer's messages: those of this call, and old ones.
-    async fn hashes(&self, asked: &CompressRequest, caller: &Caller, rows: &[CompressedRow]) -> Vec<String> {
-        if caller.bypass || asked.mode == Mode::Simulate {
-            return Vec::new();
-        }
-        let own: BTreeSet<&str> = rows.iter().flat_map(|row| &row.hashes).map(String::as_str).collect();
-        let texts = asked.rows().zip(rows).map(|(row, answer)| answer.text.as_deref().unwrap_or(row));
-        let named: BTreeSet<&str> = texts.flat_map(named).collect();
-        let mut hashes: Vec<String> = own.iter().map(|hash| (*hash).to_owned()).collect();
-        for hash in named.difference(&own).take(MAX_LOOKED_UP) {
-            if self.originals.holds(&caller.tenant, hash).await {
-                hashes.push((*hash).to_owned());
+    async fn hashes(&self, tenant: &str, settled: &SettledRows) -> Vec<String> {
+        let mut hashes: Vec<String> = settled.own.iter().cloned().collect();
+        for hash in &settled.named {
+            if self.originals.holds(tenant, hash).await {
+                hashes.push(hash.clone());
             }
         }
         hashes
@@ -314,6 +313,40 @@ impl Service {
             }
         });
     }
+}
+
+/// What is answered, and the hashes that it names.
+struct SettledRows {
+    rows: Vec<CompressedRow>,
+    /// The number of rows with an earlier answer in the session.
+    replayed: usize,
+    /// The hashes of this call.
+    own: BTreeSet<String>,
+    /// Others, of which it is to be seen whether they can be had.
+    named: Vec<String>,
+}
+
+/// Gives the rows what their session has been answered, and finds the hashes in them.
+fn settle(
+    sessions: &Sessions,
+    asked: &CompressRequest,
+    caller: &Caller,
+    mut rows: Vec<CompressedRow>,
+) -> SettledRows {
+    let replayed = match &asked.session {
+        Some(id) if asked.mode != Mode::Simulate && !caller.bypass => {
+            sessions.settle(&caller.tenant, id, asked.rows().zip(&mut rows))
+        }
+        _ => 0,
+    };
+    if caller.bypass || asked.mode == Mode::Simulate {
+        return SettledRows { rows, replayed, own: BTreeSet::new(), named: Vec::new() };
+    }
+    let own: BTreeSet<String> = rows.iter().flat_map(|row| &row.hashes).cloned().collect();
+    let texts = asked.rows().zip(&rows).map(|(row, answer)| answer.text.as_deref().unwrap_or(row));
+    let named: BTreeSet<&str> = texts.flat_map(named).filter(|hash| !own.contains(*hash)).collect();
+    let named = named.into_iter().take(MAX_LOOKED_UP).map(str::to_owned).collect();
+    SettledRows { rows, replayed, own, named }
 }
 
 /// The rows through the engine, until it is too late.
@@ -427,12 +460,21 @@ fn conversation(session: &str) -> String {
     blake3::hash(session.as_bytes()).to_hex()[..16].to_owned()
 }
 
-fn random_hex() -> String {
+/// A memo whose keys no caller can compute: it serves all tenants.
+fn new_memo() -> Memo {
+    Memo::new(MEMO_BYTES).seeded(random())
+}
+
+fn random() -> u64 {
     let mut bytes = [0; 8];
     if getrandom::fill(&mut bytes).is_err() {
         bytes = now_ms().to_le_bytes();
     }
-    format!("{:016x}", u64::from_le_bytes(bytes))
+    u64::from_le_bytes(bytes)
+}
+
+fn random_hex() -> String {
+    format!("{:016x}", random())
 }
 
 fn micros(started: Instant) -> u32 {
@@ -490,7 +532,8 @@ mod tests {
     }
 
     async fn answer(service: &Service, session: &str) -> Value {
-        serde_json::from_str(&service.answer(asked(session, &text()), &Caller::default()).await).unwrap()
+        let answer = service.answer(asked(session, &text()), &Caller::default()).await.unwrap();
+        serde_json::from_str(&answer).unwrap()
     }
 
     #[tokio::test]
@@ -521,6 +564,11 @@ mod tests {
         assert_eq!((&busy["skip_reason"], &busy["messages"][0]["content"]), (&json!("busy"), &json!(text())));
         drop(places);
         assert!(answer(&service, "t").await["skip_reason"].is_null());
+    }
+
+    #[test]
+    fn no_two_memos_have_the_same_keys() {
+        assert_ne!(format!("{:?}", new_memo()), format!("{:?}", new_memo()));
     }
 
     #[test]

@@ -3,33 +3,41 @@
 //! The result for a row does not depend on the caller, so this matters only if something else changes in the middle
 //! of a session: its settings, or an answer that was too late and returned the row unchanged.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hashlink::LruCache;
 
 use super::row::CompressedRow;
 
 /// Approximate bytes of all sessions together; above this limit the least recently used session is removed.
 const MAX_BYTES: usize = 64 << 20;
-/// Bytes of a row in addition to its text.
-const ROW_BYTES: usize = 96;
+/// Bytes of a session without its texts and rows: the entry, and its links and slots in the table.
+const SESSION_BYTES: usize = size_of::<(SessionKey, Session)>() + 64;
+
+/// A tenant, and the name of a session.
+type SessionKey = (String, String);
 
 /// The sessions of all tenants.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<SessionTable>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SessionTable {
-    sessions: HashMap<(String, String), Session>,
+    sessions: LruCache<SessionKey, Session>,
     bytes: usize,
-    /// Counts uses, to find the least recently used session.
-    used: u64,
+}
+
+impl Default for SessionTable {
+    fn default() -> Self {
+        Self { sessions: LruCache::new_unbounded(), bytes: 0 }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Session {
     rows: Vec<AnsweredRow>,
-    bytes: usize,
-    used: u64,
+    /// Bytes of the rows' texts.
+    texts: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -44,16 +52,30 @@ struct AnsweredRow {
 }
 
 impl AnsweredRow {
-    fn bytes(&self) -> usize {
-        ROW_BYTES + self.text.as_ref().map_or(0, |text| text.len())
+    fn new(row: &str, compressed: &CompressedRow) -> Self {
+        let sent = blake3::hash(row.as_bytes());
+        let text: Option<Arc<str>> = compressed.text.as_deref().map(Arc::from);
+        let returned = text.as_ref().map_or(sent, |text| blake3::hash(text.as_bytes()));
+        let CompressedRow { after, tool_after, .. } = *compressed;
+        Self { sent, text, returned, after, tool_after }
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.text.as_ref().map_or(0, |text| text.len())
     }
 }
 
 impl Session {
-    fn truncate(&mut self, rows: usize) -> usize {
-        let freed = self.rows.drain(rows..).map(|row| row.bytes()).sum();
-        self.bytes -= freed;
-        freed
+    /// Replaces the rows from a place on.
+    fn replace(&mut self, from: usize, rows: impl Iterator<Item = AnsweredRow>) {
+        self.texts -= self.rows.drain(from..).map(|row| row.text_bytes()).sum::<usize>();
+        self.rows.extend(rows);
+        self.texts += self.rows.iter().skip(from).map(AnsweredRow::text_bytes).sum::<usize>();
+    }
+
+    fn bytes(&self, (tenant, id): &SessionKey) -> usize {
+        let rows = self.rows.capacity() * size_of::<AnsweredRow>();
+        SESSION_BYTES + tenant.len() + id.len() + rows + self.texts
     }
 }
 
@@ -66,65 +88,59 @@ impl Sessions {
         id: &str,
         rows: impl Iterator<Item = (&'r str, &'r mut CompressedRow)>,
     ) -> usize {
-        let mut known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        known.used += 1;
-        let used = known.used;
-        let key = (tenant.to_owned(), id.to_owned());
-        let session = known.sessions.entry(key).or_default();
-        session.used = used;
-        let (mut replayed, mut freed, mut added) = (0, 0, 0);
-        for (place, (row, compressed)) in rows.enumerate() {
-            let sent = blake3::hash(row.as_bytes());
-            if replayed == place
-                && let Some(before) = session.rows.get(place)
-            {
-                if before.sent == sent {
-                    compressed.text = before.text.as_deref().map(str::to_owned);
-                    (compressed.after, compressed.tool_after) = (before.after, before.tool_after);
-                    replayed += 1;
-                    continue;
-                }
-                if before.returned == sent {
-                    compressed.leave();
-                    replayed += 1;
-                    continue;
-                }
-                freed += session.truncate(place);
+        // hashing and copying long rows does not keep others from their sessions
+        let (answered, compressed): (Vec<_>, Vec<_>) =
+            rows.map(|(row, compressed)| (AnsweredRow::new(row, compressed), compressed)).unzip();
+        let replayed = self.table().settle((tenant.to_owned(), id.to_owned()), &answered);
+        for ((before, now), compressed) in replayed.iter().zip(&answered).zip(compressed) {
+            if before.sent == now.sent {
+                compressed.text = before.text.as_deref().map(str::to_owned);
+                (compressed.after, compressed.tool_after) = (before.after, before.tool_after);
+            } else {
+                compressed.leave();
             }
-            let returned = match &compressed.text {
-                Some(text) => blake3::hash(text.as_bytes()),
-                None => sent,
-            };
-            let text = compressed.text.as_deref().map(Arc::from);
-            let CompressedRow { after, tool_after, .. } = *compressed;
-            let answered = AnsweredRow { sent, text, returned, after, tool_after };
-            session.bytes += answered.bytes();
-            added += answered.bytes();
-            session.rows.push(answered);
         }
-        known.bytes = known.bytes + added - freed;
-        known.forget(used);
-        replayed
+        replayed.len()
     }
 
     /// The number of answered rows of a session; `None`: there is no such session.
     pub(crate) fn rows(&self, tenant: &str, id: &str) -> Option<usize> {
-        let known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        known.sessions.get(&(tenant.to_owned(), id.to_owned())).map(|session| session.rows.len())
+        let table = self.table();
+        table.sessions.peek(&(tenant.to_owned(), id.to_owned())).map(|session| session.rows.len())
+    }
+
+    fn table(&self) -> MutexGuard<'_, SessionTable> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 impl SessionTable {
+    /// Remembers the rows of a session behind those that it has answered before, and returns what these became.
+    fn settle(&mut self, key: SessionKey, answered: &[AnsweredRow]) -> Vec<AnsweredRow> {
+        let mut session = self
+            .sessions
+            .remove(&key)
+            .inspect(|session| self.bytes -= session.bytes(&key))
+            .unwrap_or_default();
+        let same = |(before, now): &(&AnsweredRow, &AnsweredRow)| {
+            before.sent == now.sent || before.returned == now.sent
+        };
+        let known = session.rows.iter().zip(answered).take_while(same);
+        let replayed: Vec<AnsweredRow> = known.map(|(before, _)| before.clone()).collect();
+        if replayed.len() < answered.len() {
+            session.replace(replayed.len(), answered.iter().skip(replayed.len()).cloned());
+        }
+        self.bytes += session.bytes(&key);
+        self.sessions.insert(key, session);
+        self.forget();
+        replayed
+    }
+
     /// Makes room, but keeps the session in use.
-    fn forget(&mut self, now: u64) {
-        while self.bytes > MAX_BYTES {
-            let oldest = self.sessions.iter().filter(|(_, session)| session.used != now);
-            let Some(key) = oldest.min_by_key(|(_, session)| session.used).map(|(key, _)| key.clone()) else {
-                return;
-            };
-            if let Some(session) = self.sessions.remove(&key) {
-                self.bytes -= session.bytes;
-            }
+    fn forget(&mut self) {
+        while self.bytes > MAX_BYTES && self.sessions.len() > 1 {
+            let Some((key, session)) = self.sessions.remove_lru() else { return };
+            self.bytes -= session.bytes(&key);
         }
     }
 }
@@ -186,5 +202,29 @@ mod tests {
             [true, false, true, true]
         );
         assert!(sessions.0.lock().unwrap().bytes <= MAX_BYTES);
+    }
+
+    #[test]
+    fn sessions_without_rows_take_room_too_and_go_as_others_do() {
+        let sessions = Sessions::default();
+        let counted = || {
+            let table = sessions.table();
+            (table.sessions.len(), table.bytes)
+        };
+        for n in 0..100_000 {
+            settle(&sessions, "t", &format!("{n:01000}"), &[]);
+        }
+        let (kept, bytes) = counted();
+        assert!(bytes <= MAX_BYTES && kept * 1_000 <= bytes, "{kept} sessions, {bytes} bytes");
+        // the room of rows that a session had is counted as long as it is there
+        let many = vec![("a", "x"); 20_000];
+        for n in 0..40 {
+            settle(&sessions, "t", &n.to_string(), &many);
+            settle(&sessions, "t", &n.to_string(), &[("b", "x")]);
+        }
+        let capacity: usize = sessions.table().sessions.iter().map(|(_, it)| it.rows.capacity()).sum();
+        assert!(capacity * size_of::<AnsweredRow>() <= MAX_BYTES, "{capacity}");
+        let counted_again: usize = sessions.table().sessions.iter().map(|(key, it)| it.bytes(key)).sum();
+        assert_eq!(counted().1, counted_again);
     }
 }

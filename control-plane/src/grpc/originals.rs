@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use super::Keys;
 use crate::ledger::asked_back::retrieval;
 use crate::ledger::writer::Ledger;
-use crate::originals::keeper::Originals;
+use crate::originals::keeper::{Originals, RetrieveError};
 use crate::originals::writer::AdmitError;
 
 /// Bytes of a tenant's name at most, as many as the filter sends.
@@ -50,10 +50,13 @@ impl originals_server::Originals for OriginalsService {
         let RetrieveRequest { tenant, hash, query, lines } = request;
         check_tenant(&tenant)?;
         let noted = if query.is_empty() { &lines } else { &query };
-        let found = self.originals.retrieve(&tenant, &hash, noted).await.map_err(|error| {
-            // the database's message may contain hosts and users, so it goes only to the log
-            tracing::error!(message = "An original could not be read.", %error);
-            Status::unavailable("the store does not answer: see the log")
+        let found = self.originals.retrieve(&tenant, &hash, noted).await.map_err(|error| match error {
+            RetrieveError::Busy => Status::resource_exhausted(error.to_string()),
+            RetrieveError::Store(error) => {
+                // the database's message may contain hosts and users, so it goes only to the log
+                tracing::error!(message = "An original could not be read.", %error);
+                Status::unavailable("the store does not answer: see the log")
+            }
         })?;
         let Some(found) = found else { return Ok(Response::new(RetrieveResponse::default())) };
         let length = found.text.len() as u64;

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::memory::MemoryError;
+use crate::originals::keeper::RetrieveError;
 use crate::trouble::StoreError;
 
 /// Why there is no answer.
@@ -80,7 +82,11 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = json!({"error": {"type": self.kind, "message": self.message}});
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if matches!(self.kind, "rate" | "busy") {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
@@ -89,6 +95,15 @@ impl From<StoreError> for Refusal {
         // the database's message may contain hosts and users, so it goes only to the log
         tracing::error!(message = "A page could not be read from the store.", %error);
         Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "store", "the store does not answer: see the log")
+    }
+}
+
+impl From<RetrieveError> for Refusal {
+    fn from(error: RetrieveError) -> Self {
+        match error {
+            RetrieveError::Store(error) => error.into(),
+            RetrieveError::Busy => Self::told(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()),
+        }
     }
 }
 
@@ -102,5 +117,17 @@ impl From<MemoryError> for Refusal {
             MemoryError::Invalid(message) => Self::query(message),
             MemoryError::NotFound(_) => Self::told(StatusCode::NOT_FOUND, "not_found", error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_to_come_back_is_told_when() {
+        let later = |refusal: Refusal| refusal.into_response().headers().contains_key(RETRY_AFTER);
+        assert!(later(Refusal::RATE) && later(RetrieveError::Busy.into()));
+        assert!(!later(Refusal::NOT_FOUND));
     }
 }

@@ -8,14 +8,16 @@
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
 //! * Without one, requests that Envoy received from other machines are refused. Envoy marks them with a header.
 //! * There is no CORS header anywhere, so no other origin may read an answer.
-//! * Requests beyond the rate limit are asked to retry.
+//! * Requests beyond the rate limit are asked to retry. Each tenant has a rate of its own, and so have those who show no
+//!   token, so that nobody uses up another's.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -55,14 +57,20 @@ pub(crate) struct Guard {
     token: Option<Token>,
     tenants: Tenants,
     hosts: Vec<String>,
+    /// Of those who may read everything.
     rate: DefaultDirectRateLimiter,
+    /// Of those who show no valid token, where there is one, and of those who are refused.
+    strangers: DefaultDirectRateLimiter,
+    /// Of each tenant.
+    by_tenant: HashMap<String, DefaultDirectRateLimiter>,
 }
 
 impl Guard {
     /// `hosts`: host names that `Host` may have, in addition to `localhost` and addresses.
     pub(crate) fn new(token: Option<Token>, tenants: Tenants, hosts: Vec<String>) -> Self {
-        let rate = RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(BURST));
-        Self { token, tenants, hosts, rate }
+        let rate = || RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(BURST));
+        let by_tenant = tenants.names().map(|name| (name.to_owned(), rate())).collect();
+        Self { token, tenants, hosts, rate: rate(), strangers: rate(), by_tenant }
     }
 
     fn check(&self, request: &Request) -> Result<Access, Refusal> {
@@ -72,9 +80,19 @@ impl Guard {
             return Ok(if admitted == Ok(Access::Full) { Access::Full } else { Access::Status });
         }
         if !UNRATED.contains(&request.uri().path()) {
-            self.rate.check().map_err(|_| Refusal::RATE)?;
+            self.rate(&admitted, request).check().map_err(|_| Refusal::RATE)?;
         }
         admitted
+    }
+
+    /// The rate that a request counts towards.
+    fn rate(&self, admitted: &Result<Access, Refusal>, request: &Request) -> &DefaultDirectRateLimiter {
+        let is_known = || self.token.as_ref().is_none_or(|token| token.is(shown(request.headers())));
+        match admitted {
+            Ok(Access::Full) if is_known() => &self.rate,
+            Ok(Access::Tenant(tenant)) => self.by_tenant.get(tenant).unwrap_or(&self.strangers),
+            _ => &self.strangers,
+        }
     }
 
     fn admit(&self, request: &Request) -> Result<Access, Refusal> {
@@ -113,13 +131,12 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
             next.run(request).await
         }
         Err(refusal) => {
-            let headers = match refusal.kind() {
-                "rate" => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-                "token" => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"headroom\""))),
-                _ => None,
-            };
+            let needs_token = refusal.kind() == "token";
             let mut response = refusal.into_response();
-            response.headers_mut().extend(headers);
+            if needs_token {
+                let expected = HeaderValue::from_static("Bearer realm=\"headroom\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, expected);
+            }
             response
         }
     }
@@ -239,5 +256,23 @@ mod tests {
             })
             .count();
         assert!(refused > 0);
+    }
+
+    #[test]
+    fn whoever_asks_too_often_uses_up_nobody_elses_rate() {
+        let tenants = Tenants::parse("red t0ken-of-red\nblue t0ken-of-blue", "f").unwrap();
+        let guard = Guard::new(Some(Token::new("s3cret").unwrap()), tenants, Vec::new());
+        let kind = |path: &str, token: &str| {
+            let shown = format!("Bearer {token}");
+            guard.check(&request(path, &[("authorization", &shown)])).err().map(|refusal| refusal.kind())
+        };
+        let use_up = |path: &str, token: &str| {
+            assert!((0..BURST.get() * 100).any(|_| kind(path, token) == Some("rate")), "{path} {token}");
+        };
+        use_up("/stats", "wrong");
+        use_up("/dashboard", "wrong");
+        assert_eq!((kind("/stats", "s3cret"), kind("/v1/retrieve/stats", "t0ken-of-red")), (None, None));
+        use_up("/v1/retrieve/stats", "t0ken-of-red");
+        assert_eq!((kind("/stats", "s3cret"), kind("/v1/retrieve/stats", "t0ken-of-blue")), (None, None));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
@@ -25,7 +26,7 @@ use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::iso;
 use crate::ledger::asked_back::retrieval;
-use crate::originals::keeper::FoundOriginal;
+use crate::originals::keeper::{FoundOriginal, ReadingRoom};
 use crate::relevance::{RankedRange, Scorer, rank};
 use crate::tenants::{MAX_NAME, is_name};
 
@@ -104,11 +105,30 @@ async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: RetrieveQuery) -> R
     };
     // looking through a long text takes milliseconds in which others are to be served
     let body = tokio::task::spawn_blocking(move || {
-        asked_of(&found, &hash, query.as_deref(), lines.as_deref(), &ranked)
+        let body = asked_of(&found, &hash, query.as_deref(), lines.as_deref(), &ranked)?;
+        answer(body.into_bytes(), found.room)
     });
-    let body = body.await.map_err(|_| Refusal::INTERNAL)??;
+    let answer = body.await.map_err(|_| Refusal::INTERNAL)??;
     app.ledger.count_retrieval(retrieval);
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(answer)
+}
+
+/// An answer, and its room until it is sent.
+struct HeldAnswer {
+    body: Vec<u8>,
+    _room: ReadingRoom,
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// The answer with the part of an original that was asked for. `room` is that of the original.
+pub(super) fn answer(body: Vec<u8>, room: ReadingRoom) -> Result<Response, Refusal> {
+    let held = HeldAnswer { _room: room.resized(body.len())?, body };
+    Ok(([(CONTENT_TYPE, "application/json")], Bytes::from_owner(held)).into_response())
 }
 
 /// The tenant whose originals are requested: that of the caller's token, else the one in `x-headroom-user-id`.
@@ -195,7 +215,7 @@ pub(super) fn asked_of(
             let part = Range { hash, lines, range, content: &found.text };
             serde_json::to_string(&part).map_err(|_| Refusal::INTERNAL)
         }
-        (None, None) => Ok(whole(hash, found).to_string()),
+        (None, None) => serde_json::to_string(&Whole::new(hash, found)).map_err(|_| Refusal::INTERNAL),
     }
 }
 
@@ -286,20 +306,36 @@ fn rows(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     }
 }
 
-fn whole(hash: &str, found: &FoundOriginal) -> Value {
-    json!({
-        "hash": hash,
-        "original_content": found.text,
-        "original_tokens": found.about.tokens_before,
-        "compressed_tokens": found.about.tokens_after,
-        // Rows if it has some, otherwise lines.
-        "original_item_count": excerpt(&found.text, None, Part::Rows(0, 0), usize::MAX).total,
-        // the replacement is not stored, so its items cannot be counted
-        "compressed_item_count": null,
-        "tool_name": found.about.tool,
-        "kind": found.about.kind,
-        "retrieval_count": found.about.retrievals + 1,
-    })
+/// A whole text.
+#[derive(Serialize)]
+struct Whole<'t> {
+    hash: &'t str,
+    original_content: &'t str,
+    original_tokens: i64,
+    compressed_tokens: i64,
+    /// Rows if it has some, otherwise lines.
+    original_item_count: usize,
+    /// The replacement is not stored, so its items cannot be counted.
+    compressed_item_count: Option<usize>,
+    tool_name: &'t str,
+    kind: &'t str,
+    retrieval_count: i64,
+}
+
+impl<'t> Whole<'t> {
+    fn new(hash: &'t str, found: &'t FoundOriginal) -> Self {
+        Self {
+            hash,
+            original_content: &found.text,
+            original_tokens: found.about.tokens_before,
+            compressed_tokens: found.about.tokens_after,
+            original_item_count: excerpt(&found.text, None, Part::Rows(0, 0), usize::MAX).total,
+            compressed_item_count: None,
+            tool_name: &found.about.tool,
+            kind: &found.about.kind,
+            retrieval_count: found.about.retrievals + 1,
+        }
+    }
 }
 
 /// `GET /v1/retrieve/stats`: of one tenant if one is named, else of all.
@@ -403,6 +439,23 @@ mod tests {
                 prop_assert_eq!(tenant, Tenant("red".to_owned()));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_room_until_it_is_sent() {
+        use http_body_util::BodyExt as _;
+        let rooms = Arc::new(tokio::sync::Semaphore::new(100));
+        let room = ReadingRoom(Arc::clone(&rooms).try_acquire_many_owned(40).unwrap());
+        let answer = answer(b"{\"a\":1}".to_vec(), room).unwrap();
+        assert_eq!(
+            (rooms.available_permits(), answer.headers()[CONTENT_TYPE].as_bytes()),
+            (93, &b"application/json"[..])
+        );
+        // the connection has taken it over, and has not written it
+        let sent = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!((rooms.available_permits(), sent.as_ref()), (93, &b"{\"a\":1}"[..]));
+        drop(sent);
+        assert_eq!(rooms.available_permits(), 100);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::response::{IntoResponse as _, Response};
 use headroom_compress::rounds;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::Refusal;
-use super::retrieve::{Tenant, asked_of, not_found};
+use super::retrieve::{Tenant, answer, asked_of, not_found};
 use crate::ledger::asked_back::retrieval;
 use crate::relevance::RankedRange;
 
@@ -64,7 +65,7 @@ pub(super) async fn post(
     State(app): State<Arc<App>>,
     Tenant(tenant): Tenant,
     asked: Result<Json<ToolCallRequest>, JsonRejection>,
-) -> Result<Json<ToolCallResponse>, Refusal> {
+) -> Result<Response, Refusal> {
     let Json(ToolCallRequest { tool_call, provider }) =
         asked.map_err(|error| Refusal::query(error.body_text()))?;
     let call = Call::read(&tool_call, provider)
@@ -74,40 +75,31 @@ pub(super) async fn post(
     let (hash, query, lines) = (text("hash").to_ascii_lowercase(), text("query"), text("lines"));
     let noted = if query.is_empty() { &lines } else { &query };
     let found = app.originals.retrieve(&tenant, &hash, noted).await?;
-    let failed = |content: &str| json!({"hash": call.arguments["hash"], "error": content}).to_string();
-    let (content, data) = match found {
-        None => (not_found(&app), None),
-        // the search in a long text takes milliseconds and must not block other requests
-        Some(found) => {
-            let asked = rounds::RetrieveArguments { hash, query, lines };
-            app.ledger.count_retrieval(retrieval(&found.about, &asked));
-            tokio::task::spawn_blocking(move || {
-                let content = rounds::answer(&found.text, &asked).text;
-                let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-                let (query, lines) = (given(&asked.query), given(&asked.lines));
-                // If there are a query and a range, the model gets the range; an invalid range is ignored.
-                let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
-                let query = query.filter(|_| lines.is_none());
-                (
-                    content,
-                    asked_of(
-                        &found,
-                        &asked.hash,
-                        query.as_deref(),
-                        lines.as_deref(),
-                        &RankedRange::default(),
-                    )
-                    .ok(),
-                )
-            })
-            .await
-            .map_err(|_| Refusal::INTERNAL)?
-        }
+    let told = move |content: String, data: Option<String>| {
+        let failed = || json!({"hash": call.arguments["hash"], "error": content}).to_string();
+        let success = data.is_some();
+        let data = RawValue::from_string(data.unwrap_or_else(failed));
+        let data = data.map_err(|_| Refusal::INTERNAL)?;
+        let tool_result = provider.result(&tool_call, &call, &content);
+        Ok::<_, Refusal>(ToolCallResponse { tool_result, success, data })
     };
-    let success = data.is_some();
-    let data = RawValue::from_string(data.unwrap_or_else(|| failed(&content)));
-    let data = data.map_err(|_| Refusal::INTERNAL)?;
-    Ok(Json(ToolCallResponse { tool_result: provider.result(&tool_call, &call, &content), success, data }))
+    let Some(found) = found else { return Ok(Json(told(not_found(&app), None)?).into_response()) };
+    let asked = rounds::RetrieveArguments { hash, query, lines };
+    app.ledger.count_retrieval(retrieval(&found.about, &asked));
+    // the search in a long text takes milliseconds and must not block other requests
+    let answered = tokio::task::spawn_blocking(move || {
+        let content = rounds::answer(&found.text, &asked).text;
+        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let (query, lines) = (given(&asked.query), given(&asked.lines));
+        // If there are a query and a range, the model gets the range; an invalid range is ignored.
+        let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
+        let query = query.filter(|_| lines.is_none());
+        let ranked = RankedRange::default();
+        let data = asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref(), &ranked).ok();
+        let body = serde_json::to_vec(&told(content, data)?).map_err(|_| Refusal::INTERNAL)?;
+        answer(body, found.room)
+    });
+    answered.await.map_err(|_| Refusal::INTERNAL)?
 }
 
 impl Call {

@@ -175,6 +175,8 @@ pub trait OriginalsStore: Send + Sync + 'static {
     ) -> Result<AdmitOutcome, StoreError>;
     /// An original that has not expired.
     async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<StoredOriginal>, StoreError>;
+    /// The bytes of its text. The text itself is not read.
+    async fn length(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<i64>, StoreError>;
     /// Records that originals were read, which renews their expiry.
     async fn touch(
         &self,

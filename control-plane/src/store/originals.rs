@@ -132,6 +132,16 @@ impl OriginalsStore for SqlOriginals {
         row.map(kept).transpose()
     }
 
+    async fn length(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<i64>, StoreError> {
+        let row = query("SELECT length FROM original WHERE tenant = $1 AND hash = $2 AND expires_ms > $3")
+            .bind(tenant.to_owned())
+            .bind(hash.to_owned())
+            .bind(now)
+            .fetch_optional(&self.0.pool)
+            .await?;
+        row.map(|row| Ok(row.try_get(0)?)).transpose()
+    }
+
     async fn touch(
         &self,
         read: &[(String, String)],

@@ -1,6 +1,6 @@
 //! Invalid input is refused in plain words, and nothing is lost or counted because of it.
 
-use headroom_api::v1::{ReportRequest, RequestRecord};
+use headroom_api::v1::{AdmitRequest, BlockRecord, Original, ReportRequest, RequestRecord};
 use tonic::Code;
 
 use crate::child::{Sidecar, client_builder};
@@ -76,6 +76,40 @@ async fn bytes_that_are_no_protobuf_are_refused() {
         let refused = answer.headers().get("grpc-status").is_none_or(|status| status != "0");
         assert!(refused, "{body:?}");
     }
+    sidecar.grpc().await.report(report("vm", [1])).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_shows_no_token_is_refused_before_the_message_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start_with(dir.path(), &[], &[("HEADROOM_TOKEN", "s3cret-t0ken")]).await;
+    let client = client_builder().http2_prior_knowledge().build().unwrap();
+    for method in
+        ["ControlPlane/Report", "Originals/Admit", "Memory/Call", "Answers/Keep", "TextModel/Decide"]
+    {
+        let code = async |token: &str| {
+            let url = format!("http://{}/headroom.v1.{method}", sidecar.ready.grpc);
+            let request = client.post(&url).header("content-type", "application/grpc").bearer_auth(token);
+            let answer = request.body(&b"\0\0\0\0\x03\xff\xff\xff"[..]).send().await.unwrap();
+            answer.headers()["grpc-status"].to_str().unwrap().parse().map(Code::from_i32).unwrap()
+        };
+        assert_eq!(code("wrong").await, Code::Unauthenticated, "{method}");
+        assert_eq!(code("s3cret-t0ken").await, Code::Internal, "{method}: it is no message");
+    }
+}
+
+#[tokio::test]
+async fn messages_of_many_empty_parts_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let many = AdmitRequest { originals: vec![Original::default(); 100_000], ..AdmitRequest::default() };
+    let refused = sidecar.originals().await.admit(many).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().starts_with("originals: expected at most"), "{}", refused.message());
+    let record = RequestRecord { blocks: vec![BlockRecord::default(); 300_000], ..record(1) };
+    let refused =
+        sidecar.grpc().await.report(ReportRequest { records: vec![record], ..report("vm", []) }).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
     sidecar.grpc().await.report(report("vm", [1])).await.unwrap();
 }
 

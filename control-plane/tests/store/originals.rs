@@ -32,7 +32,10 @@ pub(crate) fn original(tenant: &str, n: usize) -> Admission {
 }
 
 async fn is_there(store: &SqlOriginals, n: usize, now: UnixMs) -> bool {
-    store.get("t", &original("t", n).hash, now).await.unwrap().is_some()
+    let hash = original("t", n).hash;
+    let found = store.get("t", &hash, now).await.unwrap().is_some();
+    assert_eq!(store.length("t", &hash, now).await.unwrap(), found.then_some(5_000));
+    found
 }
 
 fn sums(entries: i64, retrievals: i64) -> OriginalSums {

@@ -217,6 +217,10 @@ impl OriginalsStore for Renewing<SqlOriginals> {
         ask!(self, store => store.get(tenant, hash, now))
     }
 
+    async fn length(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<i64>, StoreError> {
+        ask!(self, store => store.length(tenant, hash, now))
+    }
+
     async fn touch(
         &self,
         read: &[(String, String)],
