@@ -162,7 +162,7 @@ def drawer(page):
     expect(dialog).to_contain_text("The text is not here")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert "request=" not in page.url
+    expect(page).not_to_have_url(re.compile("request="))
 
     visit(page, "live?request=hr_b7")
     expect(dialog).to_contain_text("claude-sonnet-4-5")
