@@ -6,21 +6,13 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+pub(crate) use crate::call::Call;
 use crate::config::Config;
 use crate::hint;
 use crate::kinds::code::language::Language;
-use crate::kinds::numbered::Printer;
+use crate::kinds::numbered::printer::Printer;
 use crate::outcome::Kind;
 use crate::tokens::Encoding;
-
-/// The call that produced a block.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Call<'a> {
-    /// The tool's name as the request gives it; empty when unknown.
-    pub(crate) name: &'a str,
-    /// The call's arguments as JSON text; empty when unknown.
-    pub(crate) arguments: &'a str,
-}
 
 /// What a call says of its outputs. Each of these is read when it is asked for, and once: a call may have many outputs,
 /// and an output many texts.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use headroom_providers::tape::Tape;
 
-use crate::block::Call;
+use crate::call::Call;
 use crate::outcome::Kind;
 use crate::tool::Class;
 

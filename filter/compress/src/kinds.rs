@@ -45,6 +45,8 @@ mod words;
 
 use std::borrow::Cow;
 
+use headroom_providers::sort;
+
 use self::json::{Documents, Forms};
 use self::signal::floor_char_boundary;
 use crate::block::{Context, Lossy};
@@ -136,7 +138,7 @@ pub(crate) fn beside(text: &str) -> String {
     const START: usize = 80;
     work::spend(text.len());
     let mut starts: Vec<&str> = shorten::ReservedTags::of(text.lines(), "").0.into_iter().collect();
-    starts.sort_unstable();
+    sort::ascending(&mut starts);
     starts.extend(text.lines().find(|line| history::starts_with_commit(line)));
     starts.extend(text.lines().find(|line| shorten::has_explanation(line)));
     let starts =

@@ -36,6 +36,7 @@ extern crate headroom_wasm_test;
 
 mod appendix;
 mod block;
+mod call;
 mod ccr;
 mod clean;
 mod config;

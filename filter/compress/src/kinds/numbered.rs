@@ -9,12 +9,12 @@
 
 mod origin;
 pub(crate) mod prefix;
+pub(crate) mod printer;
 pub(crate) mod region;
 
 use memchr::{memchr, memmem};
 
 use crate::block::Context;
-pub(crate) use origin::Printer;
 use origin::is_file;
 use prefix::{Prefix, Separator, blank_belongs};
 use region::{GAP, MARK, Region, Rule};
