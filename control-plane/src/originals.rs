@@ -7,6 +7,7 @@
 
 pub mod counts;
 pub mod keeper;
+pub mod reading;
 pub mod store;
 mod verify;
 pub mod writer;

@@ -1,5 +1,6 @@
 //! What a caller asks for: the body of `POST /v1/compress`, checked.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Formatter;
 use std::marker::PhantomData;
@@ -71,6 +72,8 @@ pub(crate) struct CompressRequest {
     pub(super) scorer: Option<Scorer>,
     /// A text model is to shorten what no form does; with the rates of its own, where the caller names some.
     pub(super) text_model: Option<Option<Rates>>,
+    /// What is released with the last who works on this.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +91,11 @@ struct Body<'b> {
 }
 
 impl CompressRequest {
+    /// Holds something as long as somebody works on this, also where the caller has left.
+    pub(crate) fn holding(self, held: impl Send + Sync + 'static) -> Self {
+        Self { _held: Some(Arc::new(held)), ..self }
+    }
+
     /// Reads a body.
     pub(crate) fn read(body: &[u8]) -> Result<Self, InvalidRequest> {
         let not_json = || bad("Invalid JSON in request body: expected an object with model and messages.");
@@ -134,6 +142,7 @@ impl CompressRequest {
             scorer: None,
             text_model: None,
             text: Arc::clone(&text),
+            _held: None,
         };
         asked.configure(&config)?;
         Ok(asked)

@@ -282,11 +282,17 @@ impl Engine<'_> {
         match replaced {
             Some(text) if output && large && !frozen => {
                 compressed.text = Some(text.to_owned());
-                compressed.originals.extend(outcome.originals.iter().map(original));
+                let originals: Vec<_> = outcome.originals.iter().collect();
+                let missing = headroom_compress::Original::each_text(&originals, |about, text| {
+                    compressed.originals.push(original(about, text));
+                });
                 compressed.hashes = compressed.originals.iter().map(|it| it.hash.clone()).collect();
                 // a text model is not asked twice about the same row
                 if self.ask && shortened.is_none() && !conversation.said.is_empty() {
                     compressed.question = question(&outcome, &body, &conversation.said);
+                }
+                if missing > 0 {
+                    compressed.leave();
                 }
             }
             _ => compressed.leave(),
@@ -416,8 +422,8 @@ impl RowResult {
     }
 }
 
-fn original(original: &headroom_compress::Original<'_>) -> Original {
-    let content = original.text().into_owned().into_bytes();
+fn original(original: &headroom_compress::Original<'_>, text: &str) -> Original {
+    let content = text.as_bytes().to_vec();
     Original {
         hash: original.hash.to_string(),
         length: content.len() as u64,

@@ -66,6 +66,18 @@ pub(crate) struct Service {
     dropped: Arc<AtomicU64>,
 }
 
+/// Somebody who waits for a job. Once this is dropped, after the deadline or because the caller has left, the job ends.
+#[derive(Default)]
+struct Waits {
+    late: Arc<AtomicBool>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.late.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Service {
     /// A service whose answers take no longer than `deadline`.
     pub(crate) fn new(
@@ -240,9 +252,9 @@ impl Service {
                 tokio::time::timeout(self.left(started), core).await.map_err(|_| SkipReason::Timeout)?;
             core.map_err(|_| SkipReason::Internal)?
         };
-        let late = Arc::new(AtomicBool::new(false));
+        let waits = Waits::default();
         let work = {
-            let (memos, late) = (Arc::clone(&self.memos), Arc::clone(&late));
+            let (memos, late) = (Arc::clone(&self.memos), Arc::clone(&waits.late));
             spawn_blocking(move || {
                 let mut memo = lock(&memos).pop().unwrap_or_else(new_memo);
                 let done = job(&mut memo, &late);
@@ -258,10 +270,7 @@ impl Service {
                 tracing::error!(message = "Messages could not be compressed: they went back as they came.", %error);
                 Err(SkipReason::Internal)
             }
-            Err(_) => {
-                late.store(true, Ordering::Relaxed);
-                Err(SkipReason::Timeout)
-            }
+            Err(_) => Err(SkipReason::Timeout),
         }
     }
 

@@ -62,6 +62,8 @@ impl std::fmt::Debug for Bound {
 enum Next {
     /// The head of a message, of which so many bytes have come, and the length in them.
     Head(u8, usize),
+    /// The rest of a message that is compressed, which nobody here reads.
+    Compressed,
     Tag(Varint),
     /// The length of a field.
     Length(u32, Varint),
@@ -69,8 +71,6 @@ enum Next {
     Number,
     /// So many bytes of a field that are not looked into.
     Content(usize),
-    /// Nothing that the decoder would read.
-    Nothing,
 }
 
 /// A number of which some bytes have come.
@@ -131,8 +131,8 @@ impl PartCounter {
             data = rest;
             self.next = match self.next {
                 Next::Head(come, length) => self.after_head(come, length, byte),
-                Next::Nothing => return Ok(()),
-                _ if self.left == 0 => Next::Nothing,
+                Next::Compressed => return Ok(()),
+                _ if self.left == 0 => return Err(malformed()),
                 within => {
                     self.left -= 1;
                     self.after(within, byte)?
@@ -144,8 +144,7 @@ impl PartCounter {
     fn after_head(&mut self, come: u8, length: usize, byte: u8) -> Next {
         match come {
             0 if byte == 0 => Next::Head(1, 0),
-            // it is compressed, which nobody here reads
-            0 => Next::Nothing,
+            0 => Next::Compressed,
             come => {
                 let length = length << 8 | usize::from(byte);
                 if come < 4 {
@@ -163,12 +162,11 @@ impl PartCounter {
                 Err(come) => Next::Tag(come),
                 Ok(key) => match (u32::try_from(key >> 3), key & 7) {
                     (Ok(_), 0) => Next::Number,
-                    (Ok(_), 1) => self.content(8),
+                    (Ok(_), 1) => self.content(8)?,
                     (Ok(field), 2) => Next::Length(field, Varint::default()),
-                    // what a group has is counted as that of the message around it
-                    (Ok(_), 3 | 4) => Next::Tag(Varint::default()),
-                    (Ok(_), 5) => self.content(4),
-                    _ => Next::Nothing,
+                    (Ok(_), 5) => self.content(4)?,
+                    // No message here has groups, and a decoder passes over what is in them.
+                    _ => return Err(malformed()),
                 },
             },
             Next::Length(field, come) => match come.with(byte) {
@@ -201,18 +199,24 @@ impl PartCounter {
                 )));
             }
         }
-        match self.left.checked_sub(length) {
-            Some(behind) if is_open => {
-                self.open.push((field, behind));
-                Ok(Next::Tag(Varint::default()))
-            }
-            _ => Ok(self.content(length)),
+        let content = self.content(length)?;
+        if !is_open {
+            return Ok(content);
         }
+        self.open.push((field, self.left - length));
+        Ok(Next::Tag(Varint::default()))
     }
 
-    fn content(&self, bytes: usize) -> Next {
-        if bytes <= self.left { Next::Content(bytes) } else { Next::Nothing }
+    /// So many bytes, which the innermost open field has to have.
+    fn content(&self, bytes: usize) -> Result<Next, Status> {
+        let behind = self.open.last().map_or(0, |(_, behind)| *behind);
+        if bytes <= self.left.saturating_sub(behind) { Ok(Next::Content(bytes)) } else { Err(malformed()) }
     }
+}
+
+/// What no decoder reads, or this one would read differently.
+fn malformed() -> Status {
+    Status::invalid_argument("the message cannot be read")
 }
 
 #[cfg(test)]
@@ -346,23 +350,47 @@ mod tests {
     fn what_is_counted_is_what_a_decoder_reads() {
         use proptest::prelude::*;
         let mut runner = proptest::test_runner::TestRunner::default();
-        // keys of fields that exist, lengths and contents that are often right
+        // keys of fields that exist, of groups, lengths and contents that are often right
         let bytes = prop::collection::vec(
-            prop::sample::select(&[0x1a, 0x22, 0, 0, 2, 4, 0x0a, 0x80, 0x08, 9, 0x1b, 0x1c][..]),
+            prop::sample::select(
+                &[0x1a, 0x22, 0, 0, 2, 4, 0x0a, 0x80, 0x08, 9, 0x1b, 0x1c, 0x62, 0xa3, 0x06, 0xa4, 7][..],
+            ),
             0..60,
         );
-        let read = |message: Vec<u8>| {
-            let mut counter = PartCounter::of(ADMIT).unwrap();
-            counter.left = message.len();
+        let counts = |method: &str, message: &[u8]| {
+            let mut counter = PartCounter::of(method).unwrap();
             counter.next = Next::Tag(Varint::default());
-            // one byte stays, so that the count does
-            counter.left += 1;
-            counter.read(&message).unwrap();
-            if let Ok(decoded) = AdmitRequest::decode(message.as_slice()) {
-                prop_assert!(decoded.originals.len() <= counter.counts[0], "{message:?}");
+            // one byte stays, so that the counts do
+            counter.left = message.len() + 1;
+            counter.read(message).is_ok().then_some(counter.counts)
+        };
+        let read = |message: Vec<u8>| {
+            if let (Some(counts), Ok(decoded)) =
+                (counts(ADMIT, &message), AdmitRequest::decode(message.as_slice()))
+            {
+                prop_assert!(decoded.originals.len() <= counts[0], "{message:?}");
+            }
+            if let (Some(counts), Ok(decoded)) =
+                (counts(REPORT, &message), ReportRequest::decode(message.as_slice()))
+            {
+                let blocks: usize = decoded.records.iter().map(|record| record.blocks.len()).sum();
+                prop_assert!(decoded.records.len() <= counts[0] && blocks <= counts[1], "{message:?}");
             }
             Ok(())
         };
         runner.run(&bytes, read).unwrap();
+    }
+
+    /// A group that a decoder does not know hid everything behind it from the count.
+    #[test]
+    fn a_message_that_a_decoder_reads_differently_is_refused() {
+        let hidden = [&[0xa3, 0x06, 0x1a, 1, 7, 0xa4, 0x06][..], &[0x1a, 0].repeat(MAX_RECORDS + 1)].concat();
+        assert!(ReportRequest::decode(&hidden[..]).is_ok_and(|decoded| decoded.records.len() > MAX_RECORDS));
+        // longer than the field around it, than the message, and an unknown type of field
+        let beyond: [&[u8]; 3] = [&[0x1a, 2, 0x62, 4, 0x1a, 0, 0x1a, 0], &[0x1a, 9, 0], &[0x1f, 0]];
+        for message in beyond.into_iter().chain([&hidden[..]]) {
+            let refused = PartCounter::of(REPORT).unwrap().read(&frame(message)).unwrap_err();
+            assert_eq!(refused.message(), "the message cannot be read");
+        }
     }
 }

@@ -63,9 +63,13 @@ impl originals_server::Originals for OriginalsService {
         // the search in a long text takes milliseconds and must not block other requests
         let asked = RetrieveArguments { hash, query, lines };
         self.ledger.count_retrieval(retrieval(&found.about, &asked));
-        let content = tokio::task::spawn_blocking(move || answer(&found.text, &asked).text)
-            .await
-            .map_err(|_| Status::internal("the part could not be found: see the log"))?;
+        let content = tokio::task::spawn_blocking(move || {
+            // with its room: a caller that leaves does not end this
+            let found = found;
+            answer(&found.text, &asked).text
+        });
+        let content =
+            content.await.map_err(|_| Status::internal("the part could not be found: see the log"))?;
         Ok(Response::new(RetrieveResponse { found: true, content, length }))
     }
 }

@@ -75,6 +75,12 @@ fn checked(request: ReportRequest) -> Result<Batch, Status> {
             id.len()
         )));
     }
+    if request.records.len() > MAX_RECORDS {
+        return Err(Status::invalid_argument(format!(
+            "records: expected at most {MAX_RECORDS} in one message, found {}: send them in parts",
+            request.records.len()
+        )));
+    }
     if request.records.iter().any(|record| record.sequence == 0) {
         return Err(Status::invalid_argument("records: a sequence is 0; sequences count from 1"));
     }

@@ -1,7 +1,7 @@
 //! `POST /v1/compress` and `POST /v1/usage`: the endpoints for LiteLLM, Kong, Portkey and upstream's SDKs.
 //!
-//! The caller has its own request to forward, so every answer of 200 contains the messages. After an internal error
-//! they are returned unchanged. Only invalid or forbidden calls are refused.
+//! The caller has its own request to forward, so every answer of 200 contains the messages. Where they could not be
+//! compressed they are returned unchanged. Only invalid or forbidden calls are refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,9 +140,10 @@ pub(super) async fn compress(
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     json_alone(&headers)?;
-    let (body, _room) = app.desk.read(&headers, body).await?;
+    let (body, room) = app.desk.read(&headers, body).await?;
     // Parsing a long body takes milliseconds and must not block other requests.
-    let asked = tokio::task::spawn_blocking(move || CompressRequest::read(&body));
+    let asked =
+        tokio::task::spawn_blocking(move || CompressRequest::read(&body).map(|asked| asked.holding(room)));
     let asked = asked.await.map_err(|_| Refusal::INTERNAL)??;
     let answer = app.desk.service.answer(asked, &caller(tenant, &headers)).await;
     let answer = answer.map_err(|_| Refusal::INTERNAL)?;

@@ -26,7 +26,8 @@ use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::iso;
 use crate::ledger::asked_back::retrieval;
-use crate::originals::keeper::{FoundOriginal, ReadingRoom};
+use crate::originals::keeper::{FoundOriginal, RetrieveError};
+use crate::originals::reading::ReadingRoom;
 use crate::relevance::{RankedRange, Scorer, rank};
 use crate::tenants::{MAX_NAME, is_name};
 
@@ -126,8 +127,9 @@ impl AsRef<[u8]> for HeldAnswer {
 }
 
 /// The answer with the part of an original that was asked for. `room` is that of the original.
-pub(super) fn answer(body: Vec<u8>, room: ReadingRoom) -> Result<Response, Refusal> {
-    let held = HeldAnswer { _room: room.resized(body.len())?, body };
+pub(super) fn answer(mut body: Vec<u8>, room: ReadingRoom) -> Result<Response, Refusal> {
+    body.shrink_to_fit();
+    let held = HeldAnswer { _room: room.resized(body.len()).ok_or(RetrieveError::Busy)?, body };
     Ok(([(CONTENT_TYPE, "application/json")], Bytes::from_owner(held)).into_response())
 }
 
@@ -444,18 +446,18 @@ mod tests {
     #[tokio::test]
     async fn an_answer_holds_its_room_until_it_is_sent() {
         use http_body_util::BodyExt as _;
-        let rooms = Arc::new(tokio::sync::Semaphore::new(100));
-        let room = ReadingRoom(Arc::clone(&rooms).try_acquire_many_owned(40).unwrap());
+        let (room, space) = ReadingRoom::alone(40);
+        let all = space.available_permits() + 40;
         let answer = answer(b"{\"a\":1}".to_vec(), room).unwrap();
         assert_eq!(
-            (rooms.available_permits(), answer.headers()[CONTENT_TYPE].as_bytes()),
-            (93, &b"application/json"[..])
+            (space.available_permits(), answer.headers()[CONTENT_TYPE].as_bytes()),
+            (all - 7, &b"application/json"[..])
         );
         // the connection has taken it over, and has not written it
         let sent = answer.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!((rooms.available_permits(), sent.as_ref()), (93, &b"{\"a\":1}"[..]));
+        assert_eq!((space.available_permits(), sent.as_ref()), (all - 7, &b"{\"a\":1}"[..]));
         drop(sent);
-        assert_eq!(rooms.available_permits(), 100);
+        assert_eq!(space.available_permits(), all);
     }
 
     #[test]

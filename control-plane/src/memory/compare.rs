@@ -189,7 +189,11 @@ impl<'a> ComparedText<'a> {
         let (mut stems, mut numbers, mut names, mut rejected) =
             (Vec::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut rejecting = false;
-        let begin = text.get(..text.floor_char_boundary(COMPARED)).unwrap_or_default();
+        let mut begin = text.get(..text.floor_char_boundary(COMPARED)).unwrap_or_default();
+        if begin.len() < text.len() {
+            // no half of a word or a number
+            begin = begin.get(..begin.rfind(char::is_whitespace).unwrap_or_default()).unwrap_or_default();
+        }
         let mut words = words(begin).enumerate().peekable();
         while let Some((at, word)) = words.next() {
             let word = word.strip_suffix("'s").unwrap_or(word);
@@ -252,13 +256,18 @@ pub(super) fn relation(
     if shared < CLOSE && cosine < CLOSE_COSINE {
         return None;
     }
-    let other_numbers = !one.numbers.is_empty() && !other.numbers.is_empty() && one.numbers != other.numbers;
-    if shared >= CLOSE && (other_numbers || one.rejected != other.rejected || one.replaces(other)) {
+    let is_whole = one.is_whole && other.is_whole;
+    // What the beginning of one has and that of the other has not may stand behind it.
+    let differ = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
+        one != other && (is_whole || !(one.is_subset(other) || other.is_subset(one)))
+    };
+    let other_numbers =
+        !one.numbers.is_empty() && !other.numbers.is_empty() && differ(&one.numbers, &other.numbers);
+    if shared >= CLOSE && (other_numbers || differ(&one.rejected, &other.rejected) || one.replaces(other)) {
         return Some(Relation::Contradicts);
     }
     // a name at the beginning of a text cannot be distinguished from another word, so each is looked for among all words
-    let alike = one.is_whole
-        && other.is_whole
+    let alike = is_whole
         && one.numbers == other.numbers
         && one.rejected == other.rejected
         && one.names.is_subset(&other.known)

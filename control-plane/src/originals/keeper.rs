@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use headroom_api::v1::AdmitRequest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::counts::{Counts, UnwrittenCount};
+use super::reading::{ReadingRoom, ReadingSpace};
 use super::store::{DECISIONS_KEPT, OriginalSums, OriginalsStore, RetentionLimits, StoredOriginal};
 use super::verify;
 use super::writer::{AdmitError, Job, Receipt, Writer};
@@ -21,13 +21,6 @@ const QUEUE: usize = 1024;
 /// Bytes of texts that are being checked or waiting to be written: a few of the largest requests,
 /// thousands of usual ones. During the check texts are uncompressed in memory.
 const WAITING_BYTES: u32 = 256 << 20;
-/// Bytes of originals that are being read, and of the answers with them until they are sent.
-pub(crate) const READING_BYTES: usize = 256 << 20;
-/// Bytes that are needed for each byte of an original until the answer is made: as it is stored, its text, and the
-/// answer, which repeats it with its escapes.
-const READING_FACTOR: usize = 4;
-/// How long a reader waits for room.
-const READING_PATIENCE: Duration = Duration::from_secs(2);
 /// Number of retrievals in the list.
 const RECENT: usize = 20;
 
@@ -51,25 +44,6 @@ pub enum RetrieveError {
     /// Too many are being read.
     #[error("too many originals are being read: try again later")]
     Busy,
-}
-
-/// The memory of an original that is being read, and of the answer with it, until this is dropped.
-#[derive(Debug)]
-pub struct ReadingRoom(pub(crate) OwnedSemaphorePermit);
-
-impl ReadingRoom {
-    /// Room for so many bytes instead.
-    pub(crate) fn resized(mut self, bytes: usize) -> Result<Self, RetrieveError> {
-        let (bytes, held) = (bytes.min(READING_BYTES), self.0.num_permits());
-        if let Some(more) = bytes.checked_sub(held) {
-            let more = u32::try_from(more).unwrap_or(u32::MAX);
-            let more = Arc::clone(self.0.semaphore()).try_acquire_many_owned(more);
-            self.0.merge(more.map_err(|_| RetrieveError::Busy)?);
-        } else {
-            drop(self.0.split(held - bytes));
-        }
-        Ok(self)
-    }
 }
 
 /// One retrieval in the list.
@@ -97,7 +71,7 @@ pub struct Originals {
     clock: Clock,
     queue: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
-    reading: Arc<Semaphore>,
+    reading: Arc<ReadingSpace>,
     counts: Arc<Counts>,
     recent: Arc<Mutex<VecDeque<Retrieval>>>,
 }
@@ -119,7 +93,7 @@ impl Originals {
             counts: Arc::clone(&counts),
         };
         let room = Arc::new(Semaphore::new(WAITING_BYTES as usize));
-        let reading = Arc::new(Semaphore::new(READING_BYTES));
+        let reading = Arc::new(ReadingSpace::new());
         let recent = Arc::default();
         (Self { store, keep, clock, queue, room, reading, counts, recent }, writer.run(jobs))
     }
@@ -191,30 +165,25 @@ impl Originals {
 
     async fn read(&self, tenant: &str, hash: &str) -> Result<Option<FoundOriginal>, RetrieveError> {
         let Some(length) = self.store.length(tenant, hash, (self.clock)()).await? else { return Ok(None) };
-        let room = self.room_to_read(length).await?;
+        let room = self.reading.room(tenant, length).await.ok_or(RetrieveError::Busy)?;
         let Some(mut kept) = self.store.get(tenant, hash, (self.clock)()).await? else { return Ok(None) };
         let address = hash.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
             let content = std::mem::take(&mut kept.content);
             let length = usize::try_from(kept.length).ok()?;
             let text = String::from_utf8(verify::decompressed(&content, length)?).ok()?;
-            (headroom_compress::address(&text) == address).then_some((text, kept))
+            // The room goes with the text, since a caller that leaves does not end this.
+            (headroom_compress::address(&text) == address).then_some(FoundOriginal {
+                text,
+                about: kept,
+                room,
+            })
         });
         match opened.await {
-            Ok(Some((text, about))) => Ok(Some(FoundOriginal { text, about, room })),
+            Ok(Some(found)) => Ok(Some(found)),
             // better no answer than a wrong one
             Ok(None) => Err(StoreError::Corrupt(format!("original {hash} is not what was stored")).into()),
             Err(error) => Err(StoreError::Corrupt(error.to_string()).into()),
-        }
-    }
-
-    async fn room_to_read(&self, length: i64) -> Result<ReadingRoom, RetrieveError> {
-        let bytes = usize::try_from(length).unwrap_or(0).saturating_mul(READING_FACTOR).min(READING_BYTES);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.reading).acquire_many_owned(permits);
-        match tokio::time::timeout(READING_PATIENCE, room).await {
-            Ok(Ok(room)) => Ok(ReadingRoom(room)),
-            _ => Err(RetrieveError::Busy),
         }
     }
 
@@ -516,30 +485,5 @@ mod tests {
         assert_eq!(originals.admit(request("ten bytes and more")).await, Err(AdmitError::Busy));
         assert_eq!(originals.counts().turned_away(), 1);
         drop(all);
-    }
-
-    #[tokio::test]
-    async fn who_reads_holds_room_and_the_next_waits_for_it_or_is_turned_away() {
-        let dir = tempfile::tempdir().unwrap();
-        let (originals, writer) = Originals::new(store(&dir).await, KEEP, clock().1);
-        tokio::spawn(writer);
-        originals.admit(request("text")).await.unwrap();
-        let hash = headroom_compress::address("text");
-        let free = || originals.reading.available_permits();
-        let found = originals.retrieve("", &hash, "").await.unwrap().unwrap();
-        assert_eq!(free(), READING_BYTES - 4 * READING_FACTOR);
-        let room = found.room.resized(5).unwrap();
-        assert_eq!(free(), READING_BYTES - 5);
-        let room = room.resized(usize::MAX).unwrap();
-        assert_eq!(free(), 0);
-        let (next, ()) = tokio::join!(originals.retrieve("", &hash, ""), async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            drop(room);
-        });
-        let next = next.unwrap().unwrap();
-        let _all = originals.reading.try_acquire_many(u32::try_from(free()).unwrap()).unwrap();
-        assert!(matches!(originals.retrieve("", &hash, "").await, Err(RetrieveError::Busy)));
-        assert!(originals.retrieve("", &"0".repeat(24), "").await.unwrap().is_none(), "it needs no room");
-        assert!(matches!(next.room.resized(READING_BYTES), Err(RetrieveError::Busy)));
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, reason = "lines are numbered by the list that they stand in")]
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -68,12 +69,10 @@ impl Line {
 
 /// One of the few hashes for short texts that need no products of 128 bits, which WASM does not have.
 fn hash(said: &str) -> u64 {
-    thread_local! {
-        /// Random, so that a client cannot prepare lines that crowd one place of a table. Nothing else
-        /// depends on it: lines are compared before they count as equal.
-        static SEED: u64 = RandomState::new().hash_one(());
-    }
-    SEED.with(|seed| xxh64(said.as_bytes(), *seed))
+    /// Random, so that a client cannot prepare lines that crowd one place of a table. Nothing else depends on it: lines
+    /// are compared before they count as equal. One for all threads, since a memo goes from one to the next.
+    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    xxh64(said.as_bytes(), *SEED)
 }
 
 /// The lines of a text. Their number fits a `u32`.

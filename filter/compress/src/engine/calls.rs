@@ -16,7 +16,7 @@ use crate::kinds::signal::floor_char_boundary;
 /// How many bytes of a tool's name count. Providers allow 128 at most.
 const MOST_NAME: usize = 1 << 10;
 
-/// How many bytes of the arguments of a call count, and of a user's text.
+/// How many bytes of the arguments of a call count, and of each end of a user's text.
 const MOST_SAID: usize = 64 << 10;
 
 /// A call whose outputs are compressed.
@@ -61,12 +61,27 @@ impl Said {
     /// The call of an output, and the last user text before it.
     pub(super) fn before(&mut self, output: &Output, body: &str) -> (&OutputCall, &str) {
         if self.query.0 != output.query {
-            let query = output.query.and_then(|span| start_of_text(span, body, MOST_SAID));
+            let query = output.query.and_then(|span| ends_of_text(span, body, MOST_SAID));
             self.query = (output.query, query.unwrap_or_default().into_owned());
         }
         let at = output.call.and_then(|call| call.start());
         (self.calls.entry(at).or_insert_with(|| OutputCall::of(output, body)), &self.query.1)
     }
+}
+
+/// The start and the end of a string's text, as two lines where something is between them: a question may stand behind
+/// what was pasted. `None` for other values and for strings that are not text.
+fn ends_of_text(span: Span, body: &str, most: usize) -> Option<Cow<'_, str>> {
+    let raw = span.raw(body);
+    if raw.len() <= 2 * most || !span.is_string() {
+        return span.text(body);
+    }
+    let start = start_of_text(span, body, most)?;
+    // The rest of an escape that is cut is read as letters; the rest of two surrogates is no text.
+    let from = (raw.len() - most..raw.len()).find(|at| raw.is_char_boundary(*at))?;
+    let end =
+        (from..raw.len().min(from + 12)).find_map(|from| string::decode(raw.get(from..raw.len() - 1)?))?;
+    Some(Cow::Owned(format!("{start}\n{end}")))
 }
 
 /// The start of a string's text. `None` for other values and for strings that are not text.
@@ -138,6 +153,27 @@ mod tests {
             let text = start_of_text(span, &body, 64).unwrap();
             assert!(span.text(&body).unwrap().starts_with(&*text));
             assert_eq!(text.len(), before + (63 - before) / 12 * 4);
+            let ends = ends_of_text(span, &body, 64).unwrap();
+            assert!(ends.starts_with(&*text) && ends.len() < 2 * 64, "{ends}");
+            let end = ends.rsplit('\n').next().unwrap();
+            assert!(
+                span.text(&body).unwrap().ends_with(end.trim_start_matches(|c: char| c.is_ascii())),
+                "{end}"
+            );
         }
+    }
+
+    #[test]
+    fn a_question_behind_a_long_text_is_read() {
+        said(
+            "run",
+            "{}",
+            &format!("{}why does `parse` fail?", "line \"x\"\n".repeat(1 << 15)),
+            |texts, _| {
+                let question = texts[0].2;
+                assert!(question.starts_with("line") && question.ends_with("why does `parse` fail?"));
+                assert!(question.len() < 3 * MOST_SAID, "{}", question.len());
+            },
+        );
     }
 }

@@ -13,6 +13,32 @@ const REPEATED: usize = 120;
 /// Stands between two cells.
 const SEPARATOR: &str = " | ";
 
+/// The bytes that are left for what a page has once, and its table in several columns or rows.
+#[derive(Default)]
+pub(super) struct Room {
+    text: usize,
+    separators: usize,
+}
+
+impl Room {
+    /// For a page of this length.
+    pub(super) fn of(page: usize) -> Self {
+        Self { text: page / 4, separators: page }
+    }
+
+    /// Begins a further column. Without this a value would stand in the wrong one, so that a page with more of them than
+    /// there is room for stays as it came.
+    fn separate(&mut self, out: &mut String) {
+        match self.separators.checked_sub(SEPARATOR.len()) {
+            Some(left) => {
+                self.separators = left;
+                separate(out);
+            }
+            None => work::spend(usize::MAX),
+        }
+    }
+}
+
 /// The open cell, and the cells that span down from the rows above.
 #[derive(Default)]
 pub(super) struct Grid {
@@ -35,8 +61,8 @@ impl Grid {
         self.cell.is_some() || self.column > 0
     }
 
-    /// Starts a cell. `room`: the bytes left for what stands in several columns or rows.
-    pub(super) fn open(&mut self, tag: &Tag<'_>, out: &mut String, room: &mut usize) {
+    /// Starts a cell. `room` is for what stands in several columns or rows.
+    pub(super) fn open(&mut self, tag: &Tag<'_>, out: &mut String, room: &mut Room) {
         self.close(out, room);
         self.fill(out, room);
         if self.column > 0 {
@@ -48,7 +74,7 @@ impl Grid {
     }
 
     /// Ends the open cell.
-    pub(super) fn close(&mut self, out: &mut String, room: &mut usize) {
+    pub(super) fn close(&mut self, out: &mut String, room: &mut Room) {
         let Some(cell) = self.cell.take() else { return };
         // A pipe in a cell's text is not a border.
         if out.get(cell.start..).is_some_and(|text| text.contains('|')) {
@@ -71,15 +97,13 @@ impl Grid {
             }
         }
         for _ in 1..cell.columns {
-            if take(room, SEPARATOR.len()) {
-                separate(out);
-            }
+            room.separate(out);
         }
         self.column += cell.columns;
     }
 
     /// Ends the row.
-    pub(super) fn end_row(&mut self, out: &mut String, room: &mut usize) {
+    pub(super) fn end_row(&mut self, out: &mut String, room: &mut Room) {
         self.close(out, room);
         if self.column > 0 {
             self.fill(out, room);
@@ -88,26 +112,20 @@ impl Grid {
     }
 
     /// Writes the cells that span down from above, from this column on.
-    fn fill(&mut self, out: &mut String, room: &mut usize) {
+    fn fill(&mut self, out: &mut String, room: &mut Room) {
         work::spend(self.spans.len());
         while let Some((rows, text)) = self.spans.get_mut(self.column).filter(|(rows, _)| *rows > 0) {
             *rows -= 1;
-            if take(room, SEPARATOR.len() + text.len()) {
-                if self.column > 0 {
-                    separate(out);
-                }
+            if self.column > 0 {
+                room.separate(out);
+            }
+            if let Some(left) = room.text.checked_sub(text.len()) {
+                room.text = left;
                 out.push_str(text);
             }
             self.column += 1;
         }
     }
-}
-
-/// Takes so many bytes of the room, if there are so many left.
-fn take(room: &mut usize, bytes: usize) -> bool {
-    let left = room.checked_sub(bytes);
-    *room = left.unwrap_or(*room);
-    left.is_some()
 }
 
 fn separate(out: &mut String) {

@@ -1,7 +1,7 @@
 //! From tags to text, in one pass.
 
 use super::entity;
-use super::grid::Grid;
+use super::grid::{Grid, Room};
 use super::list::Numbering;
 use super::tag::{Tag, TagEnds, behind};
 use crate::kinds::signal;
@@ -113,7 +113,7 @@ pub(super) fn is_known(name: &str) -> bool {
 
 /// The text of a page.
 pub(super) fn text_of(html: &str) -> String {
-    let mut page = Page { room: html.len() / 2, ..Page::default() };
+    let mut page = Page { room: Room::of(html.len()), ..Page::default() };
     let mut ends = TagEnds { next: Some(0) };
     let mut rest = html;
     loop {
@@ -155,8 +155,8 @@ struct Page {
     links: Vec<Option<String>>,
     /// The open tables.
     grids: Vec<Grid>,
-    /// Bytes left for cells in several columns or rows.
-    room: usize,
+    /// For cells in several columns or rows.
+    room: Room,
     /// The closing text of each raised, lowered, deleted or inserted text that is open.
     marks: Vec<(&'static str, &'static str)>,
     /// Whether one box ended and another began exactly here.
