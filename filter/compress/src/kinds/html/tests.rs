@@ -58,7 +58,7 @@ fn a_cell_whose_text_has_no_room_in_the_rows_below_still_has_its_column() {
     let rows: String = (1..400).map(|n| format!("<tr><td>k{n}</td><td>v{n}</td></tr>")).collect();
     let text = text_of(&format!("<table>{first}{rows}</table>"));
     assert!(text.lines().all(|line| line.matches('|').count() == 2), "{text}");
-    assert!(text.ends_with("k399 | | v399"), "{text}");
+    assert!(text.trim_end().ends_with("k399 | | v399"), "{text}");
 }
 
 #[test]
