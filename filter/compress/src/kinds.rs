@@ -52,6 +52,7 @@ use self::signal::floor_char_boundary;
 use crate::block::{Context, Lossy};
 use crate::clean;
 use crate::earlier::{Fidelity, has_ours};
+use crate::lines;
 use crate::outcome::{Compressor, Kind};
 use crate::work;
 
@@ -137,10 +138,17 @@ pub(crate) fn beside(text: &str) -> String {
     /// Longer than all that a line is searched for.
     const START: usize = 80;
     work::spend(text.len());
-    let mut starts: Vec<&str> = shorten::ReservedTags::of(text.lines(), "").0.into_iter().collect();
+    // Most lines are not looked at beyond their first two bytes.
+    let first = |line: &str, is: fn(&u8) -> bool| line.as_bytes().first().is_some_and(is);
+    let tagged = lines::split(text)
+        .filter(|line| first(line.strip_prefix(' ').unwrap_or(line), u8::is_ascii_uppercase));
+    let mut starts: Vec<&str> = shorten::ReservedTags::of(tagged, "").0.into_iter().collect();
     sort::ascending(&mut starts);
-    starts.extend(text.lines().find(|line| history::starts_with_commit(line)));
-    starts.extend(text.lines().find(|line| shorten::has_explanation(line)));
+    let mut numbered = lines::split(text).filter(|line| first(line, u8::is_ascii_hexdigit));
+    starts.extend(numbered.find(|line| history::starts_with_commit(line.trim_end_matches('\r'))));
+    starts.extend(
+        lines::split(text).find(|line| first(line, |byte| *byte == b'[') && shorten::has_explanation(line)),
+    );
     let starts =
         starts.into_iter().map(|line| line.get(..floor_char_boundary(line, START)).unwrap_or_default());
     starts.collect::<Vec<_>>().join("\n")

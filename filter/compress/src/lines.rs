@@ -56,9 +56,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    #[inline]
     pub(crate) fn new(text: &str, read: region::Line) -> Self {
         let said = text.get(read.content..read.end).unwrap_or_default();
-        Self { read, bare: said.trim_start().len(), hash: hash(said), before: None }
+        let bare = said.trim_ascii_start();
+        // Other white space is rare.
+        let is_plain = bare.as_bytes().first().is_none_or(|byte| byte.is_ascii() && *byte != b'\x0b');
+        let bare = if is_plain { bare } else { bare.trim_start() };
+        Self { read, bare: bare.len(), hash: hash(said), before: None }
     }
 
     /// The whole line.
@@ -68,6 +73,7 @@ impl Line {
 }
 
 /// One of the few hashes for short texts that need no products of 128 bits, which WASM does not have.
+#[inline]
 fn hash(said: &str) -> u64 {
     /// Random, so that a client cannot prepare lines that crowd one place of a table. Nothing else depends on it: lines
     /// are compared before they count as equal. One for all threads, since a memo goes from one to the next.

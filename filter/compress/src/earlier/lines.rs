@@ -1,6 +1,8 @@
 //! Lines that can be compared: those of the texts shown so far, and those of the text in which lines are
 //! replaced.
 
+use std::cell::Cell;
+
 use super::{Earlier, MIN_LINES};
 use crate::lines::{self, NewestLines};
 use crate::work;
@@ -285,6 +287,12 @@ impl<'a> OwnLines<'a> {
             candidate = said.line(there)?.older;
             // What would be refused is not read: a run may be as long as the text, and the next line starts another one.
             if !said.has_name(there) {
+                continue;
+            }
+            // Whether a line stays follows from its words, which are not read for a run that is too short.
+            let read = Cell::new(0);
+            let enough = |_| read.replace(read.get() + 1) >= MIN_LINES;
+            if self.extended(said, at, there, floor, enough, own).count < MIN_LINES {
                 continue;
             }
             let run = self.extended(said, at, there, floor, &stays, own);
