@@ -140,15 +140,13 @@ pub(crate) fn beside(text: &str) -> String {
     work::spend(text.len());
     // Most lines are not looked at beyond their first two bytes.
     let first = |line: &str, is: fn(&u8) -> bool| line.as_bytes().first().is_some_and(is);
-    let tagged = lines::split(text)
-        .filter(|line| first(line.strip_prefix(' ').unwrap_or(line), u8::is_ascii_uppercase));
+    let lines = || lines::split(text).map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let tagged = lines().filter(|line| first(line.strip_prefix(' ').unwrap_or(line), u8::is_ascii_uppercase));
     let mut starts: Vec<&str> = shorten::ReservedTags::of(tagged, "").0.into_iter().collect();
     sort::ascending(&mut starts);
-    let mut numbered = lines::split(text).filter(|line| first(line, u8::is_ascii_hexdigit));
-    starts.extend(numbered.find(|line| history::starts_with_commit(line.trim_end_matches('\r'))));
-    starts.extend(
-        lines::split(text).find(|line| first(line, |byte| *byte == b'[') && shorten::has_explanation(line)),
-    );
+    starts
+        .extend(lines().find(|line| first(line, u8::is_ascii_hexdigit) && history::starts_with_commit(line)));
+    starts.extend(lines().find(|line| first(line, |byte| *byte == b'[') && shorten::has_explanation(line)));
     let starts =
         starts.into_iter().map(|line| line.get(..floor_char_boundary(line, START)).unwrap_or_default());
     starts.collect::<Vec<_>>().join("\n")
