@@ -4,11 +4,14 @@ CARGO ?= cargo
 # Without make's own limit of jobs, which counts recipes here: cargo would build with as few.
 build_beside := MAKEFLAGS= $(CARGO)
 PYTHON ?= python3
+# Builds of make are complete and without a debugger: half of the disk. Cargo by itself, in the same folder, builds in increments.
+export CARGO_INCREMENTAL ?= 0
+export CARGO_PROFILE_DEV_DEBUG ?= 0
 target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up programs tests-built install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
+.PHONY: help up programs tests-built install place uninstall dist build announce module image check test slowest forms proto test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
@@ -24,6 +27,7 @@ programs:
 
 tests-built:
 	$(build_beside) test --workspace --no-run --quiet
+	$(build_beside) build --quiet -p headroom-compress --example answers --target wasm32-wasip1
 
 # Where `install` puts bin/ and lib/headroom/.
 PREFIX ?= $(HOME)/.local
@@ -88,6 +92,9 @@ slowest: ## list the slowest tests of the last `make test` with cargo-nextest
 
 forms: ## after a change of the forms, write the new digest of all fixtures (filter/compress/tests/forms.rs)
 	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
+
+proto: ## after a change of control-plane/api/proto, write its Rust again (control-plane/api/tests/contract)
+	WRITE_PROTO=1 $(CARGO) test -p headroom-api --test contract generated
 
 # The oldest and the newest that is supported, and two between.
 test-matrix: module ## run the end-to-end tests with each supported version of Envoy; VERSIONS="1.37.0" for others

@@ -12,10 +12,10 @@ pub mod names;
 #[cfg(feature = "pages")]
 pub mod pages;
 
-/// Version 1 of the contract. Fields are only ever added.
+/// Version 1 of the contract. Fields are only ever added. `make proto` writes its Rust from `proto/`.
 pub mod v1 {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
-    include!(concat!(env!("OUT_DIR"), "/headroom.v1.rs"));
+    include!("headroom.v1.rs");
 }
 
 /// Service and method names, as an HTTP/2 `:path` joins them.

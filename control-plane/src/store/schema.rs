@@ -31,8 +31,8 @@ pub(super) struct Schema {
 pub(super) const LEDGER: Schema = Schema {
     version: "schema",
     applied: "ledger_migrations",
-    sqlite: || sqlx::migrate!("migrations/ledger/sqlite"),
-    postgres: || sqlx::migrate!("migrations/ledger/postgres"),
+    sqlite: || sqlx_macros::migrate!("migrations/ledger/sqlite"),
+    postgres: || sqlx_macros::migrate!("migrations/ledger/postgres"),
     after_salvage: &[
         NEXT_ORDINAL,
         "INSERT OR REPLACE INTO main.meta (name, value)
@@ -44,8 +44,8 @@ pub(super) const LEDGER: Schema = Schema {
 pub(super) const ORIGINALS: Schema = Schema {
     version: "originals_schema",
     applied: "originals_migrations",
-    sqlite: || sqlx::migrate!("migrations/originals/sqlite"),
-    postgres: || sqlx::migrate!("migrations/originals/postgres"),
+    sqlite: || sqlx_macros::migrate!("migrations/originals/sqlite"),
+    postgres: || sqlx_macros::migrate!("migrations/originals/postgres"),
     after_salvage: &["UPDATE main.original_sums SET
         entries = (SELECT COUNT(*) FROM main.original),
         bytes = (SELECT COALESCE(SUM(bytes), 0) FROM main.original),
@@ -57,8 +57,8 @@ pub(super) const ORIGINALS: Schema = Schema {
 pub(super) const MEMORY: Schema = Schema {
     version: "memory_schema",
     applied: "memory_migrations",
-    sqlite: || sqlx::migrate!("migrations/memory/sqlite"),
-    postgres: || sqlx::migrate!("migrations/memory/postgres"),
+    sqlite: || sqlx_macros::migrate!("migrations/memory/sqlite"),
+    postgres: || sqlx_macros::migrate!("migrations/memory/postgres"),
     // The index has all data of a holder. If a holder cannot be read there either, its facts are deleted. The text
     // index is built again.
     after_salvage: &[
@@ -79,8 +79,8 @@ pub(super) const MEMORY: Schema = Schema {
 pub(super) const LEARN: Schema = Schema {
     version: "learn_schema",
     applied: "learn_migrations",
-    sqlite: || sqlx::migrate!("migrations/learn/sqlite"),
-    postgres: || sqlx::migrate!("migrations/learn/postgres"),
+    sqlite: || sqlx_macros::migrate!("migrations/learn/sqlite"),
+    postgres: || sqlx_macros::migrate!("migrations/learn/postgres"),
     after_salvage: &[],
 };
 

@@ -169,12 +169,20 @@ fn what_is_no_object_has_no_digests() {
     assert_eq!(digests(Api::OpenAiChat, b" { } "), Some(PrefixDigests::default()));
 }
 
+/// A number with a fraction. Without minus zero, which equals zero and is another text, so that its digest is another.
+fn any_number() -> impl Strategy<Value = serde_json::Number> {
+    any::<f32>().prop_filter_map("finite", |n| {
+        let n = if n == 0.0 { 0.0 } else { f64::from(n) };
+        serde_json::Number::from_f64(n)
+    })
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        any::<f32>().prop_filter_map("finite", |n| serde_json::Number::from_f64(n.into()).map(Value::Number)),
+        any_number().prop_map(Value::Number),
         "[a-z\"\\\\\n,{}\\[\\]: é]{0,12}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {

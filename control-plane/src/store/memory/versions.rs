@@ -2,7 +2,7 @@
 //! database, as `facts.rs` is.
 
 use headroom_api::memory::{Ended, Fact, Scope};
-use sqlx::{FromRow, Transaction};
+use sqlx::Transaction;
 
 use super::{Db, stored_vector};
 use crate::clock::UnixMs;
@@ -14,7 +14,7 @@ use crate::trouble::StoreError;
 pub(super) const TRIES: usize = 5;
 
 /// A version as read from the database.
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct Line {
     ordinal: i64,
     id: String,
@@ -43,7 +43,7 @@ pub(super) struct Line {
 }
 
 /// A version that was found, and how well it matches.
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct Match {
     #[sqlx(flatten)]
     pub(super) line: Line,

@@ -15,6 +15,8 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet, ServiceDescriptorProto,
 };
 
+use crate::descriptors;
+
 /// Greater than every field number that the contract will ever use.
 const FUTURE_NUMBER: i32 = 19_999 + 1_000;
 
@@ -24,10 +26,7 @@ fn baseline() -> FileDescriptorSet {
 }
 
 fn current() -> FileDescriptorSet {
-    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-    let names = ["answers", "control_plane", "memory", "originals"]
-        .map(|name| proto.join(format!("headroom/v1/{name}.proto")));
-    protox::compile(names, [&proto]).unwrap()
+    descriptors::current().unwrap()
 }
 
 /// What protobuf's rules forbid between two versions that communicate, as one sentence each.
@@ -220,7 +219,7 @@ fn through_this_version<M: Message + Default>(bytes: &[u8]) -> Vec<u8> {
 
 type Through = fn(&[u8]) -> Vec<u8>;
 
-const MESSAGES: [(&str, Through); 16] = [
+const MESSAGES: [(&str, Through); 18] = [
     ("headroom.v1.ReportRequest", through_this_version::<v1::ReportRequest>),
     ("headroom.v1.ReportResponse", through_this_version::<v1::ReportResponse>),
     ("headroom.v1.LimitsRequest", through_this_version::<v1::LimitsRequest>),
@@ -237,6 +236,8 @@ const MESSAGES: [(&str, Through); 16] = [
     ("headroom.v1.FindAnswerResponse", through_this_version::<v1::FindAnswerResponse>),
     ("headroom.v1.KeepAnswerRequest", through_this_version::<v1::KeepAnswerRequest>),
     ("headroom.v1.KeepAnswerResponse", through_this_version::<v1::KeepAnswerResponse>),
+    ("headroom.v1.DecideRequest", through_this_version::<v1::DecideRequest>),
+    ("headroom.v1.DecideResponse", through_this_version::<v1::DecideResponse>),
 ];
 
 fn message(set: FileDescriptorSet, name: &str) -> MessageDescriptor {
