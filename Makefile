@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Without make's own limit of jobs, which counts recipes here: cargo would build with as few.
 build_beside := MAKEFLAGS= $(CARGO)
 PYTHON ?= python3
-# Builds of make are complete and without a debugger: half of the disk. Cargo by itself, in the same folder, builds in increments.
+# make builds whole crates without lines for a debugger, which takes half of the disk. Cargo by itself builds in increments.
 export CARGO_INCREMENTAL ?= 0
 export CARGO_PROFILE_DEV_DEBUG ?= 0
 target := $(or $(CARGO_TARGET_DIR),target)
@@ -72,6 +72,7 @@ check: toolchain ## check format, lints and unit tests of every crate, only with
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib --bins
+	$(CARGO) test -p headroom-api --test generated
 
 # Twice as many tests at once as there are processors: most of them wait for the programs that they have started.
 test: toolchain ## run all tests; with cargo-nextest if it is installed
@@ -93,8 +94,8 @@ slowest: ## list the slowest tests of the last `make test` with cargo-nextest
 forms: ## after a change of the forms, write the new digest of all fixtures (filter/compress/tests/forms.rs)
 	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
 
-proto: ## after a change of control-plane/api/proto, write its Rust again (control-plane/api/tests/contract)
-	WRITE_PROTO=1 $(CARGO) test -p headroom-api --test contract generated
+proto: ## after a change of control-plane/api/proto, write its Rust again (control-plane/api/tests/generated.rs)
+	WRITE_PROTO=1 $(CARGO) test -p headroom-api --test generated
 
 # The oldest and the newest that is supported, and two between.
 test-matrix: module ## run the end-to-end tests with each supported version of Envoy; VERSIONS="1.37.0" for others

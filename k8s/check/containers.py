@@ -139,7 +139,7 @@ def docker_faults(sources):
     for needed in ["Cargo.toml", "Cargo.lock", *members]:
         if f"!{needed.split('/')[0]}" not in ignored:
             yield f".dockerignore keeps {needed} out, which the workspace needs"
-    for path in ("control-plane/src/main.rs", "filter/compress/build.rs", "control-plane/api/proto"):
+    for path in ("control-plane/src/main.rs", "filter/compress/build.rs", "control-plane/api/src/headroom.v1.rs"):
         if any(fnmatch.fnmatch(path, pattern) for pattern in ignored if pattern not in ("*",) and pattern[0] != "!"):
             yield f".dockerignore keeps {path} out"
     built = "/out/headroomd"

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use headroom_api::v1::{
     DecideRequest, DecideResponse, RetrieveRequest, RetrieveResponse, TextDecision, TextOutput,
@@ -28,7 +30,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use crate::client::{Call, Connection, Protocol};
-use crate::deadline::until;
+use crate::deadline::{PATIENCE, until};
 use crate::leash::Leashed;
 use crate::{built, provider};
 
@@ -67,19 +69,35 @@ pub struct Sidecar {
 /// A loopback port on which nothing listens, and that no other program gets before headroomd: it is below the
 /// range from which the system assigns ports, and each test process has its own few.
 pub fn free_port() -> Result<SocketAddr> {
+    free_ports(1)
+}
+
+/// The first of such ports in a row.
+pub fn free_ports(count: u32) -> Result<SocketAddr> {
     const FIRST: u32 = 10_000;
     const PORTS: u32 = 20_000;
-    const OF_A_PROCESS: u32 = 20;
+    const OF_A_PROCESS: u32 = 50;
     static ASKED: AtomicU32 = AtomicU32::new(0);
-    let own = std::process::id().wrapping_mul(OF_A_PROCESS);
-    for _ in 0..PORTS {
-        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(FIRST + own.wrapping_add(asked) % PORTS)?;
-        if let Ok(listener) = StdListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return Ok(listener.local_addr()?);
+    /// Its file is locked for as long as this process lives.
+    static BLOCK: LazyLock<Option<(File, u32)>> = LazyLock::new(|| {
+        let folder = env::temp_dir().join("headroom-test-ports");
+        fs::create_dir_all(&folder).ok()?;
+        (0..PORTS / OF_A_PROCESS).find_map(|block| {
+            let file = File::create(folder.join(block.to_string())).ok()?;
+            file.try_lock().ok()?;
+            Some((file, block))
+        })
+    });
+    let (_, block) = BLOCK.as_ref().context("other tests have all ports")?;
+    loop {
+        let asked = ASKED.fetch_add(count, Ordering::Relaxed);
+        ensure!(asked + count <= OF_A_PROCESS, "a test process has {OF_A_PROCESS} ports");
+        let first = u16::try_from(FIRST + block * OF_A_PROCESS + asked)?;
+        let addresses = (0..).map(|step| SocketAddr::from((Ipv4Addr::LOCALHOST, first + step)));
+        if addresses.take(count.try_into()?).all(|address| StdListener::bind(address).is_ok()) {
+            return Ok((Ipv4Addr::LOCALHOST, first).into());
         }
     }
-    bail!("no port from {FIRST} to {} is free", FIRST + PORTS)
 }
 
 impl Sidecar {
@@ -186,8 +204,8 @@ impl Sidecar {
         // A thread that runs on another processor stops a little later.
         let begun = Instant::now();
         while !self.is_stopped()? {
-            anyhow::ensure!(begun.elapsed() < Duration::from_secs(10), "headroomd does not stop");
-            std::thread::yield_now();
+            ensure!(begun.elapsed() < PATIENCE, "headroomd does not stop");
+            std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }

@@ -139,8 +139,14 @@ fn messages_call(name: &str) -> Call {
 #[tokio::test]
 async fn requests_are_served_until_sigterm_and_counted_after_it() -> Result<()> {
     let provider = Provider::start(0).await?;
-    let arguments = providers(&format!("http://{}", provider.address()));
-    let up = Up::start(tempfile::tempdir()?, &arguments).await?;
+    let workspace = tempfile::tempdir()?;
+    let filter = workspace.path().join("filter.json");
+    // More often than each second: at the end `up` waits for little longer than that.
+    let often = json!({"cluster": "headroom", "http_cluster": "headroomd_http", "report_interval_ms": 300});
+    fs::write(&filter, json!({"control_plane": often}).to_string())?;
+    let mut arguments = providers(&format!("http://{}", provider.address()));
+    arguments.push(format!("--filter-config={}", filter.display()));
+    let up = Up::start(workspace, &arguments).await?;
     assert_eq!(up.send(messages_call("served")).await?.status, 200);
     assert_eq!(provider.requests("served").len(), 1);
     for (path, status) in
@@ -184,7 +190,7 @@ async fn a_request_that_is_open_at_the_end_gets_its_answer_and_is_counted() -> R
     })
     .await?;
     // Longer than the wait for the last report, so that only the open request keeps Envoy running.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     // The maximum number of events of an answer.
     provider.release("open", 50);
     assert!(answer.finish().await?.text().contains("message_stop"));

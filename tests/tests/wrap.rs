@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -15,6 +15,7 @@ use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
 use headroom_e2e::provider::ToolCall;
 use headroom_e2e::relay::Relay;
+use headroom_e2e::sidecar::free_ports;
 use headroom_e2e::{Provider, Script, built, envoy, node, python, say, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -64,7 +65,7 @@ impl TestSetup {
             ("COPILOT_TARGET_API_URL", url),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        Ok(Self { folder, relay, port: free_ports()?, variables })
+        Ok(Self { folder, relay, port: free_ports(4)?.port(), variables })
     }
 
     fn home(&self) -> PathBuf {
@@ -155,19 +156,6 @@ impl TestSetup {
             sent.iter().filter(|request| !request.body.is_empty()).max_by_key(|request| request.body.len());
         Ok(String::from_utf8(last.context("requests reached the provider")?.body.to_vec())?)
     }
-}
-
-fn free_ports() -> Result<u16> {
-    for _ in 0..50 {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = first.local_addr()?.port();
-        let others =
-            (1..4).map(|step| TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(step)?)).ok());
-        if others.collect::<Option<Vec<_>>>().is_some() {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no four free ports in a row")
 }
 
 /// 40 records as an API gives them, indented.
@@ -797,11 +785,11 @@ async fn a_conversation_that_went_through_headroom_is_known_when_it_is_taken_up_
          application/json\\r\\ncontent-length: {}\\r\\n\\r\\n",
         body.len()
     );
-    // An agent that asks once and keeps a log.
+    // An agent that asks once, goes on for longer than a record may take to be told, and keeps a log.
     let script = format!(
         "mkdir -p $HOME/.local/share/goose/sessions; echo > $HOME/.local/share/goose/sessions/20260101_1.jsonl\n\
          [ -z \"$OPENAI_HOST\" ] || exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/{}; printf \"{request}\" >&3; printf %s \"$0\" >&3; \
-         cat <&3' '{body}'",
+         cat <&3; sleep 4' '{body}'",
         house.port
     );
     let bin = pretend(&house, &script)?;
@@ -862,8 +850,10 @@ async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_
     let wrapper = fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children"))?;
     std::process::Command::new("kill").args(["-KILL", wrapper.trim()]).status()?;
     house.is_quiet().await?;
+    let agent = fs::read_to_string(format!("{}.pids", flag.display()))?;
     fs::write(&flag, "")?;
-    Ok(())
+    until("the agent has ended", || async { (!Path::new("/proc").join(agent.trim()).exists()).then_some(()) })
+        .await
 }
 
 #[tokio::test]

@@ -111,7 +111,16 @@ pub(super) async fn sqlite_pool(path: &Path, connections: u32) -> Result<SqliteP
             Ok(!conn.is_in_transaction())
         })
     });
-    Ok(pool.connect_with(options).await?)
+    let start = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await.map_err(StoreError::from) {
+            // SQLite lets nobody wait while another one that opened the new file at the same moment begins its journal.
+            Err(error) if Trouble::of(&error) == Trouble::Busy && start.elapsed() < PATIENCE => {
+                tokio::time::sleep(CLOSE_POLL).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// One connection that lives as long as the pool, because the database is gone with it.

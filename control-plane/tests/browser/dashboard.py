@@ -157,6 +157,9 @@ def full(page):
 def drawer(page):
     """A request's drawer: by keyboard, with texts where they are logged, and shared by its address."""
     view(page, "requests")
+    # a new list takes the focus away, so the one without filters has to be there
+    expect(form(page).get_by_label("Model")).to_have_value("")
+    expect(page.locator("#request-list")).not_to_have_attribute("aria-busy", "true")
     button = page.locator("#request-list button[data-request]").nth(1)
     button.focus()
     page.keyboard.press("Enter")
@@ -287,7 +290,8 @@ def history(page):
     expect(page.locator("#breakdown tbody tr", has_text=HOSTILE)).to_contain_text("no price")
     form(page).get_by_label("30 days").check(force=True)
     expect(page.locator("#history-tokens")).to_be_visible()
-    everything = tile(page, "Requests").inner_text()
+    expect(page.locator("#history-figures")).not_to_have_attribute("aria-busy", "true")
+    everything = tile(page, "Requests").text_content()
     page.locator("#by").get_by_role("button", name="Project").click()
     # a model has the other name, too: until the answer is here, these are models
     expect(page.locator("#breakdown")).to_contain_text("billing")
@@ -377,8 +381,8 @@ def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 860}, accept_downloads=True)
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         # a refused policy is an error on the console too; some scenarios expect answers that are not 200
         noise = re.compile(r"Failed to load resource|net::ERR_")

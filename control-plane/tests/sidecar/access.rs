@@ -19,7 +19,9 @@ async fn with_a_token_only_health_is_open() {
     let sidecar = Sidecar::start_with(dir.path(), &[], &[TOKEN]).await;
     for open in ["/livez", "/readyz", "/health"] {
         let (status, body) = sidecar.get(open).await;
-        assert_eq!((status, body.as_str()), (200, r#"{"status":"healthy"}"#), "{open}");
+        // Degraded while a slow disk holds a store up.
+        let shown = [r#"{"status":"healthy"}"#, r#"{"status":"degraded"}"#];
+        assert!(status == 200 && shown.contains(&body.as_str()), "{open}: {status} {body}");
         let url = format!("http://{}{open}", sidecar.ready.http);
         let shown = client().get(&url).bearer_auth(TOKEN.1).send().await.unwrap().text().await.unwrap();
         assert!(shown.contains(env!("CARGO_PKG_VERSION")), "{open}: {shown}");

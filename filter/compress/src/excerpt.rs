@@ -161,7 +161,7 @@ impl<'t> Body<'t> {
                     text = Cow::Owned(inner);
                 }
                 Some(inner) => match rows::find(&inner) {
-                    Some(MainContent::Rows(rows)) if rows.spans(&inner).all(|row| row.len() <= page) => {
+                    Some(MainContent::Rows(rows)) if rows.fit(&inner, page) => {
                         return Self { text: Cow::Owned(inner), rows: Some(rows), header };
                     }
                     _ => return Self { text, rows: None, header },
@@ -234,6 +234,13 @@ impl<'t> Body<'t> {
             }
         }
         if let Some(long) = long {
+            // Characters are counted in the original, rows also in a text inside of it.
+            if unit == Unit::Lines
+                && matches!(self.text, Cow::Owned(_))
+                && let Some((from, to)) = self.rows.as_ref().and_then(|rows| rows.inside(&self.text, &long))
+            {
+                return self.range(Unit::Rows, from, to, page);
+            }
             let first = self.text.get(..long.start).unwrap_or_default().chars().count() + 1;
             let last = first + self.text.get(long).unwrap_or_default().chars().count() - 1;
             return self.characters(first, last, page);

@@ -1,4 +1,5 @@
-//! As WASM, the engine gives the same bytes as natively.
+//! As WASM, the engine gives the same bytes as natively: built as tests are, or with the module's profile, which takes minutes, by
+//! `HEADROOM_WASM_PROFILE=wasm` (nightly).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,17 +30,19 @@ fn workspace() -> PathBuf {
 /// The command, built for WASI. `make` has done it already, and then says so with `HEADROOM_BUILT=1`.
 fn built() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    if env::var_os("HEADROOM_BUILT").is_none_or(|value| value != "1") {
+    let profile = env::var("HEADROOM_WASM_PROFILE").unwrap_or_else(|_| "dev".into());
+    if profile != "dev" || env::var_os("HEADROOM_BUILT").is_none_or(|value| value != "1") {
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--quiet", "-p", "headroom-compress", "--example", "answers"])
-            .args(["--target", "wasm32-wasip1", "--target-dir"])
+            .args(["--target", "wasm32-wasip1", "--profile", &profile, "--target-dir"])
             .arg(target)
             .current_dir(workspace())
             .status()
             .unwrap();
         assert!(status.success(), "cargo could not build the engine for wasm32-wasip1");
     }
-    target.join("wasm32-wasip1/debug/examples/answers.wasm")
+    let folder = if profile == "dev" { "debug" } else { &profile };
+    target.join("wasm32-wasip1").join(folder).join("examples/answers.wasm")
 }
 
 /// Requests of a recorded conversation, as bodies of OpenAI Chat: at a third, two thirds, and the end.

@@ -129,7 +129,8 @@ proptest! {
             body[at] = byte;
         }
         if let Ok(read) = decode(encoding, &body, CAP, ANY) {
-            if summed || encoding == Encoding::Gzip {
+            // Damage may also take away the bit that says that there is a checksum.
+            if encoding == Encoding::Gzip || summed && body[4] & 0b100 != 0 {
                 prop_assert_eq!(&read, &content);
             }
             if let Ok(theirs) = oracle(encoding, &body) {

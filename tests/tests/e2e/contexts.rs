@@ -1,7 +1,9 @@
 //! Facts of memory at the beginning of conversations: each request of a conversation has the same, whatever happens
 //! meanwhile, or none has any.
 
-use anyhow::{Result, ensure};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, bail, ensure};
 use headroom_e2e::agent::{Agent, Format, recorded};
 use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::proof::{Conversations, Event, Row, hold};
@@ -24,60 +26,71 @@ fn has_notes(beginning: &str) -> bool {
     beginning.contains(NOTES) && beginning.contains(&inside[1..inside.len() - 1])
 }
 
+/// headroomd has a second to find the notes, so a conversation may begin with nothing on a machine that stalls just then.
+const ATTEMPTS: usize = 3;
+
+/// Where the server has the conversation nothing is added.
+fn begin_as_expected(row: &Row) -> bool {
+    let expected = row.format != Format::StoredResponses;
+    row.report.beginnings.iter().all(|beginning| has_notes(beginning) == expected)
+}
+
 /// Conversations whose model is not asked to think, about a project of which memory knows something.
-async fn held(event: Event) -> Result<Vec<Row>> {
+async fn held(event: Event) -> Result<()> {
     let conversations = Conversations {
         thinks: false,
         facts: vec![FACT.to_owned()],
         plugin: json!({"memory_context": true, "project": "deployments", "own_tools": ["memory"]}),
         ..Conversations::default()
     };
-    let rows = hold(event, &conversations).await?;
-    let problems: Vec<String> = rows.iter().flat_map(Row::problems).collect();
-    ensure!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
-    for row in &rows {
-        let beginnings = &row.report.beginnings;
-        ensure!(beginnings.len() == row.conversations, "a conversation began in two ways: {row:?}");
-        ensure!(row.report.later_requests >= row.conversations * conversations.rounds, "{row:?}");
-        // Where the server has the conversation nothing is added.
-        let expected = row.format != Format::StoredResponses;
-        ensure!(beginnings.iter().all(|beginning| has_notes(beginning) == expected), "{beginnings:?}");
+    for _ in 0..ATTEMPTS {
+        let rows = hold(event, &conversations).await?;
+        let problems: Vec<String> = rows.iter().flat_map(Row::problems).collect();
+        ensure!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+        for row in &rows {
+            let beginnings = &row.report.beginnings;
+            ensure!(beginnings.len() == row.conversations, "a conversation began in two ways: {row:?}");
+            ensure!(row.report.later_requests >= row.conversations * conversations.rounds, "{row:?}");
+        }
+        if rows.iter().all(begin_as_expected) {
+            return Ok(());
+        }
     }
-    Ok(rows)
+    bail!("{ATTEMPTS} times, conversations did not begin with their notes, or one that the server has did")
 }
 
 #[tokio::test]
 async fn conversations_that_begin_with_notes_are_append_only() -> Result<()> {
-    held(Event::Nothing).await.map(drop)
+    held(Event::Nothing).await
 }
 
 #[tokio::test]
 async fn conversations_that_begin_with_notes_are_append_only_when_envoy_starts_again() -> Result<()> {
-    held(Event::EnvoyRestarted).await.map(drop)
+    held(Event::EnvoyRestarted).await
 }
 
 #[tokio::test]
 async fn conversations_that_begin_with_notes_are_append_only_while_headroomd_starts_again_and_again()
 -> Result<()> {
-    held(Event::Restarted).await.map(drop)
+    held(Event::Restarted).await
 }
 
 #[tokio::test]
 async fn conversations_that_begin_with_notes_are_append_only_through_two_envoys_in_turn() -> Result<()> {
-    held(Event::TwoEnvoys).await.map(drop)
+    held(Event::TwoEnvoys).await
 }
 
 #[tokio::test]
 async fn conversations_that_begin_with_notes_are_append_only_when_headroomd_is_killed_or_stopped()
 -> Result<()> {
     held(Event::Killed).await?;
-    held(Event::Stopped).await.map(drop)
+    held(Event::Stopped).await
 }
 
 #[tokio::test]
 async fn conversations_that_begin_with_notes_are_append_only_when_the_configuration_is_delivered_anew()
 -> Result<()> {
-    held(Event::Reloaded).await.map(drop)
+    held(Event::Reloaded).await
 }
 
 #[tokio::test]
@@ -88,14 +101,19 @@ async fn models_that_are_asked_to_think_get_no_notes() -> Result<()> {
         plugin: json!({"memory_context": true, "project": "deployments"}),
         ..Conversations::default()
     };
-    let rows = hold(Event::Nothing, &conversations).await?;
-    for row in &rows {
-        ensure!(row.problems().is_empty(), "{:?}", row.problems());
-        let expected = row.format == Format::Chat;
-        let beginnings = &row.report.beginnings;
-        ensure!(beginnings.iter().all(|beginning| has_notes(beginning) == expected), "{row:?}");
+    for _ in 0..ATTEMPTS {
+        let mut all_as_expected = true;
+        for row in &hold(Event::Nothing, &conversations).await? {
+            ensure!(row.problems().is_empty(), "{:?}", row.problems());
+            let noted = row.report.beginnings.iter().filter(|beginning| has_notes(beginning)).count();
+            ensure!(row.format == Format::Chat || noted == 0, "{row:?}");
+            all_as_expected &= row.format != Format::Chat || noted == row.report.beginnings.len();
+        }
+        if all_as_expected {
+            return Ok(());
+        }
     }
-    Ok(())
+    bail!("{ATTEMPTS} times, conversations did not begin with their notes")
 }
 
 async fn remember(stack: &Stack, fact: &str) -> Result<()> {
@@ -121,6 +139,17 @@ async fn begun(stack: &Stack, format: Format, name: &str) -> Result<Agent> {
     agent.say(&format!("Which deployments failed? {name}"));
     agent.rounds(stack.envoy.listener(), 2).await?;
     Ok(agent)
+}
+
+/// That new conversations begin with notes, each under another name. After a silence nothing is asked for ten seconds.
+async fn new_ones_get_notes(stack: &Stack, format: Format, name: &str) -> Result<()> {
+    let number = AtomicUsize::new(0);
+    until("a new conversation begins with notes", || async {
+        let name = format!("{name} {}", number.fetch_add(1, Ordering::Relaxed));
+        begun(stack, format, &name).await.ok()?;
+        has_notes(&stack.provider.report(&name).beginnings[0]).then_some(())
+    })
+    .await
 }
 
 /// Whatever the sidecar is, a conversation that begins with nothing goes on with nothing.
@@ -165,8 +194,7 @@ async fn what_was_asked_in_vain_stays_nothing_when_headroomd_goes_on() -> Result
         ensure!(report.problems().is_empty(), "{name}: {:?}", report.problems());
         ensure!(report.beginnings.len() == 1 && !has_notes(&report.beginnings[0]), "{name}: {report:?}");
     }
-    begun(&stack, Format::Chat, "afterwards").await?;
-    assert!(has_notes(&stack.provider.report("afterwards").beginnings[0]), "a new one begins with notes");
+    new_ones_get_notes(&stack, Format::Chat, "afterwards").await?;
     assert_no_trap(&stack).await
 }
 
@@ -185,9 +213,7 @@ async fn a_conversation_that_runs_when_notes_are_switched_on_gets_none() -> Resu
             agent.rounds(stack.envoy.listener(), 2).await?;
             let report = stack.provider.report(&name);
             ensure!(!report.beginnings.iter().any(|beginning| has_notes(beginning)), "{name}: {report:?}");
-            begun(&stack, format, &format!("new {name}")).await?;
-            let report = stack.provider.report(&format!("new {name}"));
-            ensure!(has_notes(&report.beginnings[0]), "{name}: {report:?}");
+            new_ones_get_notes(&stack, format, &format!("new {name}")).await?;
         }
         until("records have come", || async {
             let stats = stack.sidecar.stats().await.ok()?;

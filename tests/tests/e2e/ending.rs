@@ -75,11 +75,13 @@ async fn an_envoy_that_is_drained_has_told_everything() -> Result<()> {
     answered(&stack, 50).await?;
     let mut admin = Connection::open_socket(stack.envoy.admin()).await?;
     assert_eq!(admin.send(Call::post("/drain_listeners", "")).await?.status, 200);
-    // No request is open. One interval, and what a tick and a call take.
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    until("everything is told, and no request is open", || async {
+        let told = counted(&stack).await.ok()? == 50 && report(&stack, "open_records").await? == 0;
+        told.then_some(())
+    })
+    .await?;
     stack.envoy.terminate()?;
     assert_eq!(counted(&stack).await?, 50);
-    assert_eq!(report(&stack, "open_records").await, Some(0));
     Ok(())
 }
 

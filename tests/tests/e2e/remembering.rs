@@ -21,6 +21,7 @@ fn options(own_tools: &Value) -> Options {
     let mut options = reversible(Mode::Strip);
     let plugin = options.filter.as_mut().expect("the filter is on");
     plugin["own_tools"] = own_tools.clone();
+    plugin["control_plane"]["timeout_ms"] = 60_000.into();
     options
 }
 

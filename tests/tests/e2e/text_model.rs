@@ -20,13 +20,16 @@ use crate::tool_loop::ours;
 const TURNS: usize = 8;
 const MARKER: &str = "Full text: headroom_retrieve hash=";
 
-fn settings() -> Value {
-    json!({"mode": "on", "min_tokens": 100, "timeout_ms": 1_000})
+/// Longer than a machine stalls.
+const PATIENT_MS: u32 = 60_000;
+
+fn settings(timeout_ms: u32) -> Value {
+    json!({"mode": "on", "min_tokens": 100, "timeout_ms": timeout_ms})
 }
 
-fn options(mode: Mode) -> Options {
+fn options(mode: Mode, timeout_ms: u32) -> Options {
     let mut options = reversible(mode);
-    options.filter.as_mut().expect("the filter is on")["text_model"] = settings();
+    options.filter.as_mut().expect("the filter is on")["text_model"] = settings(timeout_ms);
     options
 }
 
@@ -69,7 +72,7 @@ async fn held(stack: &Stack, turns: std::ops::RangeInclusive<usize>) -> Result<V
 #[tokio::test]
 async fn prose_is_shortened_when_it_is_first_seen_and_never_where_the_model_may_reason() -> Result<()> {
     for mode in MODES {
-        let stack = Stack::start(options(mode), Kind::Deciding).await?;
+        let stack = Stack::start(options(mode, PATIENT_MS), Kind::Deciding).await?;
         let messages = held(&stack, 1..=TURNS).await?;
         let forms: Vec<bool> = pages(&messages).iter().map(|page| page.contains(MARKER)).collect();
         assert!(forms.contains(&true) && forms.contains(&false), "{forms:?}");
@@ -107,7 +110,8 @@ async fn prose_is_shortened_when_it_is_first_seen_and_never_where_the_model_may_
 #[tokio::test]
 async fn without_a_model_or_a_sidecar_prose_stays_as_it_is() -> Result<()> {
     for kind in [Kind::Real, Kind::Down, Kind::Silent, Kind::Noise, Kind::Garbage, Kind::Forgetful] {
-        let stack = Stack::start(options(Mode::Strip), kind).await?;
+        let timeout_ms = if kind == Kind::Real { PATIENT_MS } else { 1_000 };
+        let stack = Stack::start(options(Mode::Strip, timeout_ms), kind).await?;
         let messages = held(&stack, 1..=4).await?;
         let body = body(4);
         assert_eq!(messages, body["messages"].as_array().context("no messages")?.as_slice(), "{kind:?}");
@@ -123,7 +127,7 @@ async fn without_a_model_or_a_sidecar_prose_stays_as_it_is() -> Result<()> {
 #[tokio::test]
 async fn conversations_whose_reasoning_may_be_bound_are_those_that_they_would_be_without_it() -> Result<()> {
     let formats = vec![Format::Messages, Format::Responses];
-    let plugin = json!({"text_model": settings()});
+    let plugin = json!({"text_model": settings(PATIENT_MS)});
     let rows = hold(Event::Nothing, &Conversations { formats, plugin, ..Conversations::default() }).await?;
     let problems: Vec<String> = rows.iter().flat_map(Row::problems).collect();
     ensure!(problems.is_empty(), "{}", problems.join("\n"));

@@ -189,6 +189,7 @@ async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() ->
     let plugin = options.filter.as_mut().expect("the filter is on");
     plugin["max_body_bytes"] = (128 << 20).into();
     plugin["memo_bytes"] = (512 << 20).into();
+    plugin["control_plane"]["timeout_ms"] = 60_000.into();
     options.workers = 1;
     let stack = Stack::start(options, Kind::Real).await?;
     let api = Api::AnthropicMessages;

@@ -339,8 +339,10 @@ async fn every_way_in_which_a_session_ends_has_its_name() -> Result<()> {
         let times = 1 + seen.iter().filter(|(_, other)| *other == found).count();
         let metric = format!("headroom_ws_sessions_total{{cause=\"{found}\"}} {times}");
         seen.push((cause, found));
-        let metrics = stack.sidecar_get("/metrics").await?;
-        assert!(metrics.contains(&metric), "{metric} is not in {metrics}");
+        until(&format!("{cause}: {metric}"), || async {
+            stack.sidecar_get("/metrics").await.ok()?.contains(&metric).then_some(())
+        })
+        .await?;
         assert_eq!(stack.envoy.stat("http.headroom.downstream_rq_active").await?, 0, "{cause}");
     }
     let wrong: Vec<_> = seen.iter().filter(|(cause, found)| cause.split(' ').next() != Some(found)).collect();
@@ -350,7 +352,7 @@ async fn every_way_in_which_a_session_ends_has_its_name() -> Result<()> {
 
 #[tokio::test]
 async fn a_silent_session_is_ended_and_the_next_one_is_served() -> Result<()> {
-    let stack = Stack::start(json!({"first_frame_timeout_ms": 200})).await?;
+    let stack = Stack::start(json!({"first_frame_timeout_ms": 4_000})).await?;
     let mut raw = open_raw(&stack.envoy).await?;
     let mut rest = Vec::new();
     // An end or a reset: the connection is over either way.

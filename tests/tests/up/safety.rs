@@ -9,6 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result};
 use headroom_e2e::client::{Answer, Call, Connection};
 use headroom_e2e::deadline::until;
+use headroom_e2e::sidecar::free_port;
 use headroom_e2e::{Provider, built};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -41,7 +42,11 @@ impl Up {
 #[tokio::test]
 async fn requests_go_on_while_headroomd_is_dead_and_it_is_started_again() -> Result<()> {
     let provider = Provider::start(0).await?;
-    let arguments = providers(&format!("http://{}", provider.address()));
+    let mut arguments = providers(&format!("http://{}", provider.address()));
+    // It starts again where it was, so nobody else may get its ports meanwhile.
+    for option in ["--http", "--grpc"] {
+        arguments.push(format!("{option}={}", free_port()?));
+    }
     let up = Up::start(tempfile::tempdir()?, &arguments).await?;
     let mut sent = 0;
     for round in 0..2 {
@@ -115,8 +120,9 @@ fn modes(folder: &Path) -> Result<Vec<(String, u32)>> {
         if entry.file_type()?.is_dir() {
             found.extend(modes(&entry.path())?);
         } else {
-            let mode = entry.metadata()?.permissions().mode() & 0o777;
-            found.push((entry.path().display().to_string(), mode));
+            // A file that gets its name when it is complete may have another one by now.
+            let Ok(metadata) = entry.metadata() else { continue };
+            found.push((entry.path().display().to_string(), metadata.permissions().mode() & 0o777));
         }
     }
     Ok(found)
@@ -251,10 +257,13 @@ async fn beyond_loopback_the_sidecar_answers_for_a_token_only() -> Result<()> {
     }
     for path in ["/livez", "/readyz", "/health"] {
         let answer = up.get(path, None).await?;
-        assert_eq!(
-            (answer.status.as_u16(), answer.text().as_str()),
-            (200, r#"{"status":"healthy"}"#),
-            "{path}"
+        // Degraded while a slow disk holds a store up.
+        let shown = [r#"{"status":"healthy"}"#, r#"{"status":"degraded"}"#];
+        assert!(
+            answer.status == 200 && shown.contains(&answer.text().as_str()),
+            "{path}: {} {}",
+            answer.status,
+            answer.text()
         );
         assert_eq!(up.send(Call::post(path, "{}")).await?.status, 401, "{path}");
     }

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use headroom_providers::string;
 
+use super::lines;
+
 /// How many line starts are tried as the start of a document.
 const MAX_STARTS: usize = 4;
 
@@ -49,6 +51,23 @@ impl Rows {
     /// The rows as they are spelled; those of an object with their keys.
     pub(super) fn spans<'t>(&self, text: &'t str) -> impl Iterator<Item = Range<usize>> + use<'t> {
         Members::new(text.as_bytes(), self).map_while(|member| Some(member?.whole))
+    }
+
+    /// Whether each row fits into a page, and each line that does not fit has rows.
+    pub(super) fn fit(&self, text: &str, page: usize) -> bool {
+        let mut rows = self.spans(text);
+        self.spans(text).all(|row| row.len() <= page)
+            && lines(text)
+                .filter(|line| line.len() > page)
+                .all(|line| rows.find(|row| row.start >= line.start).is_some_and(|row| row.end <= line.end))
+    }
+
+    /// The numbers of the first and the last row in a range.
+    pub(super) fn inside(&self, text: &str, range: &Range<usize>) -> Option<(usize, usize)> {
+        let rows = self.spans(text).enumerate();
+        let mut rows = rows.filter(|(_, row)| range.start <= row.start && row.end <= range.end);
+        let (first, _) = rows.next()?;
+        Some((first, rows.last().map_or(first, |(last, _)| last)))
     }
 }
 

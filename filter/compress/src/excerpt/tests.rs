@@ -116,6 +116,27 @@ fn a_line_longer_than_a_page_is_given_in_characters() {
     assert_eq!(again.text, found.text);
 }
 
+/// A line of a text inside a string has no characters that could be named, but rows.
+#[test]
+fn a_line_longer_than_a_page_inside_a_string_is_given_in_rows() {
+    let text = format!("Results:\n{}\nThat is all.\n", runs());
+    let wrapped = serde_json::json!({"content": [{"type": "text", "text": text}]}).to_string();
+    let ask = |part| excerpt(&wrapped, None, part, 4_096);
+    assert_eq!(ask(Part::Lines(3, 3)).text, "That is all.\n");
+    let (mut seen, mut part) = (0, Part::Lines(2, 2));
+    loop {
+        let found = ask(part);
+        assert_eq!((found.unit, found.from, found.total), (Unit::Rows, seen, 240));
+        assert!(found.text.starts_with(&format!(r#"{{"id": {}, "#, 5000 + seen)), "{}", found.text);
+        seen = found.to + 1;
+        match found.rest {
+            Some((from, to)) => part = Part::Rows(from, to),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 240);
+}
+
 #[test]
 fn the_words_of_a_marker_find_what_it_names() {
     let text = runs();

@@ -52,10 +52,10 @@ fn check(api: Api, original: &[u8], outcome: &Outcome<'_>) -> Vec<Vec<u8>> {
             assert_eq!(block.tokens_before, block.tokens_after);
             continue;
         }
-        // I4: fewer tokens, as the reference tokenizer counts them.
+        // I4: fewer tokens, as the reference tokenizer counts them. Forms are chosen by one vocabulary, whatever the model.
         let [text, now] = [text, now].map(|raw| serde_json::from_slice::<String>(raw).unwrap());
-        assert_eq!(block.tokens_before as usize, oracle(outcome.tokens.encoding, &text));
-        assert_eq!(block.tokens_after as usize, oracle(outcome.tokens.encoding, &now));
+        assert_eq!(block.tokens_before as usize, oracle(Encoding::O200kBase, &text));
+        assert_eq!(block.tokens_after as usize, oracle(Encoding::O200kBase, &now));
         assert!(block.tokens_after < block.tokens_before);
         assert!(!now.trim().is_empty());
         // I5: what is left out can be found by the address in the marker.

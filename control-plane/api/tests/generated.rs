@@ -1,7 +1,10 @@
+//! The committed Rust of the contract is what its files make. `make proto` writes it.
+
 use std::path::Path;
 use std::{env, fs};
 
-use crate::descriptors;
+#[path = "contract/descriptors.rs"]
+mod descriptors;
 
 /// Committed, so that no build of the filter or of the programs compiles protobuf's compilers first.
 #[test]
