@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-pub(crate) use crate::call::Call;
+use crate::call::Call;
 use crate::config::Config;
 use crate::hint;
 use crate::kinds::code::language::Language;

@@ -255,7 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::Call;
+    use crate::call::Call;
     use crate::config::Config;
 
     fn of<T>(tool: &str, run: impl Fn(&Context<'_>) -> T) -> T {

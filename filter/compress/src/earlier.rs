@@ -27,7 +27,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::block::Call;
+use crate::call::Call;
 use crate::kinds::numbered::region::{self, Role};
 use crate::kinds::signal;
 use crate::kinds::{failure, fold};

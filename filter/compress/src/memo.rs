@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
 use crate::earlier::{Earlier, Fidelity, Values};
 use crate::epochs::unit::Unit;
-use crate::outcome::{BlockOutcome, Kind};
+use crate::outcome::{BlockOutcome, Kind, Skip};
 
 /// Remembers replacements over requests, up to a number of bytes.
 #[derive(Debug)]
@@ -44,6 +44,26 @@ pub(crate) struct Entry {
     pub(crate) fails: bool,
     /// What decides about it when it is old; `None` where it stays.
     pub(crate) unit: Option<Box<Unit>>,
+}
+
+impl Entry {
+    /// An output that stays as it came.
+    pub(crate) fn skipped(tool: &Arc<str>, kind: Kind, skip: Skip, tokens: u32) -> Self {
+        Self {
+            tool: Arc::clone(tool),
+            kind,
+            outcome: BlockOutcome::Skipped(skip),
+            tokens_before: tokens,
+            tokens_after: tokens,
+            replacement: None,
+            coded: Fidelity::No,
+            values: Values::default(),
+            left_out: None,
+            refers: Box::default(),
+            fails: false,
+            unit: None,
+        }
+    }
 }
 
 /// What a lossy replacement left out.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::block::{Call, Context};
+use crate::block::Context;
+use crate::call::Call;
 use crate::config::{Config, Profile};
 use crate::earlier::{Earlier, ShownOutput};
 use crate::kinds::numbered::edits_by_line;

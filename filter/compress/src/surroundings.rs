@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use headroom_providers::string;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Walk};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block;
+use crate::call::Call;
 use crate::hint;
 use crate::kinds::code::Language;
 use crate::kinds::signal::floor_char_boundary;
@@ -54,7 +53,7 @@ impl Files {
         let mut files = Self { said, ..Self::default() };
         for (number, call) in walk.made.iter().enumerate() {
             let [name, arguments] = call.texts(walk.body);
-            if let Some(path) = hint::whole_file(block::Call { name: &name, arguments: &arguments })
+            if let Some(path) = hint::whole_file(Call { name: &name, arguments: &arguments })
                 && let Some(span) = call.arguments
             {
                 files.read.entry(key(&path)).or_insert(span.range().start);
@@ -93,16 +92,7 @@ impl Files {
 
 /// The first [`NEAR_BYTES`] of a text, of which only as much is read.
 fn start(span: Span, body: &str) -> String {
-    let raw = span.raw(body);
-    let text = if span.is_string() && raw.len() > NEAR_RAW {
-        let end = 1 + NEAR_RAW;
-        // The last escape may be cut.
-        let mut ends = (end - LONGEST_ESCAPE..=end).rev();
-        ends.find_map(|end| string::decode(raw.get(1..end)?)).map(Cow::Owned)
-    } else {
-        span.text(body)
-    };
-    let text = text.unwrap_or(Cow::Borrowed(raw));
+    let text = span.text_start(body, NEAR_RAW).unwrap_or(Cow::Borrowed(span.raw(body)));
     text.get(..floor_char_boundary(&text, NEAR_BYTES)).unwrap_or_default().to_owned()
 }
 

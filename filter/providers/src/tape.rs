@@ -242,6 +242,17 @@ impl Span {
         }
     }
 
+    /// The start of a string's text, of which only `most` bytes are read. `None` for other values and for strings that are not
+    /// text.
+    pub fn text_start(self, body: &str, most: usize) -> Option<Cow<'_, str>> {
+        let inner = self.inner(body);
+        if inner.len() <= most || !self.is_string() {
+            return self.text(body);
+        }
+        // An escape that is cut has no text. The longest is one of two surrogates, with twelve bytes.
+        (0..12).find_map(|less| string::decode(inner.get(..most.checked_sub(less)?)?)).map(Cow::Owned)
+    }
+
     /// What a model reads of the value: the text of a string, other values as JSON without layout.
     pub fn reading(self, body: &str) -> Option<Cow<'_, str>> {
         if self.is_string() { self.text(body) } else { Some(string::without_layout(self.raw(body))) }

@@ -10,7 +10,8 @@ use headroom_providers::string;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::Output;
 
-use crate::block::{Call, CallFacts};
+use crate::block::CallFacts;
+use crate::call::Call;
 use crate::kinds::signal::floor_char_boundary;
 
 /// How many bytes of a tool's name count. Providers allow 128 at most.
@@ -29,7 +30,7 @@ pub(super) struct OutputCall {
 
 impl OutputCall {
     fn of(output: &Output, body: &str) -> Self {
-        let start = |span: Span, most| start_of_text(span, body, most);
+        let start = |span: Span, most| span.text_start(body, most);
         let name = output.call.and_then(|call| start(call.name?, MOST_NAME)).unwrap_or_default();
         let arguments = output.call.and_then(|call| call.arguments).map(|span| {
             start(span, MOST_SAID).unwrap_or_else(|| {
@@ -76,22 +77,12 @@ fn ends_of_text(span: Span, body: &str, most: usize) -> Option<Cow<'_, str>> {
     if raw.len() <= 2 * most || !span.is_string() {
         return span.text(body);
     }
-    let start = start_of_text(span, body, most)?;
+    let start = span.text_start(body, most)?;
     // The rest of an escape that is cut is read as letters; the rest of two surrogates is no text.
     let from = (raw.len() - most..raw.len()).find(|at| raw.is_char_boundary(*at))?;
     let end =
         (from..raw.len().min(from + 12)).find_map(|from| string::decode(raw.get(from..raw.len() - 1)?))?;
     Some(Cow::Owned(format!("{start}\n{end}")))
-}
-
-/// The start of a string's text. `None` for other values and for strings that are not text.
-fn start_of_text(span: Span, body: &str, most: usize) -> Option<Cow<'_, str>> {
-    let raw = span.raw(body);
-    if raw.len() <= most || !span.is_string() {
-        return span.text(body);
-    }
-    // An escape that is cut has no text. The longest is one of two surrogates, with twelve bytes.
-    (0..12).find_map(|less| string::decode(raw.get(1..most - less)?)).map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -152,7 +143,7 @@ mod tests {
             let body = format!("[\"{}{}\"]", "b".repeat(before), "\\ud83d\\ude00".repeat(20));
             let tape = headroom_providers::tape::Tape::of(body.as_bytes()).unwrap();
             let span = tape.root().elements().next().unwrap().span();
-            let text = start_of_text(span, &body, 64).unwrap();
+            let text = span.text_start(&body, 64).unwrap();
             assert!(span.text(&body).unwrap().starts_with(&*text));
             assert_eq!(text.len(), before + (63 - before) / 12 * 4);
             let ends = ends_of_text(span, &body, 64).unwrap();

@@ -11,7 +11,7 @@ use super::counts::{FORMS, count_span};
 use super::run::{Run, shown_text};
 use crate::block::Context;
 use crate::config::Policy;
-use crate::earlier::{Earlier, Fidelity, Source, Values, stays};
+use crate::earlier::{Earlier, Source, stays};
 use crate::epochs::unit::Unit;
 use crate::explain::{Attempts, Explanation};
 use crate::hint;
@@ -62,21 +62,7 @@ impl Run<'_, '_> {
     ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
         let body = self.walk.body;
         let skipped = |kind, skip, memo: &mut Memo| {
-            let tokens = count_span(output.span, body, FORMS, memo);
-            Entry {
-                tool: Arc::clone(&call.name),
-                kind,
-                outcome: BlockOutcome::Skipped(skip),
-                tokens_before: tokens,
-                tokens_after: tokens,
-                replacement: None,
-                left_out: None,
-                coded: Fidelity::No,
-                values: Values::default(),
-                refers: Box::default(),
-                fails: false,
-                unit: None,
-            }
+            Entry::skipped(&call.name, kind, skip, count_span(output.span, body, FORMS, memo))
         };
         let text = shown_text(output, body);
         if output.call.is_some_and(|call| call.by_program) {

@@ -13,11 +13,10 @@ use memchr::memmem;
 use super::calls::OutputCall;
 use super::counts::FORMS;
 use super::run::{Run, shown_text};
-use crate::earlier::{Fidelity, Values};
 use crate::envelope;
 use crate::epochs::FoldedOutput;
 use crate::memo::Entry;
-use crate::outcome::{BlockOutcome, Kind, Skip};
+use crate::outcome::{Kind, Skip};
 use crate::rounds::{PLACEHOLDER, RetrieveArguments, answer};
 
 /// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
@@ -112,18 +111,9 @@ impl Run<'_, '_> {
         string::encode_into(&forwarded, &mut escaped);
         let count = |text: &str| u32::try_from(FORMS.count(text)).unwrap_or(u32::MAX);
         let entry = Entry {
-            tool: Arc::clone(&call.name),
-            kind: Kind::Text,
-            outcome: BlockOutcome::Skipped(Skip::Retrieved),
-            tokens_before: count(&text),
             tokens_after: count(&forwarded),
             replacement: Some(escaped.into_boxed_str()),
-            left_out: None,
-            coded: Fidelity::No,
-            values: Values::default(),
-            refers: Box::default(),
-            fails: false,
-            unit: None,
+            ..Entry::skipped(&call.name, Kind::Text, Skip::Retrieved, count(&text))
         };
         Some((entry, Cow::Owned(forwarded)))
     }
@@ -135,19 +125,10 @@ mod tests {
 
     #[test]
     fn a_look_at_an_original_counts_whether_or_not_there_is_a_page() {
+        let tool = Arc::from("headroom_retrieve");
         let result = |replacement: Option<&str>| Entry {
-            tool: Arc::from("headroom_retrieve"),
-            kind: Kind::Text,
-            outcome: BlockOutcome::Skipped(Skip::Retrieved),
-            tokens_before: 0,
-            tokens_after: 0,
             replacement: replacement.map(Box::from),
-            left_out: None,
-            coded: Fidelity::No,
-            values: Values::default(),
-            refers: Box::default(),
-            fails: false,
-            unit: None,
+            ..Entry::skipped(&tool, Kind::Text, Skip::Retrieved, 0)
         };
         for entry in [result(None), result(Some("page"))] {
             let mut blocks = RetrievableBlocks::default();

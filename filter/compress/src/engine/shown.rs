@@ -8,7 +8,7 @@ use headroom_providers::walk::Output;
 
 use super::STEP_BYTES;
 use super::run::{Run, is_seen, shown_text};
-use crate::block::Call;
+use crate::call::Call;
 use crate::earlier::{Earlier, ShownOutput, Source};
 use crate::lines::Line;
 use crate::memo::{Entry, Memo};

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block::Call;
+use crate::call::Call;
 use crate::hint::{self, FileUse};
 use crate::kinds::signal::floor_char_boundary;
 use crate::memo::Entry;

@@ -1,7 +1,7 @@
 //! Inputs that are made to be slow, through every compressor.
 
 use super::*;
-use crate::block::Call;
+use crate::call::Call;
 use crate::config::Config;
 use crate::tokens::Encoding;
 

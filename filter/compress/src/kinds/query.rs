@@ -126,7 +126,7 @@ fn is_anchor(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Call;
+    use crate::call::Call;
     use crate::config::Config;
 
     fn best(query: &str, arguments: &str, lines: &[&str]) -> Vec<usize> {

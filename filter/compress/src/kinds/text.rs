@@ -293,7 +293,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::Call;
+    use crate::call::Call;
     use crate::config::Config;
 
     fn kept(text: &str, arguments: &str, query: &str) -> Option<Lossy> {

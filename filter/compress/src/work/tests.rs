@@ -1,7 +1,8 @@
 //! Work is proportional to the bytes, whatever the bytes are, for every kind and profile.
 
 use super::*;
-use crate::block::{Call, Context};
+use crate::block::Context;
+use crate::call::Call;
 use crate::config::{Config, Profile};
 use crate::earlier::Earlier;
 use crate::kinds::code::{self, Language};

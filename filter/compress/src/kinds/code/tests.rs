@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::block::Call;
+use crate::call::Call;
 use crate::config::Config;
 
 fn shown(text: &str, language: Language, near: &str) -> Option<Lossy> {
