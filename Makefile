@@ -60,7 +60,7 @@ build: announce module ## build the filter module and the two programs, optimize
 
 # What a newcomer waits for.
 announce:
-	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 5 to 12 minutes on two cores and fills 1.8 GB in $(target)/; later ones take seconds."
+	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 5 to 25 minutes on two cores and fills 2 to 3 GB in $(target)/; later ones take seconds."
 
 module: toolchain ## build the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
 	$(build_beside) build -p headroom-filter --target wasm32-wasip1 --profile wasm

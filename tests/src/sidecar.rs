@@ -205,7 +205,7 @@ impl Sidecar {
         let begun = Instant::now();
         while !self.is_stopped()? {
             ensure!(begun.elapsed() < PATIENCE, "headroomd does not stop");
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::yield_now();
         }
         Ok(())
     }
