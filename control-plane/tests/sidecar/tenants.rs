@@ -69,8 +69,8 @@ async fn a_tenants_token_opens_its_originals_and_nothing_else() {
         assert_eq!(get(&sidecar, closed, RED, None).await.0, 403, "{closed}");
     }
     let health = get(&sidecar, "/readyz", RED, None).await;
-    let shown = [json!({"status": "healthy"}), json!({"status": "degraded"})];
-    assert!(health.0 == 200 && shown.contains(&health.1), "{health:?}");
+    let open = [json!({"status": "healthy"}), json!({"status": "degraded"})];
+    assert!(health.0 == 200 && open.contains(&health.1), "{health:?}");
 
     let ask = |tenant: &str, hash: &str| RetrieveRequest {
         tenant: tenant.to_owned(),
