@@ -145,7 +145,7 @@ mod tests {
             let span = tape.root().elements().next().unwrap().span();
             let text = span.text_start(&body, 64).unwrap();
             assert!(span.text(&body).unwrap().starts_with(&*text));
-            assert_eq!(text.len(), before + (63 - before) / 12 * 4);
+            assert_eq!(text.len(), before + (64 - before) / 12 * 4);
             let ends = ends_of_text(span, &body, 64).unwrap();
             assert!(ends.starts_with(&*text) && ends.len() < 2 * 64, "{ends}");
             let end = ends.rsplit('\n').next().unwrap();
