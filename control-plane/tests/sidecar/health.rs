@@ -9,11 +9,16 @@ use sqlx::Connection as _;
 use crate::child::{PATIENCE, Sidecar};
 use crate::records::report;
 
-/// The answer of `/readyz` after a condition becomes true. A store that a slow disk holds up for a moment is degraded, too.
+/// The answer of `/readyz` after a condition becomes true.
 pub(crate) async fn ready_when(sidecar: &Sidecar, holds: impl Fn(&Value) -> bool) -> Value {
+    answer_when(sidecar, "/readyz", holds).await
+}
+
+/// The answer of a path after a condition becomes true. A store that a slow disk holds up for a moment is degraded.
+pub(crate) async fn answer_when(sidecar: &Sidecar, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let page = sidecar.json("/readyz").await;
+        let page = sidecar.json(path).await;
         if holds(&page) {
             return page;
         }

@@ -233,6 +233,7 @@ async fn conversations_keep_what_they_begin_with_while_replicas_die_in_turn() ->
             agents.push((name, agent));
         }
     }
+    let mut unanswered = 0;
     for round in 0..ROUNDS {
         let dying = round / 3 % 2;
         match round % 3 {
@@ -243,6 +244,9 @@ async fn conversations_keep_what_they_begin_with_while_replicas_die_in_turn() ->
         for (_, agent) in &mut agents {
             agent.rounds(envoys[round % 2].listener(), 1).await?;
         }
+        if round == 0 {
+            unanswered = envoys[0].stat("wasmcustom.headroom.memory_context.unanswered").await?;
+        }
     }
     let mut noted = 0;
     for (name, _) in &agents {
@@ -251,7 +255,8 @@ async fn conversations_keep_what_they_begin_with_while_replicas_die_in_turn() ->
         let [beginning] = report.beginnings.as_slice() else { bail!("{name} began in two ways: {report:?}") };
         noted += usize::from(beginning.contains("Deployments that failed are in the log"));
     }
-    // All, but for those that began when the machine stood still for two seconds.
-    ensure!(noted > 0, "no conversation began with notes");
+    // All, unless the machine stood still for two seconds when they began.
+    let expected = if unanswered == 0 { agents.len() } else { 1 };
+    ensure!(noted >= expected, "{noted} of {} conversations began with notes", agents.len());
     Ok(())
 }

@@ -130,7 +130,7 @@ async fn short_requests_pass_long_ones_on_the_way_and_who_leaves_gives_way() -> 
         let got = forwarded(&stack.provider, &format!("long {number}"));
         assert!(got.body == engine(&long(60, 10 + number)), "long {number}");
     }
-    assert!(beside > 1, "{beside} short requests went beside, the slowest in {:?}", took.iter().max());
+    assert!(beside > 5, "{beside} short requests went beside, the slowest in {:?}", took.iter().max());
     assert!(paused(&stack).await? > 0);
     assert_no_trap(&stack).await
 }
