@@ -31,15 +31,15 @@
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
 //! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can fetch them; the request itself carries them |
-//! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
-//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in a way that requests do not show |
+//! | `store_originals` | `true` for requests whose client lists `headroom_retrieve` itself, else `false` | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
+//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: the filter adds no tool and looks for none, in requests that have tools: for clients whose model can ask in another way |
 //! | `own_tools` | `[]` | tools of memory that the filter adds to requests that have tools, and whose calls headroomd answers: `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
 //! | `memory_context` | `false` | facts of memory are put to the end of the first message of the user, in requests that neither ask for reasoning nor bring some back; decided and recorded by headroomd before the first request of a conversation is forwarded. Needs `control_plane` (docs/memory.md) |
 //! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` is put before the path, or replaces `path_from` if that is given; of several entries for a cluster, the first counts whose `path_from` the path begins with. Calls of the filter's own tools are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
-//! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
+//! | `memo_bytes` | 33554432 | RAM for remembered replacements, per worker |
 //! | `bodies_in_work` | 8 | a worker processes at most this many bodies at a time; others wait in order; 0: no limit |
 //! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match; the path of an OpenAI client's base URL is one too: `/api/paas/v4` makes `/api/paas/v4/chat/completions` match |
 //! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
