@@ -115,8 +115,8 @@ chaos: module ## send many requests while headroomd and Envoy fail, and count lo
 
 # libFuzzer needs a nightly compiler and cargo-fuzz; `make test` runs the same targets over fixed mutations without.
 fuzz: ## run the engine's fuzz targets, each for SECONDS (60), with cargo-fuzz and a nightly Rust
-	@cd filter/compress && for name in body output conversation; do \
-		$(CARGO) +nightly fuzz run "$$name" -- -max_total_time=$(or $(SECONDS),60) -timeout=30 || exit 1; done
+	@trap 'exit 130' INT; failed=0; cd filter/compress && for name in body output conversation; do \
+		$(CARGO) +nightly fuzz run "$$name" -- -max_total_time=$(or $(SECONDS),60) -timeout=30 || failed=1; done && exit $$failed
 
 bench: module ## measure the engine, the module in V8, requests through Envoy and memory; options: make bench ARGS="--seconds 2"
 	$(CARGO) bench -p headroom-benches

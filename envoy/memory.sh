@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 sed -e 's/port_value: 8790/port_value: 0/' -e "s|/run/headroom/admin.sock|$work/admin.sock|" -e 's/address: 0.0.0.0, port_value: 8787/address: 127.0.0.1, port_value: 0/' \
     -e "s|/etc/headroom/filter.wasm|$module|" production.yaml >"$work/with.yaml"
 # The filter's entry, up to the router's entry.
-sed '/^          - name: headroom$/,/^          - name: envoy.filters.http.router$/{/envoy.filters.http.router/!d}' \
+sed '/^          - name: headroom$/,/^          - name: envoy.filters.http.router$/{/envoy.filters.http.router/!d;}' \
     "$work/with.yaml" >"$work/without.yaml"
 
 resident() {

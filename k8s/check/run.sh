@@ -31,7 +31,8 @@ PYTHON
 fi
 
 if ! "$tools/venv/bin/python" -c 'import compose_spec, jsonschema, kubernetes_validate, yaml' 2>/dev/null; then
-    python3 -m venv "$tools/venv" || fail "python3 has no venv: install it (Debian and Ubuntu: apt-get install python3-venv)"
+    # Also where a cached one is a link to a Python that is gone.
+    python3 -m venv --clear "$tools/venv" || fail "python3 has no venv: install it (Debian and Ubuntu: apt-get install python3-venv)"
     "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$root/k8s/check/requirements.txt"
 fi
 

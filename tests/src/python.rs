@@ -25,7 +25,9 @@ pub fn with_interpreter(interpreter: &str, requirements: &str) -> Result<PathBuf
     // Each test may run in a separate process: the second waits for the installation of the first.
     let lock = fs::File::create(environment.with_extension("lock"))?;
     lock.lock()?;
-    if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+    // One from a cache is a link to an interpreter that may be gone.
+    let runs = || run(Command::new(&python).arg("--version")).is_ok();
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) && runs() {
         return Ok(python);
     }
     let missing =
