@@ -44,3 +44,4 @@ pub mod unwrap;
 pub mod up;
 pub mod upstream;
 pub mod wrap;
+pub mod yaml;

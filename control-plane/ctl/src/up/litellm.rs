@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use reqwest::Client;
-use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Launch};
@@ -21,6 +20,7 @@ use super::settings::{LITELLM as NAME, LiteLlm, Settings};
 use super::supervision::{Start, say};
 use crate::providers::{Format, Key, Rewrite, ServedProvider};
 use crate::upstream::Upstream;
+use crate::yaml;
 
 /// The installed version: the newest one whose extra `proxy` can be installed from PyPI.
 const PACKAGE: &str = "litellm[proxy]==1.108.7";
@@ -87,7 +87,8 @@ pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Res
             let text = fs::read_to_string(file);
             let text =
                 text.with_context(|| format!("--litellm-config: {} cannot be read", file.display()))?;
-            read(&text).map_err(|reason| anyhow::anyhow!("--litellm-config: {}: {reason}", file.display()))?
+            yaml::object(&text)
+                .map_err(|reason| anyhow::anyhow!("--litellm-config: {}: {reason}", file.display()))?
         }
         None => Map::new(),
     };
@@ -261,43 +262,6 @@ fn configuration(mut own: Map<String, Value>) -> Map<String, Value> {
     own
 }
 
-/// YAML as JSON; LiteLLM reads either.
-fn read(text: &str) -> Result<Map<String, Value>, String> {
-    let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
-    match documents.as_slice() {
-        [] => Ok(Map::new()),
-        [one] => match json_of(one)? {
-            Value::Object(object) => Ok(object),
-            Value::Null => Ok(Map::new()),
-            _ => Err("a mapping was expected at the top".to_owned()),
-        },
-        _ => Err("it holds more than one document".to_owned()),
-    }
-}
-
-fn json_of(node: &Yaml<'_>) -> Result<Value, String> {
-    Ok(match node {
-        Yaml::Value(Scalar::Null) => Value::Null,
-        Yaml::Value(Scalar::Boolean(flag)) => (*flag).into(),
-        Yaml::Value(Scalar::Integer(number)) => (*number).into(),
-        Yaml::Value(Scalar::FloatingPoint(number)) => {
-            Number::from_f64(number.into_inner()).map(Value::Number).ok_or("JSON has no such number")?
-        }
-        Yaml::Value(Scalar::String(text)) => text.to_string().into(),
-        Yaml::Representation(text, ..) => text.to_string().into(),
-        Yaml::Sequence(items) => items.iter().map(json_of).collect::<Result<Vec<_>, _>>()?.into(),
-        Yaml::Mapping(fields) => {
-            let fields = fields.iter().map(|(name, value)| match name {
-                Yaml::Value(Scalar::String(name)) => Ok((name.to_string(), json_of(value)?)),
-                _ => Err("a key is not text".to_owned()),
-            });
-            Value::Object(fields.collect::<Result<_, String>>()?)
-        }
-        Yaml::Tagged(_, node) => json_of(node)?,
-        Yaml::Alias(_) | Yaml::BadValue => return Err("a value is not understood".to_owned()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_users_configuration_stays_but_for_the_key() {
-        let own = read(
+        let own = yaml::object(
             "model_list:\n- model_name: claude-sonnet-4-5\n  litellm_params: {model: hosted_vllm/qwen, api_base: 'http://h/v1', \
              timeout: 1.5}\nlitellm_settings:\n  num_retries: 3\ngeneral_settings:\n  master_key: mine\n",
         )
@@ -316,10 +280,10 @@ mod tests {
         assert_eq!(whole["litellm_settings"]["num_retries"], 3);
         assert_eq!(whole["litellm_settings"]["drop_params"], true);
         assert_eq!(whole["general_settings"]["master_key"], "os.environ/LITELLM_MASTER_KEY");
-        let none = Value::Object(configuration(read("").unwrap()));
+        let none = Value::Object(configuration(yaml::object("").unwrap()));
         assert_eq!(none["model_list"][0]["model_name"], "*");
         for broken in ["- a", "a: [", "a: 1\n---\nb: 2", "text"] {
-            assert!(read(broken).is_err(), "{broken}");
+            assert!(yaml::object(broken).is_err(), "{broken}");
         }
     }
 
