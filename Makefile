@@ -16,14 +16,15 @@ module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-# The programs as the tests build them, so that `make test` compiles little of it again; `install` makes optimized ones.
+# The programs as the tests build them, so that `make test` compiles little of it again, and without what takes long to
+# compile and few use (embedding models); `install` makes optimized ones with it.
 up: announce toolchain ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	@$(MAKE) --no-print-directory -j 2 module programs
 	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
 
 # Beside the module, whose linking keeps one processor busy for minutes.
 programs:
-	$(build_beside) build -p headroomd -p headroomctl
+	$(build_beside) build -p headroomd -p headroomctl --no-default-features
 
 tests-built:
 	$(build_beside) test --workspace --no-run --quiet
@@ -125,6 +126,7 @@ bench: module ## measure the engine, the module in V8, requests through Envoy an
 lint: toolchain ## run clippy, native and for the module; find crates that the module has twice, and circles of imports
 	@.ci/circles
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p headroomd --no-default-features -- -D warnings
 	$(CARGO) clippy -p headroom-filter --target wasm32-wasip1 -- -D warnings
 	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-wasip1 --target wasm32-unknown-unknown -- -D warnings
 	@twice=$$($(CARGO) tree --quiet --duplicates --edges normal,no-proc-macro -p headroom-filter --target wasm32-wasip1 2>/dev/null) && \

@@ -19,8 +19,8 @@ mod upkeep;
 
 pub use self::compare::{fingerprint, likeness};
 pub use self::context::ContextQuestion;
-#[cfg(test)]
-pub(crate) use self::embedder::tests::of_words;
+#[cfg(all(test, feature = "embedder"))]
+pub(crate) use self::embedder::of_words;
 pub use self::embedder::{Detection, EmbedError, Embedder, Models, OpenAiSettings, detect};
 pub(crate) use self::fact::cosine;
 pub use self::fact::{ConversationContext, Draft, Ending, FactScope, Holder, Origin, StoredFact, Vector};

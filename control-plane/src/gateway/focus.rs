@@ -122,7 +122,7 @@ fn key(scorer: Scorer, embedder: &str, said: &str, text: &str) -> blake3::Hash {
     hasher.finalize()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedder"))]
 mod tests {
     use super::*;
     use crate::memory::of_words;

@@ -100,9 +100,9 @@ fn half(bits: u16) -> f32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::memory::embedder) mod tests {
     use super::*;
-    use crate::memory::embedder::{LocalModel, load};
+    use crate::memory::embedder::local::{LocalModel, load};
 
     /// A tokenizer of three words.
     pub(crate) const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
