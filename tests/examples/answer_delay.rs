@@ -33,7 +33,9 @@ async fn main() -> Result<()> {
     };
     say("Building the filter and headroomd where they are not built yet, and starting both stacks …");
     let filter = json!({"control_plane": {"cluster": "headroom"}});
-    let with = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
+    let with =
+        Stack::start(Options { filter: Some(filter), own_process: true, ..Options::default() }, Kind::Real)
+            .await?;
     let without = Stack::start(Options { filter: None, ..Options::default() }, Kind::Down).await?;
     let (mut first, mut events) = (Latencies::default(), Latencies::default());
     say("Measuring …");

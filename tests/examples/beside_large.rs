@@ -75,7 +75,7 @@ async fn measure(module: &Path, output_bytes: usize) -> Result<Felt> {
         sidecar_http: sidecar.http(),
     };
     let filter = json!({"control_plane": {"cluster": "headroom"}});
-    let options = Options { filter: Some(filter), ..Options::default() };
+    let options = Options { filter: Some(filter), own_process: true, ..Options::default() };
     let envoy = Envoy::start(&options, neighbours, module, folder.path()).await?;
     let to = envoy.listener();
     let over = Arc::new(AtomicBool::new(false));

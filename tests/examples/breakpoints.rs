@@ -25,7 +25,11 @@ async fn main() -> Result<()> {
     table.set_header(["breakpoints", "requests", "input tokens", "read", "written", "plain", "cost"]);
     for breakpoints in ["off", "5m"] {
         let filter = json!({"reversible": true, "breakpoints": breakpoints});
-        let stack = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Down).await?;
+        let stack = Stack::start(
+            Options { filter: Some(filter), own_process: true, ..Options::default() },
+            Kind::Down,
+        )
+        .await?;
         let (requests, tokens) = conversation(&stack, rounds).await?;
         let figures =
             [tokens.total(), tokens.read, tokens.written, tokens.plain, tokens.cost().round() as u64];

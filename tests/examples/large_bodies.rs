@@ -60,7 +60,9 @@ async fn main() -> Result<()> {
         None => REQUESTS,
     };
     let filter = json!({"reversible": true, "control_plane": {"cluster": "headroom"}});
-    let stack = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
+    let stack =
+        Stack::start(Options { filter: Some(filter), own_process: true, ..Options::default() }, Kind::Real)
+            .await?;
     let bodies: Vec<Bytes> = (0..CONVERSATIONS).map(|salt| Bytes::from(body(salt))).collect();
     let idle = Use::of(&stack.envoy).await?;
 

@@ -40,7 +40,11 @@ fn request(output: &str) -> String {
 async fn stack(profile: &str) -> Result<Stack> {
     let filter = json!({"profile": profile, "reversible": true, "store_originals": true, "tenant_from": "client",
         "control_plane": {"cluster": "headroom"}});
-    Stack::start(Options { filter: Some(filter), workers: 2, ..Options::default() }, Kind::Real).await
+    Stack::start(
+        Options { filter: Some(filter), workers: 2, own_process: true, ..Options::default() },
+        Kind::Real,
+    )
+    .await
 }
 
 /// The median and the 99th percentile, in milliseconds.

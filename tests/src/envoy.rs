@@ -1,12 +1,14 @@
 //! A real Envoy process, its configuration and its counters.
 
+mod kept;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use headroomctl::bootstrap::{BodyMode, Bootstrap, Endpoint, Providers};
 use headroomctl::upstream::Upstream;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use crate::built::{target_folder, workspace};
 use crate::client::{Call, Connection, Protocol};
 use crate::deadline::until;
 use crate::leash::Leashed;
+use kept::{Kept, Parts};
 
 /// How Envoy is set up.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub struct Options {
     pub log: String,
     /// A whole configuration, in place of the one that `headroomctl` would render.
     pub configuration: Option<String>,
+    /// A process that nothing has used before and that may be ended: for tests of the process itself.
+    pub own_process: bool,
 }
 
 impl Default for Options {
@@ -58,6 +63,7 @@ impl Default for Options {
             allow_hosts: Vec::new(),
             log: String::new(),
             configuration: None,
+            own_process: false,
         }
     }
 }
@@ -76,10 +82,41 @@ pub struct Neighbours {
 /// A running Envoy.
 #[derive(Debug)]
 pub struct Envoy {
-    process: Leashed,
+    process: Process,
     admin: PathBuf,
     listener: SocketAddr,
     started_in: Duration,
+}
+
+#[derive(Debug)]
+enum Process {
+    Own(Leashed),
+    Kept(Kept),
+}
+
+const KEPT: &str = "other stacks use this Envoy after this one: set `own_process`";
+
+impl Process {
+    fn own(&self) -> Result<&Leashed> {
+        match self {
+            Self::Own(process) => Ok(process),
+            Self::Kept(_) => bail!(KEPT),
+        }
+    }
+
+    fn own_mut(&mut self) -> Result<&mut Leashed> {
+        match self {
+            Self::Own(process) => Ok(process),
+            Self::Kept(_) => bail!(KEPT),
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        match self {
+            Self::Own(process) => process.log_tail(),
+            Self::Kept(kept) => kept.log_tail(),
+        }
+    }
 }
 
 /// The Envoy to run: the one that `envoy/install.sh` finds or installs.
@@ -102,78 +139,35 @@ pub async fn binary() -> Result<PathBuf> {
 }
 
 impl Envoy {
-    /// Starts Envoy with its files in `folder` and waits until it serves.
+    /// Starts Envoy with its files in `folder` and waits until it serves. Unless the options need a process of their own, it may
+    /// be one that has served others.
     pub async fn start(
         options: &Options,
         neighbours: Neighbours,
         module: &Path,
         folder: &Path,
     ) -> Result<Self> {
-        let configuration = folder.join("envoy.yaml");
-        let admin_file = folder.join("admin");
-        fs::write(&configuration, bootstrap(options, neighbours, module, folder)?)?;
-        let mut arguments = vec![
-            "-c".to_owned(),
-            configuration.display().to_string(),
-            "--concurrency".to_owned(),
-            options.workers.to_string(),
-            "--disable-hot-restart".to_owned(),
-            "--log-level".to_owned(),
-            "warning".to_owned(),
-            "--admin-address-path".to_owned(),
-            admin_file.display().to_string(),
-        ];
-        if !options.log.is_empty() {
-            arguments.extend(["--component-log-level".to_owned(), options.log.clone()]);
-        }
+        let text = bootstrap(options, neighbours, module, folder)?;
         let binary = binary().await?;
         let start = Instant::now();
-        let process = Leashed::start(&binary, &arguments, &[], &folder.join("envoy.log"))?;
+        let own = options.own_process || options.configuration.is_some() || !options.log.is_empty();
+        let (process, admin) = if own || options.filter.is_none() {
+            own_process(options, &text, &binary, folder).await?
+        } else {
+            let kept = Kept::serve(Parts::new(&text)?, &binary, module, options.workers).await?;
+            let admin = kept.admin();
+            (Process::Kept(kept), admin)
+        };
+        let started_in = start.elapsed();
         let listener = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self { process, admin: PathBuf::new(), listener, started_in: Duration::ZERO };
-        envoy
-            .wait(&admin_file)
-            .await
-            .with_context(|| format!("Envoy's log ends:\n{}", envoy.process.log_tail()))?;
-        envoy.started_in = start.elapsed();
+        let mut envoy = Self { process, admin, listener, started_in };
+        envoy.listener = envoy.other_listener("headroom").await?;
         Ok(envoy)
     }
 
     /// The time from the start of the process until it was ready to serve.
     pub fn started_in(&self) -> Duration {
         self.started_in
-    }
-
-    async fn wait(&mut self, admin_file: &Path) -> Result<()> {
-        let process = &mut self.process;
-        let admin = until("Envoy writes its admin address", || {
-            let state = process.check();
-            async {
-                if let Err(error) = state {
-                    return Some(Err(error));
-                }
-                let path = fs::read_to_string(admin_file).ok().filter(|path| !path.is_empty())?;
-                Some(Ok(PathBuf::from(path)))
-            }
-        });
-        self.admin = admin.await??;
-        let ready = until("Envoy is ready", || {
-            let state = self.process.check();
-            let admin = &self.admin;
-            async move {
-                if let Err(error) = state {
-                    return Some(Err(error));
-                }
-                let mut connection = Connection::open_socket(admin).await.ok()?;
-                let answer = connection.send(Call::get("/ready")).await.ok()?;
-                answer.status.is_success().then_some(Ok(()))
-            }
-        });
-        ready.await??;
-        let listeners = self.admin_get("/listeners?format=json").await?;
-        let listeners: Value = serde_json::from_str(&listeners)?;
-        self.listener = listener(&listeners, "headroom")?;
-        Ok(())
     }
 
     /// The socket of the admin interface.
@@ -206,28 +200,87 @@ impl Envoy {
 
     /// Resident memory in kilobytes.
     pub fn resident_kilobytes(&self) -> Result<u64> {
-        self.process.resident_kilobytes()
+        self.process.own()?.resident_kilobytes()
     }
 
     /// Files and sockets that it has open.
     pub fn open_files(&self) -> Result<usize> {
-        self.process.open_files()
+        self.process.own()?.open_files()
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.kill().map(drop)
+        self.process.own_mut()?.kill().map(drop)
     }
 
     /// SIGTERM, and waits until it has ended.
     pub fn terminate(&mut self) -> Result<()> {
-        self.process.terminate().map(drop)
+        self.process.own_mut()?.terminate().map(drop)
     }
 
     /// The last lines of the log.
     pub fn log_tail(&self) -> String {
         self.process.log_tail()
     }
+}
+
+/// Starts Envoy, and waits until it is ready. Returns its admin socket as well.
+async fn own_process(
+    options: &Options,
+    text: &str,
+    binary: &Path,
+    folder: &Path,
+) -> Result<(Process, PathBuf)> {
+    let configuration = folder.join("envoy.yaml");
+    let admin_file = folder.join("admin");
+    fs::write(&configuration, text)?;
+    let mut arguments = vec![
+        "-c".to_owned(),
+        configuration.display().to_string(),
+        "--concurrency".to_owned(),
+        options.workers.to_string(),
+        "--disable-hot-restart".to_owned(),
+        "--log-level".to_owned(),
+        "warning".to_owned(),
+        "--admin-address-path".to_owned(),
+        admin_file.display().to_string(),
+    ];
+    if !options.log.is_empty() {
+        arguments.extend(["--component-log-level".to_owned(), options.log.clone()]);
+    }
+    let mut process = Leashed::start(binary, &arguments, &[], &folder.join("envoy.log"))?;
+    let admin = wait(&mut process, &admin_file)
+        .await
+        .with_context(|| format!("Envoy's log ends:\n{}", process.log_tail()))?;
+    Ok((Process::Own(process), admin))
+}
+
+async fn wait(process: &mut Leashed, admin_file: &Path) -> Result<PathBuf> {
+    let admin = until("Envoy writes its admin address", || {
+        let state = process.check();
+        async {
+            if let Err(error) = state {
+                return Some(Err(error));
+            }
+            let path = fs::read_to_string(admin_file).ok().filter(|path| !path.is_empty())?;
+            Some(Ok(PathBuf::from(path)))
+        }
+    });
+    let admin = admin.await??;
+    let ready = until("Envoy is ready", || {
+        let state = process.check();
+        let admin = &admin;
+        async move {
+            if let Err(error) = state {
+                return Some(Err(error));
+            }
+            let mut connection = Connection::open_socket(admin).await.ok()?;
+            let answer = connection.send(Call::get("/ready")).await.ok()?;
+            answer.status.is_success().then_some(Ok(()))
+        }
+    });
+    ready.await??;
+    Ok(admin)
 }
 
 /// The port of a listener, by its name in what the admin interface lists.

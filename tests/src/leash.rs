@@ -94,11 +94,16 @@ impl Leashed {
 
     /// The last lines of what it has printed.
     pub fn log_tail(&self) -> String {
-        const LINES: usize = 40;
-        let text = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LINES)..].join("\n")
+        tail(&fs::read(&self.log).unwrap_or_default())
     }
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &[u8]) -> String {
+    const LINES: usize = 40;
+    let text = String::from_utf8_lossy(log);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 impl Drop for Leashed {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
@@ -82,7 +82,9 @@ pub fn free_ports(count: u32) -> Result<SocketAddr> {
     static BLOCK: LazyLock<Option<(File, u32)>> = LazyLock::new(|| {
         let folder = env::temp_dir().join("headroom-test-ports");
         fs::create_dir_all(&folder).ok()?;
-        (0..PORTS / OF_A_PROCESS).find_map(|block| {
+        // Not the first that is free: a process that has just ended had that, and something may still call its servers.
+        let blocks = PORTS / OF_A_PROCESS;
+        (0..blocks).map(|number| (number + process::id()) % blocks).find_map(|block| {
             let file = File::create(folder.join(block.to_string())).ok()?;
             file.try_lock().ok()?;
             Some((file, block))

@@ -47,15 +47,20 @@ impl Stack {
 
     /// Starts one more Envoy like the first, which shares only the neighbours.
     pub async fn another_envoy(&mut self) -> Result<Envoy> {
+        let options = self.options.clone();
+        self.envoy_with(&options).await
+    }
+
+    async fn envoy_with(&mut self, options: &Options) -> Result<Envoy> {
         let folder = self.folder.path().join(format!("envoy-{}", self.envoys));
         self.envoys += 1;
         std::fs::create_dir(&folder)?;
-        envoy(&self.options, &self.provider, &self.sidecar, &folder).await
+        envoy(options, &self.provider, &self.sidecar, &folder).await
     }
 
-    /// Restarts Envoy. It then listens on another port.
+    /// Starts a new process in the place of Envoy. It listens on another port.
     pub async fn restart_envoy(&mut self) -> Result<()> {
-        self.envoy = self.another_envoy().await?;
+        self.envoy = self.envoy_with(&Options { own_process: true, ..self.options.clone() }).await?;
         Ok(())
     }
 

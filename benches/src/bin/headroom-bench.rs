@@ -113,7 +113,11 @@ struct Pair {
 impl Pair {
     async fn start() -> Result<Self> {
         let filter = json!({"control_plane": {"cluster": "headroom"}});
-        let with = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
+        let with = Stack::start(
+            Options { filter: Some(filter), own_process: true, ..Options::default() },
+            Kind::Real,
+        )
+        .await?;
         let without = Stack::start(Options { filter: None, ..Options::default() }, Kind::Down).await?;
         Ok(Self { with, without })
     }
@@ -133,7 +137,7 @@ async fn modules(modules: &[PathBuf]) -> Result<String> {
     };
     let start = async |module: Option<&PathBuf>| {
         let folder = tempfile::tempdir()?;
-        let options = Options { filter: module.map(|_| json!({})), ..Options::default() };
+        let options = Options { filter: module.map(|_| json!({})), own_process: true, ..Options::default() };
         let module = module.cloned().unwrap_or_default();
         anyhow::Ok(Envoy::start(&options, neighbours, &module, folder.path()).await?.started_in())
     };
@@ -162,8 +166,11 @@ async fn start_up() -> Result<String> {
     let time = async |filter: Option<serde_json::Value>| {
         let mut times = Vec::new();
         for _ in 0..STARTS {
-            let stack =
-                Stack::start(Options { filter: filter.clone(), ..Options::default() }, Kind::Down).await?;
+            let stack = Stack::start(
+                Options { filter: filter.clone(), own_process: true, ..Options::default() },
+                Kind::Down,
+            )
+            .await?;
             times.push(stack.envoy.started_in());
         }
         times.sort();

@@ -9,6 +9,7 @@ use headroomd::ledger::store::LedgerStore;
 use headroomd::purge::Scope;
 use headroomd::store::{Database, SqlLedger, SqlOriginals};
 use headroomd::trouble::StoreError;
+use tokio::task::JoinSet;
 
 use crate::{originals, suite};
 
@@ -115,19 +116,26 @@ async fn requests(store: &SqlLedger) -> usize {
 async fn a_report_is_in_the_file_as_a_whole_or_not_at_all_wherever_the_file_ends() {
     let dir = tempfile::tempdir().unwrap();
     let (first, bytes) = two_reports(&path(dir.path())).await;
-    for end in (first..=bytes.len()).step_by(97).chain([bytes.len() - 1, bytes.len()]) {
-        let path = dir.path().join(format!("cut-{end}.jsonl"));
-        fs::write(&path, &bytes[..end]).unwrap();
-        let store = open(&path).await;
-        assert!(store.set_aside().is_none(), "a crash is no damage");
-        let whole = end == bytes.len();
-        assert_eq!(requests(&store).await, if whole { 5 } else { 3 }, "{end}");
-        // it is sent again, because it was not acknowledged
-        assert_eq!(suite::report(&store, "vm", 4..=5).await.landed.len(), if whole { 0 } else { 2 });
-        store.close().await;
-        drop(store);
-        assert_eq!(requests(&open(&path).await).await, 5);
+    let ends = (first..=bytes.len()).step_by(97).chain([bytes.len() - 1, bytes.len()]);
+    // Some at a time: each waits for the disk.
+    for ends in ends.collect::<Vec<_>>().chunks(8) {
+        let cut =
+            |end: &usize| a_file_that_ends(dir.path().join(format!("cut-{end}.jsonl")), bytes.clone(), *end);
+        ends.iter().map(cut).collect::<JoinSet<()>>().join_all().await;
     }
+}
+
+async fn a_file_that_ends(path: PathBuf, bytes: Vec<u8>, end: usize) {
+    fs::write(&path, &bytes[..end]).unwrap();
+    let store = open(&path).await;
+    assert!(store.set_aside().is_none(), "a crash is no damage");
+    let whole = end == bytes.len();
+    assert_eq!(requests(&store).await, if whole { 5 } else { 3 }, "{end}");
+    // it is sent again, because it was not acknowledged
+    assert_eq!(suite::report(&store, "vm", 4..=5).await.landed.len(), if whole { 0 } else { 2 });
+    store.close().await;
+    drop(store);
+    assert_eq!(requests(&open(&path).await).await, 5);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn main() -> Result<ExitCode> {
     let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
     let neighbours = Neighbours { provider, sidecar_grpc: sidecar.grpc(), sidecar_http: sidecar.http() };
     let filter = Some(json!({"control_plane": {"cluster": "headroom"}}));
-    let options = Options { filter, workers: 2, ..Options::default() };
+    let options = Options { filter, workers: 2, own_process: true, ..Options::default() };
     let envoy = Envoy::start(&options, neighbours, &built::filter_module().await?, folder.path()).await?;
 
     let before = (envoy.open_files()?, sidecar.open_files()?, tasks(&sidecar).await?);

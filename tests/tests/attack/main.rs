@@ -213,7 +213,8 @@ async fn long_bodies_hold_nobody_up() -> Result<()> {
 #[tokio::test]
 async fn a_body_of_line_feeds_takes_little_memory_for_good() -> Result<()> {
     const MORE_MEGABYTES: u64 = 260;
-    let stack = Stack::start(options(&json!({})), Kind::Down).await?;
+    let options = Options { own_process: true, ..options(&json!({})) };
+    let stack = Stack::start(options, Kind::Down).await?;
     let send = async |text: String| -> Result<u16> {
         let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": [
             {"role": "user", "content": "go"},

@@ -17,7 +17,8 @@ const OPEN_BODY: &str =
 /// The product's own interval, unless a test needs another.
 async fn start() -> Result<Stack> {
     let filter = json!({"control_plane": {"cluster": "headroom"}});
-    Stack::start(Options { filter: Some(filter), workers: 2, ..Options::default() }, Kind::Real).await
+    let options = Options { filter: Some(filter), workers: 2, own_process: true, ..Options::default() };
+    Stack::start(options, Kind::Real).await
 }
 
 async fn report(stack: &Stack, name: &str) -> Option<u64> {
