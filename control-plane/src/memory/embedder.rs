@@ -17,7 +17,7 @@ use headroom_retry::https::HttpsError;
 
 #[cfg(not(feature = "embedder"))]
 use self::absent as local;
-pub use self::local::LocalModel;
+use self::local::LocalModel;
 #[cfg(all(test, feature = "embedder"))]
 pub(crate) use self::local::tests::of_words;
 use self::openai::OpenAi;

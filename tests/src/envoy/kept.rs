@@ -3,7 +3,7 @@
 //! Whenever an Envoy starts, V8 compiles the module, which takes a processor 2.5 s: more than most tests take besides. V8
 //! keeps what it has compiled as long as a VM of the same bytes lives. So each Envoy here has one VM that does nothing and stays. A
 //! stack has such an Envoy to itself for a while; listeners, clusters and a VM of its own come by LDS and CDS, in 0.12 s.
-//! No VM, no shared data and no counter outlives the stack.
+//! The next stack meets no VM, no shared data and no counter of it.
 //!
 //! All test processes of one run of nextest share them; they end with that run.
 
@@ -28,7 +28,9 @@ use crate::deadline::until;
 /// How many VMs Envoy has; with the first stack's listener gone, as many as before it.
 const VMS: &str = "wasm.envoy.wasm.runtime.v8.active";
 /// Envoy ends a removed listener a second later. One that takes much longer is not used again.
-const EMPTY: Duration = Duration::from_secs(15);
+const GONE: Duration = Duration::from_secs(15);
+/// Deliveries without anything, and what they take the place of.
+const EMPTY: [(&str, &str); 2] = [("cds.empty", "cds"), ("lds.empty", "lds")];
 /// Starts Envoy, and ends it with the process whose id is the first argument.
 const KEEP: &str = r#"owner=$1 folder=$2; shift 2
 "$@" </dev/null >>"$folder/log" 2>&1 &
@@ -213,14 +215,16 @@ impl Kept {
     /// Whether it runs, and nothing of an earlier stack does.
     async fn is_empty_again(&self) -> bool {
         let Ok(before) = fs::read_to_string(self.folder.join("vms")) else { return false };
-        if self.vms().await.is_err() || self.clear().is_err() {
+        // If these are still there, the process that is to clear has not come to it, and now cannot.
+        let late = EMPTY.map(|(from, _)| fs::remove_file(self.folder.join(from)).is_ok());
+        if self.vms().await.is_err() || (late.contains(&true) && self.clear().is_err()) {
             return false;
         }
         let empty = until("the VMs of an earlier stack are gone", || async {
             let vms = self.vms().await.ok()?;
             (vms.to_string() == before && self.listeners().await.ok()? == 0).then_some(())
         });
-        matches!(timeout(EMPTY, empty).await, Ok(Ok(())))
+        matches!(timeout(GONE, empty).await, Ok(Ok(())))
     }
 
     async fn bring(&self, listeners: Vec<Value>, clusters: Vec<Value>) -> Result<()> {
@@ -247,18 +251,14 @@ impl Kept {
         (count(&stats, &format!("{kind}.update_success"))? > 0).then_some(Ok(()))
     }
 
-    /// Takes back what an earlier stack has brought, clusters first: no VM of it reaches whoever has a port of it next.
+    /// Takes everything back, clusters first: no VM of a stack reaches whoever has a port of it next.
     fn clear(&self) -> Result<()> {
-        for late in ["cds.empty", "lds.empty"] {
-            let _ = fs::remove_file(self.folder.join(late));
-        }
-        self.deliver("cds", &[])?;
-        self.deliver("lds", &[])
+        EMPTY.iter().try_for_each(|(_, file)| self.deliver(file, &[]))
     }
 
     fn clear_at_the_end(&self) -> Result<Child> {
-        for late in ["cds.empty", "lds.empty"] {
-            fs::write(self.folder.join(late), json!({"version_info": "none", "resources": []}).to_string())?;
+        for (from, _) in EMPTY {
+            fs::write(self.folder.join(from), json!({"version_info": "none", "resources": []}).to_string())?;
         }
         Command::new("sh")
             .args(["-c", CLEAR, "clear"])
@@ -322,7 +322,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(mut end) = self.end.take() {
             drop(end.stdin.take());
-            // Whoever has it next looks whether this has worked.
+            // Whoever has it next sees whether this has worked.
             let _ = end.wait();
         }
     }
