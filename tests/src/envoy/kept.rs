@@ -177,7 +177,6 @@ impl Kept {
         bail!("all are taken")
     }
 
-    #[expect(clippy::zombie_processes, reason = "the shell outlives this process, and ends by itself")]
     async fn start(
         &self,
         parts: &Parts,
