@@ -126,7 +126,6 @@ bench: module ## measure the engine, the module in V8, requests through Envoy an
 lint: toolchain ## run clippy, native and for the module; find crates that the module has twice, and circles of imports
 	@.ci/circles
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p headroomd --no-default-features -- -D warnings
 	$(CARGO) clippy -p headroom-filter --target wasm32-wasip1 -- -D warnings
 	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-wasip1 --target wasm32-unknown-unknown -- -D warnings
 	@twice=$$($(CARGO) tree --quiet --duplicates --edges normal,no-proc-macro -p headroom-filter --target wasm32-wasip1 2>/dev/null) && \
