@@ -162,3 +162,26 @@ async fn a_request_that_breaks_off_is_recorded_as_incomplete() -> Result<()> {
     assert!(!got.await?.complete);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_stack_meets_nothing_of_the_one_before_in_the_same_envoy() -> Result<()> {
+    // The filter keeps what it could not report, in the VM and beyond its end.
+    let filter = json!({"control_plane": {"cluster": "headroom", "report_interval_ms": 50}});
+    let options = Options { filter: Some(filter), ..Options::default() };
+    for (kind, reported) in [(Kind::Down, false), (Kind::Real, true), (Kind::Real, true)] {
+        let mut stack = Stack::start(options.clone(), kind).await?;
+        let requests = async || stack.envoy.stat("http.headroom.downstream_rq_total").await;
+        assert_eq!(requests().await?, 0, "counters begin anew");
+        let (answer, _) = stack.exchange("one", Protocol::Http1, Call::post("/v1/messages", "{}")).await?;
+        assert_eq!((answer.status.as_u16(), requests().await?), (200, 1));
+        if reported {
+            let total = headroom_e2e::deadline::until("the request is reported", || async {
+                stack.sidecar.stats().await.ok()?["requests"]["total"].as_u64().filter(|total| *total > 0)
+            });
+            assert_eq!(total.await?, 1, "and no report of an earlier stack comes");
+        }
+        let error = stack.envoy.kill().unwrap_err().to_string();
+        assert!(error.contains("own_process"), "{error}");
+    }
+    Ok(())
+}
