@@ -62,13 +62,16 @@ async fn main() -> Result<ExitCode> {
         plugin: arguments.plugin,
         ..Conversations::default()
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut all_held) = (Vec::new(), true);
     for event in Event::ALL.into_iter().filter(|event| is_wanted(&arguments.only, event.name())) {
         let each = if event == Event::Crowd { arguments.each.max(3) } else { arguments.each };
         let held = hold(event, &Conversations { each, ..conversations.clone() }).await;
         match held {
             Ok(held) => rows.extend(held),
-            Err(error) => eprintln!("headroom-proof: {}: {error:#}", event.name()),
+            Err(error) => {
+                all_held = false;
+                eprintln!("headroom-proof: {}: {error:#}", event.name());
+            }
         }
     }
     println!("{}", table(&rows));
@@ -79,7 +82,7 @@ async fn main() -> Result<ExitCode> {
     if problems.len() > arguments.problems {
         eprintln!("headroom-proof: and {} more", problems.len() - arguments.problems);
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if problems.is_empty() && all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn table(rows: &[Row]) -> Table {
