@@ -18,6 +18,7 @@ help: ## show this list
 
 # The programs as the tests build them, so that `make test` compiles little of it again, and without what takes long to
 # compile and few use (embedding models); `install` makes optimized ones with it.
+up: takes := 4 to 8 minutes on two cores and fills 1.6 GB
 up: announce toolchain ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	@$(MAKE) --no-print-directory -j 2 module programs
 	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
@@ -56,12 +57,13 @@ uninstall: ## remove what `make install` has put under PREFIX
 dist: build ## make a release archive for this kind of machine: target/dist/headroom-VERSION-HOST.tar.gz and its checksum
 	@.ci/dist "$(built)" "$(module)"
 
+build: takes := 10 to 25 minutes on two cores and fills 3 GB
 build: announce module ## build the filter module and the two programs, optimized
 	$(CARGO) build --release -p headroomd -p headroomctl
 
 # What a newcomer waits for.
 announce:
-	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 5 to 25 minutes on two cores and fills 2 to 3 GB in $(target)/; later ones take seconds."
+	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes $(takes) in $(target)/; later ones take seconds."
 
 module: toolchain ## build the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
 	$(build_beside) build -p headroom-filter --target wasm32-wasip1 --profile wasm
