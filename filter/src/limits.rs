@@ -14,6 +14,8 @@ use crate::host::{self, NANOS_PER_MS};
 const POLL_NANOS: u64 = 5_000 * NANOS_PER_MS;
 /// The pause after a failed question: a sidecar of an older version will not be updated soon.
 const PAUSE_NANOS: u64 = 60_000 * NANOS_PER_MS;
+/// The longest that a report counts, whatever it says: headroomd's count for a minute.
+const MAX_VALID_NANOS: u64 = 600_000 * NANOS_PER_MS;
 /// Further entries are ignored.
 const MAX_ENTRIES: usize = 4_096;
 
@@ -50,7 +52,8 @@ impl Limits {
     pub(crate) fn heard(&mut self, mut said: LimitsResponse, now: u64) {
         said.used_up.truncate(MAX_ENTRIES);
         self.used_up = said.used_up;
-        self.valid_until = now.saturating_add(u64::from(said.valid_for_ms) * NANOS_PER_MS);
+        let valid_for = u64::from(said.valid_for_ms) * NANOS_PER_MS;
+        self.valid_until = now.saturating_add(valid_for.min(MAX_VALID_NANOS));
         self.next_poll = now.saturating_add(POLL_NANOS);
     }
 
@@ -158,6 +161,15 @@ mod tests {
         assert!(refused(&limits, "k", "t", 120 * SECOND).unwrap().contains("130"));
         let everybody = super::tests::limits(vec![used_up("", "", 120)]);
         assert!(refused(&everybody, "anyone", "", at).is_some());
+    }
+
+    #[test]
+    fn a_report_counts_for_ten_minutes_at_most() {
+        let mut limits = limits(vec![]);
+        let used_up = vec![used_up("k", "", 1_000_000)];
+        limits.heard(LimitsResponse { used_up, valid_for_ms: u32::MAX }, 100 * SECOND);
+        assert!(refused(&limits, "k", "", 699 * SECOND).is_some());
+        assert_eq!(refused(&limits, "k", "", 700 * SECOND), None);
     }
 
     #[test]
