@@ -11,14 +11,14 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up programs tests-built install place uninstall dist build announce module image check test slowest forms proto test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
+.PHONY: help up programs tests-built install place uninstall dist build announce module image check test slowest forms tokens proto test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 # The programs as the tests build them, so that `make test` compiles little of it again, and without what takes long to
 # compile and few use (embedding models); `install` makes optimized ones with it.
-up: takes := 4 to 8 minutes on two cores and fills 1.6 GB
+up: takes := 4 to 8 minutes on two cores and fills 1.4 GB
 up: announce toolchain ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	@$(MAKE) --no-print-directory -j 2 module programs
 	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
@@ -27,8 +27,11 @@ up: announce toolchain ## build everything, then run Envoy and headroomd until C
 programs:
 	$(build_beside) build -p headroomd -p headroomctl --no-default-features
 
+# All but the examples, which no test runs.
+with_tests := --workspace --lib --bins --tests
+
 tests-built:
-	$(build_beside) test --workspace --no-run --quiet
+	$(build_beside) test $(with_tests) --no-run --quiet
 	$(build_beside) build --quiet -p headroom-compress --example answers --target wasm32-wasip1
 
 # Where `install` puts bin/ and lib/headroom/.
@@ -65,8 +68,9 @@ build: announce module ## build the filter module and the two programs, optimize
 announce:
 	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes $(takes) in $(target)/; later ones take seconds."
 
+# As a module alone: where a crate is a library as well, cargo leaves out the optimization across crates.
 module: toolchain ## build the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
-	$(build_beside) build -p headroom-filter --target wasm32-wasip1 --profile wasm
+	$(build_beside) rustc -p headroom-filter --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
 
 image: toolchain ## make the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
 	@envoy/image/build.sh
@@ -87,9 +91,10 @@ test: toolchain ## run all tests; with cargo-nextest if it is installed
 	set -x; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --workspace --doc --quiet; \
-		$(CARGO) nextest run --workspace --test-threads "$$(( $$(getconf _NPROCESSORS_ONLN) * 2 ))"; \
+		$(CARGO) nextest run $(with_tests) --test-threads "$$(( $$(getconf _NPROCESSORS_ONLN) * 2 ))"; \
 	else \
-		$(CARGO) test --workspace; \
+		$(CARGO) test $(with_tests); \
+		$(CARGO) test --workspace --doc --quiet; \
 	fi; \
 	{ set +x; } 2>/dev/null; \
 	wait $$wasm || { cat "$$log"; echo "the unit tests as WASM failed: $$log"; exit 1; }; \
@@ -100,6 +105,9 @@ slowest: ## list the slowest tests of the last `make test` with cargo-nextest
 
 forms: ## after a change of the forms, write the new digest of all fixtures (filter/compress/tests/forms.rs)
 	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
+
+tokens: ## after an update of tiktoken-rs or regex-syntax, write the tokenizers' tables again (filter/compress/tests/tables.rs)
+	WRITE_TOKENS=1 $(CARGO) test -p headroom-compress --test tables
 
 proto: ## after a change of control-plane/api/proto, write its Rust again (control-plane/api/tests/generated.rs)
 	WRITE_PROTO=1 $(CARGO) test -p headroom-api --test generated

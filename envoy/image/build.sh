@@ -26,8 +26,8 @@ for sources in "$home"/registry/src/*/; do
 done
 quoted=$(printf ', "%s"' "${flags[@]}")
 # Flags from the environment would replace those of .cargo/config.toml and these.
-env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS "$cargo" build --locked -p headroom-filter --target wasm32-wasip1 \
-    --profile wasm --target-dir "$build" --config "target.wasm32-wasip1.rustflags=[${quoted#, }]"
+env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS "$cargo" rustc --locked -p headroom-filter --lib --crate-type cdylib \
+    --target wasm32-wasip1 --profile wasm --target-dir "$build" --config "target.wasm32-wasip1.rustflags=[${quoted#, }]"
 module=$build/wasm32-wasip1/wasm/headroom_filter.wasm
 
 revision=unknown

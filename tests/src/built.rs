@@ -27,7 +27,9 @@ pub async fn filter_module() -> Result<PathBuf> {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = || {
         if !have_been_built() {
-            cargo(&["build", "-p", "headroom-filter", "--target", "wasm32-wasip1", "--profile", "wasm"])?;
+            let module =
+                ["--lib", "--crate-type", "cdylib", "--target", "wasm32-wasip1", "--profile", "wasm"];
+            cargo(&[&["rustc", "-p", "headroom-filter"], &module[..]].concat())?;
         }
         existing(target_folder()?.join("wasm32-wasip1/wasm/headroom_filter.wasm"))
     };

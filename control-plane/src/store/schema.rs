@@ -4,7 +4,8 @@
 //! the newest step, in `meta`. The number is still kept there: steps up to it are not applied again, and a program
 //! with fewer steps refuses the store.
 
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::database::{Transaction, query};
 use super::lines::NEXT_ORDINAL;
@@ -21,18 +22,37 @@ pub(super) struct Schema {
     version: &'static str,
     /// The table of applied steps.
     applied: &'static str,
-    sqlite: fn() -> Migrator,
-    postgres: fn() -> Migrator,
+    steps: &'static [Step],
     /// Statements that rebuild derived data from salvaged rows. The damaged file is attached as `damaged`.
     pub(super) after_salvage: &'static [&'static str],
+}
+
+/// One step, for each database.
+struct Step {
+    /// Its number and its name, as its files are named.
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// The steps of a folder under `migrations/`. Written out, since sqlx's macro for it compiles half of sqlx a second time.
+macro_rules! steps {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(Step {
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/", $folder, "/sqlite/", $name, ".sql")),
+            postgres: include_str!(concat!("../../migrations/", $folder, "/postgres/", $name, ".sql")),
+        }),*]
+    };
 }
 
 /// The ledger's tables.
 pub(super) const LEDGER: Schema = Schema {
     version: "schema",
     applied: "ledger_migrations",
-    sqlite: || sqlx_macros::migrate!("migrations/ledger/sqlite"),
-    postgres: || sqlx_macros::migrate!("migrations/ledger/postgres"),
+    steps: steps!("ledger":
+        "1_sums" "2_unique_savings" "3_budgets" "4_mismatches" "5_subscriptions" "6_announced" "7_cache" "8_answers"
+    ),
     after_salvage: &[
         NEXT_ORDINAL,
         "INSERT OR REPLACE INTO main.meta (name, value)
@@ -44,8 +64,7 @@ pub(super) const LEDGER: Schema = Schema {
 pub(super) const ORIGINALS: Schema = Schema {
     version: "originals_schema",
     applied: "originals_migrations",
-    sqlite: || sqlx_macros::migrate!("migrations/originals/sqlite"),
-    postgres: || sqlx_macros::migrate!("migrations/originals/postgres"),
+    steps: steps!("originals": "1_originals" "2_text_decisions" "3_forms"),
     after_salvage: &["UPDATE main.original_sums SET
         entries = (SELECT COUNT(*) FROM main.original),
         bytes = (SELECT COALESCE(SUM(bytes), 0) FROM main.original),
@@ -57,8 +76,7 @@ pub(super) const ORIGINALS: Schema = Schema {
 pub(super) const MEMORY: Schema = Schema {
     version: "memory_schema",
     applied: "memory_migrations",
-    sqlite: || sqlx_macros::migrate!("migrations/memory/sqlite"),
-    postgres: || sqlx_macros::migrate!("migrations/memory/postgres"),
+    steps: steps!("memory": "1_memory" "2_holders" "3_contexts" "4_vectors"),
     // The index has all data of a holder. If a holder cannot be read there either, its facts are deleted. The text
     // index is built again.
     after_salvage: &[
@@ -79,8 +97,7 @@ pub(super) const MEMORY: Schema = Schema {
 pub(super) const LEARN: Schema = Schema {
     version: "learn_schema",
     applied: "learn_migrations",
-    sqlite: || sqlx_macros::migrate!("migrations/learn/sqlite"),
-    postgres: || sqlx_macros::migrate!("migrations/learn/postgres"),
+    steps: steps!("learn": "1_sightings"),
     after_salvage: &[],
 };
 
@@ -102,9 +119,11 @@ impl Schema {
         let found = self.found(tx).await?;
         let newest = match tx {
             Transaction::Sqlite(conn) | Transaction::Lines(conn, _) => {
-                self.apply((self.sqlite)(), &mut **conn, found).await?
+                self.apply(self.migrator(|step| step.sqlite), &mut **conn, found).await?
             }
-            Transaction::Postgres(conn) => self.apply((self.postgres)(), &mut **conn, found).await?,
+            Transaction::Postgres(conn) => {
+                self.apply(self.migrator(|step| step.postgres), &mut **conn, found).await?
+            }
         };
         if found != newest {
             query(
@@ -126,6 +145,16 @@ impl Schema {
         let Some(row) = row else { return Ok(0) };
         let text: String = row.try_get(0)?;
         text.parse().map_err(|_| StoreError::Corrupt(format!("{} {text:?}", self.version)))
+    }
+
+    /// All steps in the SQL of one database.
+    fn migrator(&self, sql: fn(&Step) -> &'static str) -> Migrator {
+        let steps = self.steps.iter().zip(1..).map(|(step, number)| {
+            let name =
+                step.name.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_').replace('_', " ");
+            Migration::new(number, name.into(), MigrationType::Simple, sql(step).into_sql_str(), false)
+        });
+        Migrator::with_migrations(steps.collect())
     }
 
     /// Applies missing steps, and returns the number of the newest one.
@@ -156,23 +185,49 @@ impl Schema {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
     use crate::ledger::sums::Sums;
 
     #[test]
-    fn both_databases_have_the_same_steps_and_these_make_every_column() {
-        for schema in [LEDGER, ORIGINALS, MEMORY, LEARN] {
-            let steps = |migrator: Migrator| {
-                migrator.iter().map(|step| (step.version, step.description.clone())).collect::<Vec<_>>()
-            };
-            assert_eq!(steps((schema.sqlite)()), steps((schema.postgres)()));
+    fn each_file_is_a_step_of_both_databases_in_the_order_of_their_numbers() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        for (name, schema) in
+            [("ledger", LEDGER), ("originals", ORIGINALS), ("memory", MEMORY), ("learn", LEARN)]
+        {
+            for (step, number) in schema.steps.iter().zip(1..) {
+                assert_eq!(step.name.split_once('_').map(|(number, _)| number), Some(&*number.to_string()));
+            }
+            let steps: BTreeSet<String> =
+                schema.steps.iter().map(|step| step.name.to_owned() + ".sql").collect();
+            for database in ["sqlite", "postgres"] {
+                let files = folder.join(name).join(database).read_dir().unwrap();
+                let files: BTreeSet<String> =
+                    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+                assert_eq!(files, steps, "{name}, {database}");
+            }
         }
-        for migrator in [(LEDGER.sqlite)(), (LEDGER.postgres)()] {
-            let text: String = migrator.iter().map(|step| step.sql.as_str()).collect();
+    }
+
+    #[test]
+    fn the_steps_make_every_column() {
+        for sql in [|step: &Step| step.sqlite, |step: &Step| step.postgres] {
+            let text: String = LEDGER.steps.iter().map(sql).collect();
             for column in Sums::COLUMNS {
                 let named = text.matches(&format!(" {column} BIGINT NOT NULL DEFAULT 0")).count();
                 assert!(named >= 5, "{column}: {named}");
             }
         }
+    }
+
+    /// A store notes the digest of each step that it has, and refuses one that has changed since.
+    #[test]
+    fn a_step_has_the_digest_and_the_name_that_stores_have() {
+        let first = &LEDGER.migrator(|step| step.sqlite).migrations[1];
+        assert_eq!((first.version, &*first.description), (2, "unique savings"));
+        let digest: String = first.checksum.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "0182cd81");
     }
 }

@@ -53,11 +53,12 @@ impl SqlMemory {
     /// A holder's vectors, as they are now; `None`: they have no room.
     async fn packed(&self, holder: i64, vector: &Vector) -> Result<Option<Arc<HolderVectors>>, StoreError> {
         let Vector { embedder, values: asked } = vector;
-        let held = sqlx::query_as::<Db, VectorSetDigest>(
-            "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(fact), 0) AS BIGINT) AS sum FROM memory_vector
+        let held = sqlx::query_as(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(fact), 0) AS BIGINT) FROM memory_vector
              WHERE holder = $1 AND embedder = $2",
         );
-        let held = held.bind(holder).bind(embedder).fetch_one(&self.pool).await?;
+        let (count, sum) = held.bind(holder).bind(embedder).fetch_one(&self.pool).await?;
+        let held = VectorSetDigest { count, sum };
         if !HolderVectors::has_room_for(held, asked.len()) {
             return Ok(None);
         }

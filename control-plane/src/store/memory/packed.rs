@@ -53,7 +53,7 @@ impl PackedVectors {
 
 /// Which vectors a holder has: how many, and the sum of their facts' ordinals. An ordinal is given once, so two different
 /// sets are as good as never taken for one.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, sqlx_macros::FromRow)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct VectorSetDigest {
     pub(super) count: i64,
     pub(super) sum: i64,

@@ -2,7 +2,7 @@
 //! database, as `facts.rs` is.
 
 use headroom_api::memory::{Ended, Fact, Scope};
-use sqlx::Transaction;
+use sqlx::{FromRow, Row as _, Transaction};
 
 use super::{Db, stored_vector};
 use crate::clock::UnixMs;
@@ -10,11 +10,12 @@ use crate::memory::{Draft, Ending, Holder, Origin, StoredFact, Vector, fingerpri
 use crate::store::memory::select;
 use crate::trouble::StoreError;
 
+type Row = <Db as sqlx::Database>::Row;
+
 /// How often an operation is retried if the fact that it found has ended at the same moment.
 pub(super) const TRIES: usize = 5;
 
 /// A version as read from the database.
-#[derive(sqlx_macros::FromRow)]
 pub(super) struct Line {
     ordinal: i64,
     id: String,
@@ -43,11 +44,46 @@ pub(super) struct Line {
 }
 
 /// A version that was found, and how well it matches.
-#[derive(sqlx_macros::FromRow)]
 pub(super) struct Match {
-    #[sqlx(flatten)]
     pub(super) line: Line,
     pub(super) fit: f64,
+}
+
+impl FromRow<'_, Row> for Line {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
+        Ok(Self {
+            ordinal: row.try_get("ordinal")?,
+            id: row.try_get("id")?,
+            version: row.try_get("version")?,
+            tenant: row.try_get("tenant")?,
+            scope: row.try_get("scope")?,
+            owner: row.try_get("owner")?,
+            content: row.try_get("content")?,
+            importance: row.try_get("importance")?,
+            entities: row.try_get("entities")?,
+            relationships: row.try_get("relationships")?,
+            agent: row.try_get("agent")?,
+            provider: row.try_get("provider")?,
+            via: row.try_get("via")?,
+            conversation: row.try_get("conversation")?,
+            reason: row.try_get("reason")?,
+            created_ms: row.try_get("created_ms")?,
+            valid_from_ms: row.try_get("valid_from_ms")?,
+            invalid_at_ms: row.try_get("invalid_at_ms")?,
+            expired_ms: row.try_get("expired_ms")?,
+            ended: row.try_get("ended")?,
+            ended_agent: row.try_get("ended_agent")?,
+            ended_via: row.try_get("ended_via")?,
+            ended_reason: row.try_get("ended_reason")?,
+            merged_into: row.try_get("merged_into")?,
+        })
+    }
+}
+
+impl FromRow<'_, Row> for Match {
+    fn from_row(row: &Row) -> sqlx::Result<Self> {
+        Ok(Self { line: Line::from_row(row)?, fit: row.try_get("fit")? })
+    }
 }
 
 impl Line {

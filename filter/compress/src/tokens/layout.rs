@@ -1,6 +1,6 @@
-//! The layout of the tables, which the build script writes and the tokenizer reads.
+//! The layout of the tables, which the build script and `tests/tables.rs` write and the tokenizer reads.
 
-#![allow(dead_code, unreachable_pub, reason = "the build script and the tokenizer each use a part")]
+#![allow(dead_code, unreachable_pub, reason = "the build script, the tokenizer and a test each use a part")]
 
 /// Bits of a slot for the token's id; the bits above are from the hash.
 pub const ID_BITS: u32 = 18;

@@ -19,7 +19,7 @@ const SPACE: u8 = BLANK | LINE_END;
 const BEFORE_A_WORD: u8 = MARK | BLANK | SIGN;
 
 /// The classes of all characters: numbers of blocks, then the blocks.
-static CLASSES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/classes"));
+static CLASSES: &[u8] = include_bytes!("../../tokens/classes");
 const BLOCKS: usize = (char::MAX as usize + 1) / BLOCK;
 
 /// The classes of ASCII.
