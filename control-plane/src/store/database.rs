@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::lines::Lines;
@@ -18,6 +19,10 @@ use sqlx::{
 
 /// How long to wait for a connection, or for SQLite's write lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a store waits for. The compiler sees from the type that it is `Send`; of a future without a name it would look
+/// through the database driver for that, again in each method of each store.
+pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The place of state.
 #[derive(Clone, Eq, PartialEq)]
@@ -111,13 +116,15 @@ pub(super) async fn connect_to_file(path: &Path) -> sqlx::Result<SqliteConnectio
 impl Pool {
     /// Begins a transaction that will write. SQLite takes the write lock at once: taking it later
     /// would fail if another process wrote in between.
-    pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
-        Ok(match self {
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
-            Self::Lines(pool, lines) => {
-                Transaction::Lines(pool.begin_with("BEGIN IMMEDIATE").await?, lines.clone())
-            }
+    pub(super) fn begin(&self) -> BoxFuture<'_, sqlx::Result<Transaction>> {
+        Box::pin(async move {
+            Ok(match self {
+                Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+                Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+                Self::Lines(pool, lines) => {
+                    Transaction::Lines(pool.begin_with("BEGIN IMMEDIATE").await?, lines.clone())
+                }
+            })
         })
     }
 
@@ -131,55 +138,63 @@ impl Pool {
     }
 
     /// SQLite overwrites deleted data with zeros, first only in its journal. This writes them to the file.
-    pub(super) async fn empty_journal(&self) {
-        let emptied = match self {
-            Self::Sqlite(pool) => {
-                let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await;
-                checkpoint.map(drop).map_err(StoreError::from)
+    pub(super) fn empty_journal(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let emptied = match self {
+                Self::Sqlite(pool) => {
+                    let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await;
+                    checkpoint.map(drop).map_err(StoreError::from)
+                }
+                Self::Postgres(_) => Ok(()),
+                // Its lines still contain the deleted data.
+                Self::Lines(pool, lines) => match pool.acquire().await {
+                    Ok(mut conn) => lines.rewrite(&mut conn).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
+            if let Err(error) = emptied {
+                tracing::warn!(message = "What was deleted stays in the store's journal until that is rewritten.", %error);
             }
-            Self::Postgres(_) => Ok(()),
-            // Its lines still contain the deleted data.
-            Self::Lines(pool, lines) => match pool.acquire().await {
-                Ok(mut conn) => lines.rewrite(&mut conn).await,
-                Err(error) => Err(error.into()),
-            },
-        };
-        if let Err(error) = emptied {
-            tracing::warn!(message = "What was deleted stays in the store's journal until that is rewritten.", %error);
-        }
+        })
     }
 
-    pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) | Self::Lines(pool, _) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
-        }
+    pub(super) fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(pool) | Self::Lines(pool, _) => pool.close().await,
+                Self::Postgres(pool) => pool.close().await,
+            }
+        })
     }
 }
 
 // === impl Transaction ===
 
 impl Transaction {
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(tx) => Ok(tx.commit().await?),
-            Self::Postgres(tx) => Ok(tx.commit().await?),
-            Self::Lines(mut tx, lines) => {
-                // A write is committed even if the caller has gone in the meantime.
-                let committed = tokio::spawn(async move {
-                    lines.write(&mut tx).await?;
-                    Ok(tx.commit().await?)
-                });
-                committed.await.unwrap_or_else(|error| Err(StoreError::Corrupt(error.to_string())))
+    pub(super) fn commit(self) -> BoxFuture<'static, Result<(), StoreError>> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(tx) => Ok(tx.commit().await?),
+                Self::Postgres(tx) => Ok(tx.commit().await?),
+                Self::Lines(mut tx, lines) => {
+                    // A write is committed even if the caller has gone in the meantime.
+                    let committed = tokio::spawn(async move {
+                        lines.write(&mut tx).await?;
+                        Ok(tx.commit().await?)
+                    });
+                    committed.await.unwrap_or_else(|error| Err(StoreError::Corrupt(error.to_string())))
+                }
             }
-        }
+        })
     }
 
-    pub(super) async fn rollback(self) -> sqlx::Result<()> {
-        match self {
-            Self::Sqlite(tx) | Self::Lines(tx, _) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
-        }
+    pub(super) fn rollback(self) -> BoxFuture<'static, sqlx::Result<()>> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(tx) | Self::Lines(tx, _) => tx.rollback().await,
+                Self::Postgres(tx) => tx.rollback().await,
+            }
+        })
     }
 }
 
@@ -280,30 +295,42 @@ impl Query {
     }
 
     /// Runs it, and returns the number of changed rows.
-    pub(super) async fn execute(self, on: impl Into<Executor<'_>>) -> sqlx::Result<u64> {
-        Ok(match on.into() {
-            Executor::SqlitePool(pool) => typed!(self).execute(pool).await?.rows_affected(),
-            Executor::Sqlite(conn) => typed!(self).execute(conn).await?.rows_affected(),
-            Executor::PostgresPool(pool) => typed!(self).execute(pool).await?.rows_affected(),
-            Executor::Postgres(conn) => typed!(self).execute(conn).await?.rows_affected(),
+    pub(super) fn execute<'e>(self, on: impl Into<Executor<'e>>) -> BoxFuture<'e, sqlx::Result<u64>> {
+        self.execute_on(on.into())
+    }
+
+    fn execute_on(self, on: Executor<'_>) -> BoxFuture<'_, sqlx::Result<u64>> {
+        Box::pin(async move {
+            Ok(match on {
+                Executor::SqlitePool(pool) => typed!(self).execute(pool).await?.rows_affected(),
+                Executor::Sqlite(conn) => typed!(self).execute(conn).await?.rows_affected(),
+                Executor::PostgresPool(pool) => typed!(self).execute(pool).await?.rows_affected(),
+                Executor::Postgres(conn) => typed!(self).execute(conn).await?.rows_affected(),
+            })
         })
     }
 
     /// Its rows.
-    pub(super) async fn fetch_all(self, on: impl Into<Executor<'_>>) -> sqlx::Result<Vec<Row>> {
+    pub(super) fn fetch_all<'e>(self, on: impl Into<Executor<'e>>) -> BoxFuture<'e, sqlx::Result<Vec<Row>>> {
+        self.fetch_on(on.into())
+    }
+
+    fn fetch_on(self, on: Executor<'_>) -> BoxFuture<'_, sqlx::Result<Vec<Row>>> {
         let sqlite = |rows: Vec<SqliteRow>| rows.into_iter().map(Row::Sqlite).collect();
         let postgres = |rows: Vec<PgRow>| rows.into_iter().map(Row::Postgres).collect();
-        Ok(match on.into() {
-            Executor::SqlitePool(pool) => sqlite(typed!(self).fetch_all(pool).await?),
-            Executor::Sqlite(conn) => sqlite(typed!(self).fetch_all(conn).await?),
-            Executor::PostgresPool(pool) => postgres(typed!(self).fetch_all(pool).await?),
-            Executor::Postgres(conn) => postgres(typed!(self).fetch_all(conn).await?),
+        Box::pin(async move {
+            Ok(match on {
+                Executor::SqlitePool(pool) => sqlite(typed!(self).fetch_all(pool).await?),
+                Executor::Sqlite(conn) => sqlite(typed!(self).fetch_all(conn).await?),
+                Executor::PostgresPool(pool) => postgres(typed!(self).fetch_all(pool).await?),
+                Executor::Postgres(conn) => postgres(typed!(self).fetch_all(conn).await?),
+            })
         })
     }
 
     /// The row of a query with at most one row.
     pub(super) async fn fetch_optional(self, on: impl Into<Executor<'_>>) -> sqlx::Result<Option<Row>> {
-        Ok(self.fetch_all(on).await?.into_iter().next())
+        Ok(self.fetch_on(on.into()).await?.into_iter().next())
     }
 
     /// The row of a query that always has one.

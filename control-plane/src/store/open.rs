@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row, SqliteConnection, SqlitePool};
 
-use super::database::{Database, PATIENCE, Pool, connect_to_file, file_options};
+use super::database::{BoxFuture, Database, PATIENCE, Pool, connect_to_file, file_options};
 use super::salvage::{SalvageReport, salvage};
 use super::schema::Schema;
 use crate::clock::UnixMs;
@@ -37,47 +37,50 @@ pub(super) struct OpenDatabase {
 impl OpenDatabase {
     /// Opens a database, creates it if it does not exist, and sets it aside if it is damaged, which the caller may
     /// already know.
-    pub(super) async fn open(
-        database: &Database,
-        schema: &Schema,
+    pub(super) fn open<'a>(
+        database: &'a Database,
+        schema: &'a Schema,
         now: UnixMs,
         known: Option<String>,
-    ) -> Result<Self, StoreError> {
-        match database {
-            Database::Postgres(url) => {
-                let pool = up_to_date(Pool::Postgres(postgres_pool(url).await?), schema).await?;
-                Ok(Self { pool, location: without_secrets(url), set_aside: None })
-            }
-            Database::Lines(_) | Database::Memory => {
-                let pool = up_to_date(Pool::Sqlite(memory_pool().await?), schema).await?;
-                let location = match database {
-                    Database::Lines(path) => path.display().to_string(),
-                    _ => "memory".to_owned(),
-                };
-                Ok(Self { pool, location, set_aside: None })
-            }
-            Database::File(path) => {
-                make_private(path)?;
-                let damage = match known {
-                    Some(damage) => Some(damage),
-                    None => damage(path).await?,
-                };
-                let set_aside = match damage {
-                    Some(damage) => {
-                        until_closed(path).await;
-                        let kept = set_aside(path, now, &damage)?;
-                        make_private(path)?;
-                        Some(kept)
-                    }
-                    None => None,
-                };
-                let pool = up_to_date(Pool::Sqlite(sqlite_pool(path, CONNECTIONS).await?), schema).await?;
-                if let Some(damaged) = &set_aside {
-                    save_from(path, damaged, schema).await;
+    ) -> BoxFuture<'a, Result<Self, StoreError>> {
+        Box::pin(async move {
+            match database {
+                Database::Postgres(url) => {
+                    let pool = up_to_date(Pool::Postgres(postgres_pool(url).await?), schema).await?;
+                    Ok(Self { pool, location: without_secrets(url), set_aside: None })
                 }
-                Ok(Self { pool, location: path.display().to_string(), set_aside })
+                Database::Lines(_) | Database::Memory => {
+                    let pool = up_to_date(Pool::Sqlite(memory_pool().await?), schema).await?;
+                    let location = match database {
+                        Database::Lines(path) => path.display().to_string(),
+                        _ => "memory".to_owned(),
+                    };
+                    Ok(Self { pool, location, set_aside: None })
+                }
+                Database::File(path) => {
+                    make_private(path)?;
+                    let damage = match known {
+                        Some(damage) => Some(damage),
+                        None => damage(path).await?,
+                    };
+                    let set_aside = match damage {
+                        Some(damage) => {
+                            until_closed(path).await;
+                            let kept = set_aside(path, now, &damage)?;
+                            make_private(path)?;
+                            Some(kept)
+                        }
+                        None => None,
+                    };
+                    let pool =
+                        up_to_date(Pool::Sqlite(sqlite_pool(path, CONNECTIONS).await?), schema).await?;
+                    if let Some(damaged) = &set_aside {
+                        save_from(path, damaged, schema).await;
+                    }
+                    Ok(Self { pool, location: path.display().to_string(), set_aside })
+                }
             }
-        }
+        })
     }
 }
 
@@ -145,11 +148,13 @@ pub(super) async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
 }
 
 /// The damage of a database's file; none if it has no file.
-pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
-    match database {
-        Database::File(path) => damage(path).await,
-        Database::Postgres(_) | Database::Lines(_) | Database::Memory => Ok(None),
-    }
+pub(super) fn damage_of(database: &Database) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+    Box::pin(async move {
+        match database {
+            Database::File(path) => damage(path).await,
+            Database::Postgres(_) | Database::Lines(_) | Database::Memory => Ok(None),
+        }
+    })
 }
 
 /// The damage of an SQLite file: `None` if it is sound or does not exist.
