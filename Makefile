@@ -16,16 +16,19 @@ module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-# The programs as the tests build them, so that `make test` compiles little of it again, and without what takes long to
-# compile and few use (embedding models); `install` makes optimized ones with it.
-up: takes := 4 to 8 minutes on two cores and fills 1.4 GB
+# What compiles soonest: the module without optimization across crates, the programs without what few use (embedding models),
+# and the engine in them, which only the service for compression runs, and SQLite not optimized at all. The rest is as the
+# tests have it, so `make test` need not compile that again. `install` builds all of it, optimized.
+up: takes := 3 to 7 minutes on two cores and fills 1.3 GB
+up: module_as := --config profile.wasm.lto=false --config profile.wasm.codegen-units=16
 up: announce toolchain ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
-	@$(MAKE) --no-print-directory -j 2 module programs
+	@$(MAKE) --no-print-directory -j 2 module programs module_as="$(module_as)"
 	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
 
-# Beside the module, whose linking keeps one processor busy for minutes.
+# Beside the module.
 programs:
-	$(build_beside) build -p headroomd -p headroomctl --no-default-features
+	$(build_beside) build -p headroomd -p headroomctl --no-default-features \
+		$(foreach crate,headroom-compress headroom-providers aho-corasick libsqlite3-sys,--config profile.dev.package.$(crate).opt-level=0)
 
 # All but the examples, which no test runs.
 with_tests := --workspace --lib --bins --tests
@@ -70,7 +73,7 @@ announce:
 
 # As a module alone: where a crate is a library as well, cargo leaves out the optimization across crates.
 module: toolchain ## build the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
-	$(build_beside) rustc -p headroom-filter --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm
+	$(build_beside) rustc -p headroom-filter --lib --crate-type cdylib --target wasm32-wasip1 --profile wasm $(module_as)
 
 image: toolchain ## make the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
 	@envoy/image/build.sh
