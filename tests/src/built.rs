@@ -38,13 +38,18 @@ pub async fn filter_module() -> Result<PathBuf> {
 
 /// The folder that cargo builds into.
 pub fn target_folder() -> Result<PathBuf> {
+    Ok(profile_folder()?.parent().context("the profile lies in no folder")?.to_owned())
+}
+
+/// `target/debug` or `target/release`, as this program was built.
+fn profile_folder() -> Result<PathBuf> {
     // The running program is target/PROFILE/NAME, target/PROFILE/deps/NAME-HASH or target/PROFILE/examples/NAME.
     let program = env::current_exe()?;
     let mut folder = program.parent().context("the program lies in no folder")?;
     if folder.ends_with("deps") || folder.ends_with("examples") {
         folder = folder.parent().context("the program's folder lies in no folder")?;
     }
-    Ok(folder.parent().context("the profile lies in no folder")?.to_owned())
+    Ok(folder.to_owned())
 }
 
 /// The root of the workspace.
@@ -53,12 +58,12 @@ pub fn workspace() -> PathBuf {
 }
 
 fn program(name: &str) -> Result<PathBuf> {
-    let (profile, folder): (&[&str], _) =
-        if cfg!(debug_assertions) { (&[], "debug") } else { (&["--release"], "release") };
+    let folder = profile_folder()?;
     if !have_been_built() {
+        let profile: &[&str] = if folder.ends_with("release") { &["--release"] } else { &[] };
         cargo(&[&["build", "-p", name, "--bin", name], profile].concat())?;
     }
-    existing(target_folder()?.join(folder).join(name))
+    existing(folder.join(name))
 }
 
 fn have_been_built() -> bool {
