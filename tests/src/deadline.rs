@@ -9,8 +9,11 @@ use anyhow::{Result, bail};
 /// measure: a machine ten times slower than any seen still meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Time between two checks of a condition.
-const INTERVAL: Duration = Duration::from_millis(20);
+/// Time between the first checks of a condition. Later it is a tenth of the time that was waited already: what is asked takes a
+/// processor from what is waited for.
+const FIRST: Duration = Duration::from_millis(20);
+/// The longest time between two checks.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// Checks `condition` until it returns a value; `what` names it in the error after [`PATIENCE`].
 pub async fn until<T, F>(what: &str, mut condition: impl FnMut() -> F) -> Result<T>
@@ -22,10 +25,11 @@ where
         if let Some(value) = condition().await {
             return Ok(value);
         }
-        if start.elapsed() > PATIENCE {
+        let waited = start.elapsed();
+        if waited > PATIENCE {
             bail!("waited {PATIENCE:?} for this to come true: {what}");
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep((waited / 10).clamp(FIRST, LONGEST)).await;
     }
 }
 

@@ -41,12 +41,13 @@ pub fn read(text: &str) -> Result<Vec<RecordedKey>> {
 }
 
 /// Refuses keys that are not those of the originals.
-pub fn verify(keys: &[RecordedKey], documents: &[Document]) -> Result<()> {
-    let right: BTreeMap<String, RecordedKey> =
-        of_originals(documents)?.into_iter().map(|key| (key.question.clone(), key)).collect();
+pub fn verify(keys: &[RecordedKey], of_originals: &[RecordedKey]) -> Result<()> {
+    let right: BTreeMap<&str, &RecordedKey> =
+        of_originals.iter().map(|key| (key.question.as_str(), key)).collect();
     for key in keys {
-        let right =
-            right.get(&key.question).with_context(|| format!("{}: no such question", key.question))?;
+        let right = right
+            .get(key.question.as_str())
+            .with_context(|| format!("{}: no such question", key.question))?;
         ensure!(key.original == right.original, "{}: its key was read from another text", key.question);
         ensure!(key.key == right.key, "{}: its key is not what the original says", key.question);
     }
