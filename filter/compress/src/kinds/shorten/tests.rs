@@ -59,6 +59,7 @@ fn restore(short: &str) -> String {
 }
 
 fn short_of(text: &str) -> Option<String> {
+    work::unlimited();
     shorten(text, "", signal::reports_failure)
 }
 

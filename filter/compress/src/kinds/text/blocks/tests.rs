@@ -6,10 +6,15 @@ use super::*;
 use crate::kinds::signal;
 
 fn shown(text: &str) -> Option<Form> {
-    form(text, "", signal::reports_failure, 0)
+    shown_beside(text, "", 0)
 }
 
 /// Gives back the text that a form was made from.
+fn shown_beside(text: &str, around: &str, least: usize) -> Option<Form> {
+    crate::work::unlimited();
+    form(text, around, signal::reports_failure, least)
+}
+
 fn restore(form: &Form) -> String {
     let (stated, mut rest) = form.body.split_once(OUTPUT).expect("the output");
     rest = rest.strip_prefix('\n').unwrap_or(rest);
@@ -53,7 +58,7 @@ fn a_long_text_of_blocks_has_a_form_wherever_its_middle_begins() {
         let text: String = (0..90).map(|n| resource(n, "s1")).collect();
         let text = format!("{}{text}", "The plan:\n\n".repeat(lines_before));
         assert!(text.lines().count() > 2 * SAMPLE);
-        let form = form(&text, "", signal::reports_failure, 10).expect("a form");
+        let form = shown_beside(&text, "", 10).expect("a form");
         assert!(form.body.len() * 2 < text.len(), "{} of {}", form.body.len(), text.len());
         assert_eq!(restore(&form), text);
     }
@@ -166,7 +171,7 @@ fn tags_are_none_that_a_line_around_begins_with() {
         format!("team {n} of the company\n  has quota {}5 in all\n  and pays for all of it\n", n)
     });
     let around = format!("{text}```\nmake grade\n```\nA 90 100\nB\t7\n");
-    let form = form(&text, &around, signal::reports_failure, 0).unwrap();
+    let form = shown_beside(&text, &around, 0).unwrap();
     assert!(form.body.starts_with("C, 3 lines:\n"), "{}", form.body);
     assert_eq!(restore(&form), text);
 }
