@@ -30,12 +30,12 @@ programs:
 	$(build_beside) build -p headroomd -p headroomctl --no-default-features \
 		$(foreach crate,headroom-compress headroom-providers aho-corasick libsqlite3-sys,--config profile.dev.package.$(crate).opt-level=0)
 
-# All but the examples, which no test runs.
-with_tests := --workspace --lib --bins --tests
+# All but what no test runs: examples and benches.
+with_tests := --workspace --exclude headroom-benches --lib --bins --tests
 
 tests-built:
 	$(build_beside) test $(with_tests) --no-run --quiet
-	$(build_beside) build --quiet -p headroom-compress --example answers --target wasm32-wasip1
+	$(build_beside) build --quiet -p headroom-answers --target wasm32-wasip1 --profile wasm
 
 # Where `install` puts bin/ and lib/headroom/.
 PREFIX ?= $(HOME)/.local

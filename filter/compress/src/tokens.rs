@@ -7,7 +7,7 @@
 //! third of the code that V8 compiles at each start (1.03 instead of 1.35 MB now, and 1.2 instead of 1.8 s in
 //! Envoy), and each VM built a vocabulary of 28 MB (cl100k_base 16) within its first request. Here
 //! vocabularies and character classes are tables in the data section, which are read in place. `tokens/` has
-//! what the build script makes them of. Texts are split 64 bytes at a time, and as much is remembered as
+//! the classes, and the vocabularies that the build script lays out. Texts are split 64 bytes at a time, and as much is remembered as
 //! fits into a core's cache. On the recorded conversations that is several times as fast. `make bench`
 //! measures it.
 

@@ -1,5 +1,4 @@
-//! As WASM, the engine gives the same bytes as natively: built as tests are, or with the module's profile, which takes minutes, by
-//! `HEADROOM_WASM_PROFILE=wasm` (nightly).
+//! As WASM, compiled as the module is, the engine gives the same bytes as natively.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,29 +19,27 @@ process.exit(wasi.start(instance));
 ";
 
 #[allow(dead_code, unreachable_pub, reason = "the test calls what the command prints")]
-#[path = "../examples/answers.rs"]
+#[path = "../answers/src/main.rs"]
 mod native;
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The command, built for WASI. `make` has done it already, and then says so with `HEADROOM_BUILT=1`.
+/// The command, built for WASI as the module is. `make` has done it already, and then says so with `HEADROOM_BUILT=1`.
 fn built() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let profile = env::var("HEADROOM_WASM_PROFILE").unwrap_or_else(|_| "dev".into());
-    if profile != "dev" || env::var_os("HEADROOM_BUILT").is_none_or(|value| value != "1") {
+    if env::var_os("HEADROOM_BUILT").is_none_or(|value| value != "1") {
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "-p", "headroom-compress", "--example", "answers"])
-            .args(["--target", "wasm32-wasip1", "--profile", &profile, "--target-dir"])
+            .args(["build", "--quiet", "-p", "headroom-answers"])
+            .args(["--target", "wasm32-wasip1", "--profile", "wasm", "--target-dir"])
             .arg(target)
             .current_dir(workspace())
             .status()
             .unwrap();
         assert!(status.success(), "cargo could not build the engine for wasm32-wasip1");
     }
-    let folder = if profile == "dev" { "debug" } else { &profile };
-    target.join("wasm32-wasip1").join(folder).join("examples/answers.wasm")
+    target.join("wasm32-wasip1/wasm/headroom-answers.wasm")
 }
 
 /// Requests of a recorded conversation, as bodies of OpenAI Chat: at a third, two thirds, and the end.

@@ -1,14 +1,11 @@
-//! Runs the examples for a canary and for alerts in `docs/operations.md`: the routes and the configuration
-//! in `envoy/production.yaml`, and the metrics in `envoy/alerts.yaml`.
+//! Runs the example for a canary in `docs/operations.md`: the routes and the configuration in `envoy/production.yaml`.
 
-use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result};
 use headroom_compress::Api;
 use headroom_e2e::built;
-use headroom_e2e::client::{Call, Connection, Protocol};
-use headroom_e2e::deadline::until;
+use headroom_e2e::client::Call;
 
 use crate::bodies::{anthropic, chat, pretty_pets, shortened};
 use crate::production::Production;
@@ -71,34 +68,4 @@ async fn a_canary_by_client_or_by_conversation_compresses_its_requests_and_audit
         }
     }
     Ok(())
-}
-
-#[tokio::test]
-async fn every_metric_that_an_alert_names_is_there() -> Result<()> {
-    let alerts = fs::read_to_string(built::workspace().join("envoy/alerts.yaml"))?;
-    let expressions = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
-    let words = expressions.flat_map(|expression| {
-        expression
-            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .filter(|word| word.starts_with("headroom_"))
-    });
-    let named: BTreeSet<&str> = words.collect();
-    assert!(named.len() >= 8, "{named:?}");
-
-    let production = Production::start().await?;
-    let body = anthropic(&pretty_pets(42));
-    production.send("alerts", Call::post("/v1/messages", body)).await?;
-    until("every metric is shown", || async {
-        let mut sidecar = Connection::open(production.sidecar.http(), Protocol::Http1).await.ok()?;
-        let of_sidecar = sidecar.send(Call::get("/metrics")).await.ok()?.text();
-        let of_envoy = production.envoy.admin_get("/stats/prometheus").await.ok()?;
-        let shown = |name: &&str| {
-            let declared = format!("# TYPE {name} ");
-            of_sidecar.contains(&declared) || of_envoy.contains(&declared)
-        };
-        // A vector of counters appears only after its first error.
-        let missing: Vec<_> = named.iter().filter(|name| !shown(name)).collect();
-        (missing.is_empty() || missing == [&"headroom_store_errors_total"]).then_some(())
-    })
-    .await
 }

@@ -79,9 +79,9 @@ fn as_struct(config: &Value) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": config})
 }
 
-/// A filter that got its configuration in this form compresses, and finds the sidecar that the configuration names.
-async fn compresses_and_reports(form: fn(&Value) -> Value) -> Result<()> {
-    let mesh = Mesh::start(|module| resource(1, module, &form(&plugin_config()))).await?;
+#[tokio::test]
+async fn a_filter_delivered_as_istio_does_compresses_and_reports() -> Result<()> {
+    let mesh = Mesh::start(|module| resource(1, module, &as_text(&plugin_config()))).await?;
     mesh.assert_compresses("delivered", 30).await?;
     assert_eq!(mesh.envoy.stat("wasmcustom.headroom.config_errors").await?, 0);
     until("headroomd has counted it", || async {
@@ -91,39 +91,44 @@ async fn compresses_and_reports(form: fn(&Value) -> Value) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_filter_delivered_as_istio_does_compresses_and_reports() -> Result<()> {
-    compresses_and_reports(as_text).await
-}
-
-#[tokio::test]
-async fn bytes_in_place_of_json_text_are_the_same_configuration() -> Result<()> {
-    compresses_and_reports(as_bytes).await
-}
-
-#[tokio::test]
-async fn a_structure_in_place_of_json_text_is_the_same_configuration() -> Result<()> {
-    compresses_and_reports(as_struct).await
-}
-
-#[tokio::test]
-async fn what_is_no_configuration_is_counted_and_requests_pass() -> Result<()> {
+async fn what_is_no_configuration_is_counted_and_requests_pass_until_text_bytes_or_a_structure_is_one()
+-> Result<()> {
     let duration = json!({"@type": "type.googleapis.com/google.protobuf.Duration", "value": "3s"});
     let mesh = Mesh::start(|module| resource(1, module, &duration)).await?;
-    assert_eq!(mesh.envoy.stat("wasmcustom.headroom.config_errors").await?, 1);
-    let body = anthropic(&pretty_pets(30));
-    let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, "no configuration");
-    let answer = Connection::open(mesh.envoy.listener(), Protocol::Http1).await?.send(call).await?;
-    assert_eq!(answer.status, 200);
-    assert_eq!(forwarded(&mesh.provider, "no configuration").body, body);
-
-    // The next delivery repairs it.
     let module = built::filter_module().await?;
-    deliver(mesh.folder.path(), &resource(2, &module, &as_text(&plugin_config())))?;
-    until("Envoy takes the text", || async {
-        (mesh.envoy.stat("wasmcustom.headroom.config_errors").await.ok()? == 0).then_some(())
-    })
-    .await?;
-    mesh.assert_compresses("text", 31).await
+    let (mut version, mut counted) = (1, 0);
+    for (name, form) in
+        [("text", as_text as fn(&Value) -> Value), ("bytes", as_bytes), ("structure", as_struct)]
+    {
+        until("what is no configuration is counted", || async {
+            (mesh.envoy.stat("wasmcustom.headroom.config_errors").await.ok()? == 1).then_some(())
+        })
+        .await?;
+        let body = anthropic(&pretty_pets(30));
+        let passed = format!("before the {name}");
+        let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, &passed);
+        let answer = Connection::open(mesh.envoy.listener(), Protocol::Http1).await?.send(call).await?;
+        assert_eq!(answer.status, 200);
+        assert_eq!(forwarded(&mesh.provider, &passed).body, body);
+
+        // The next delivery repairs it.
+        version += 1;
+        deliver(mesh.folder.path(), &resource(version, &module, &form(&plugin_config())))?;
+        until("Envoy takes a configuration", || async {
+            (mesh.envoy.stat("wasmcustom.headroom.config_errors").await.ok()? == 0).then_some(())
+        })
+        .await?;
+        mesh.assert_compresses(name, 31).await?;
+        counted += 1;
+        until("headroomd has counted it", || async {
+            (mesh.sidecar.stats().await.ok()?["requests"]["by_outcome"]["compressed"] == counted)
+                .then_some(())
+        })
+        .await?;
+        version += 1;
+        deliver(mesh.folder.path(), &resource(version, &module, &duration))?;
+    }
+    Ok(())
 }
 
 /// A filter that works until a request has the header `x-trap`. There is no known way to make ours trap.

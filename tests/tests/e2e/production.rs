@@ -172,9 +172,17 @@ async fn the_production_configuration_compresses_retries_and_logs_what_it_saved(
 }
 
 #[tokio::test]
-async fn the_production_configuration_gives_two_pages_of_the_admin_interface_and_nothing_else() -> Result<()>
-{
+async fn the_production_configuration_lists_names_gives_two_pages_waits_and_gives_the_model_what_was_left_out()
+-> Result<()> {
+    // one Envoy, since each compiles the module
     let production = Production::start().await?;
+    it_answers_to_the_names_that_it_lists(&production).await?;
+    two_pages_of_the_admin_interface_are_given_and_nothing_else(&production).await?;
+    it_waits_as_long_as_the_provider_says_before_it_tries_again(&production).await?;
+    it_gives_the_model_what_was_left_out(&production).await
+}
+
+async fn two_pages_of_the_admin_interface_are_given_and_nothing_else(production: &Production) -> Result<()> {
     let socket = fs::metadata(production.envoy.admin())?;
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600);
     let stats = production.envoy.other_listener("stats").await?;
@@ -258,9 +266,7 @@ async fn alerts_and_the_dashboard_for_grafana_ask_for_metrics_that_there_are() -
     Ok(())
 }
 
-#[tokio::test]
-async fn the_production_configuration_answers_to_the_names_that_it_lists() -> Result<()> {
-    let production = Production::start().await?;
+async fn it_answers_to_the_names_that_it_lists(production: &Production) -> Result<()> {
     let body = anthropic(&pretty_pets(5));
     for (host, status, arrived) in [
         ("evil.example", 403, 0),
@@ -279,10 +285,7 @@ async fn the_production_configuration_answers_to_the_names_that_it_lists() -> Re
     Ok(())
 }
 
-#[tokio::test]
-async fn the_production_configuration_waits_as_long_as_the_provider_says_before_it_tries_again() -> Result<()>
-{
-    let production = Production::start().await?;
+async fn it_waits_as_long_as_the_provider_says_before_it_tries_again(production: &Production) -> Result<()> {
     let body = anthropic(&pretty_pets(41));
     for status in [429, 529] {
         let name = format!("refused with {status}");
@@ -317,9 +320,7 @@ async fn the_production_configuration_refuses_what_is_above_the_rate() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn the_production_configuration_gives_the_model_what_was_left_out() -> Result<()> {
-    let production = Production::start().await?;
+async fn it_gives_the_model_what_was_left_out(production: &Production) -> Result<()> {
     let body = body(Api::AnthropicMessages, false, &[rows(ROWS, 11)]);
     let sent = production.send("left out", Call::post("/v1/messages", body.clone())).await?;
     assert_eq!(sent.status, 200);

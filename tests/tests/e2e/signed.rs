@@ -127,9 +127,7 @@ fn converse(output: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-#[tokio::test]
-async fn the_signature_is_of_the_compressed_body() -> Result<()> {
-    let signing = Signing::start(json!([])).await?;
+async fn the_signature_is_of_the_compressed_body(signing: &Signing) -> Result<()> {
     for (path, api, body) in [
         (INVOKE, Api::AnthropicBedrock, anthropic(&pretty_pets(40))),
         (CONVERSE, Api::BedrockConverse, converse(&pretty_pets(40))),
@@ -154,9 +152,7 @@ async fn the_signature_is_of_the_compressed_body() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn nothing_of_a_web_page_is_signed() -> Result<()> {
-    let signing = Signing::start(json!([])).await?;
+async fn nothing_of_a_web_page_is_signed(signing: &Signing) -> Result<()> {
     let body = anthropic(&pretty_pets(40));
     for (name, header, value) in [
         ("pointed here", "host", "evil.example"),
@@ -179,9 +175,7 @@ async fn nothing_of_a_web_page_is_signed() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn what_passes_is_signed_as_well() -> Result<()> {
-    let signing = Signing::start(json!([])).await?;
+async fn what_passes_is_signed_as_well(signing: &Signing) -> Result<()> {
     let body = anthropic(&pretty_pets(40));
     for path in ["/model/amazon.titan-text/invoke", "/model/anthropic.claude/count-tokens"] {
         assert_eq!(signing.send(path, Call::post(path, body.clone())).await?.status, 200);
@@ -190,6 +184,15 @@ async fn what_passes_is_signed_as_well() -> Result<()> {
         assert_signed(&got);
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn the_body_that_leaves_is_the_one_that_is_signed() -> Result<()> {
+    // one Envoy, since each compiles the module
+    let signing = Signing::start(json!([])).await?;
+    the_signature_is_of_the_compressed_body(&signing).await?;
+    nothing_of_a_web_page_is_signed(&signing).await?;
+    what_passes_is_signed_as_well(&signing).await
 }
 
 #[tokio::test]
