@@ -11,14 +11,14 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up programs tests-built install place uninstall dist build announce module image check test slowest forms tokens proto test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
+.PHONY: help up programs tests-built answers install place uninstall dist build announce module image check test slowest forms tokens proto test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-# What compiles soonest: the module without optimization across crates, the programs without what few use (embedding models),
-# and the engine in them, which only the service for compression runs, and SQLite not optimized at all. The rest is as the
-# tests have it, so `make test` need not compile that again. `install` builds all of it, optimized.
+# What compiles soonest: the module without optimization across crates; the programs without what few use (embedding models),
+# and with an engine, which there only `/v1/compress` and `headroomctl compress` run, and an SQLite that are not optimized. The
+# rest is as the tests have it, so `make test` need not compile that again. `install` builds all of it, optimized.
 up: takes := 3 to 7 minutes on two cores and fills 1.3 GB
 up: module_as := --config profile.wasm.lto=false --config profile.wasm.codegen-units=16
 up: announce toolchain ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
@@ -35,6 +35,9 @@ with_tests := --workspace --exclude headroom-benches --lib --bins --tests
 
 tests-built:
 	$(build_beside) test $(with_tests) --no-run --quiet
+
+# The engine as a command, from the crates that the module has compiled.
+answers: module
 	$(build_beside) build --quiet -p headroom-answers --target wasm32-wasip1 --profile wasm
 
 # Where `install` puts bin/ and lib/headroom/.
@@ -87,7 +90,7 @@ check: toolchain ## check format, lints and unit tests of every crate, only with
 # Twice as many tests at once as there are processors: most of them wait for the programs that they have started. The unit tests
 # as WASM run beside them, on one processor for a minute.
 test: toolchain ## run all tests; with cargo-nextest if it is installed
-	@$(MAKE) --no-print-directory -j 2 module tests-built
+	@$(MAKE) --no-print-directory -j 2 answers tests-built
 	@set -e; envoy=$$(envoy/install.sh); export ENVOY="$$envoy" HEADROOM_BUILT=1; \
 	log="$(target)/wasm-tests.log"; .ci/wasm-tests >"$$log" 2>&1 & wasm=$$!; \
 	trap 'kill $$wasm 2>/dev/null || true' EXIT; \
