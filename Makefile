@@ -30,8 +30,8 @@ programs:
 	$(build_beside) build -p headroomd -p headroomctl --no-default-features \
 		$(foreach crate,headroom-compress headroom-providers aho-corasick libsqlite3-sys,--config profile.dev.package.$(crate).opt-level=0)
 
-# All but what no test runs: examples and benches.
-with_tests := --workspace --exclude headroom-benches --lib --bins --tests
+# All but what no test runs: examples, benches, and programs once more as tests of their own, which they have none of (`lint`).
+with_tests := --workspace --exclude headroom-benches --lib --test '*'
 
 tests-built:
 	$(build_beside) test $(with_tests) --no-run --quiet
@@ -84,7 +84,7 @@ image: toolchain ## make the OCI image of the filter, for Istio and Envoy Gatewa
 check: toolchain ## check format, lints and unit tests of every crate, only with cargo
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib --bins
+	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib
 	$(CARGO) test -p headroom-api --test generated
 
 # Twice as many tests at once as there are processors: most of them wait for the programs that they have started. The unit tests
@@ -109,11 +109,11 @@ test: toolchain ## run all tests; with cargo-nextest if it is installed
 slowest: ## list the slowest tests of the last `make test` with cargo-nextest
 	@.ci/slowest
 
-forms: ## after a change of the forms, write the new digest of all fixtures (filter/compress/tests/forms.rs)
-	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
+forms: ## after a change of the forms, write the new digest of all fixtures (filter/compress/tests/engine/forms.rs)
+	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test engine forms
 
-tokens: ## after an update of tiktoken-rs or regex-syntax, write the tokenizers' tables again (filter/compress/tests/tables.rs)
-	WRITE_TOKENS=1 $(CARGO) test -p headroom-compress --test tables
+tokens: ## after an update of tiktoken-rs or regex-syntax, write the tokenizers' tables again (filter/compress/tests/engine/tables.rs)
+	WRITE_TOKENS=1 $(CARGO) test -p headroom-compress --test engine tables
 
 proto: ## after a change of control-plane/api/proto, write its Rust again (control-plane/api/tests/generated.rs)
 	WRITE_PROTO=1 $(CARGO) test -p headroom-api --test generated
@@ -145,6 +145,7 @@ bench: module ## measure the engine, the module in V8, requests through Envoy an
 
 lint: toolchain ## run clippy, native and for the module; find crates that the module has twice, and circles of imports
 	@.ci/circles
+	@! git grep -n '#\[\(tokio::\)\?test\]' -- '*/main.rs' '*/src/bin/*' ':!*/tests/*/main.rs' || { echo "a test in a program, which make does not run: put it into the library"; exit 1; }
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p headroom-filter --target wasm32-wasip1 -- -D warnings
 	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-unknown-unknown -- -D warnings

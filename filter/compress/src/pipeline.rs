@@ -67,7 +67,7 @@ pub(crate) struct LeftOut {
 const MAX_LINES: usize = 1 << 19;
 
 /// Compresses the text of one block.
-#[cfg(test)]
+#[cfg(all(test, not(target_family = "wasm")))]
 pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
     compress(text, Form::Text, cx, earlier, None)
 }

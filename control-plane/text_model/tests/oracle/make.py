@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the models and the answers that tests/oracle.rs compares with: two tiny token classifiers with random weights, and
+"""Makes the models and the answers that tests/model/oracle.rs compares with: two tiny token classifiers with random weights, and
 what the Python package `llmlingua` keeps of 200 texts with them.
 
 It needs PyTorch, which is large, so it is run by hand and its output is committed:

@@ -1,4 +1,4 @@
-//! The engine as a filter of lines, so that it can be compared natively and as WASM (`filter/compress/tests/wasm.rs`).
+//! The engine as a filter of lines, so that it can be compared natively and as WASM (`filter/compress/tests/engine/wasm.rs`).
 //!
 //! A line of standard input is `["API", "BODY"]`. It gives two lines of JSON on standard output, one without
 //! a store and one with a store: the body to forward, and the outcome of each block.

@@ -1,4 +1,4 @@
-//! The layout of the tables, which the build script and `tests/tables.rs` write and the tokenizer reads.
+//! The layout of the tables, which the build script and `tests/engine/tables.rs` write and the tokenizer reads.
 
 #![allow(dead_code, unreachable_pub, reason = "the build script, the tokenizer and a test each use a part")]
 

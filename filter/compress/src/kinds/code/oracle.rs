@@ -4,7 +4,7 @@ use tree_sitter::{Node, Parser};
 
 use super::*;
 
-#[path = "../../../tests/judged/sources.rs"]
+#[path = "../../../tests/engine/judged/sources.rs"]
 mod sources;
 
 /// A body according to tree-sitter: the line on which its function begins, and the first and the last line of
@@ -118,7 +118,7 @@ fn tree_sitter_sees_the_same_bodies() {
         eprintln!("{language:<10} {files:6} {unknown:10} {unread:9} {seen:8} {outer:16} {missed:7}");
     }
     // What is wrongly taken for a body is also the inside of braces: a literal, a switch. The languages' own
-    // parsers check that the rest is valid (tests/judged.rs).
+    // parsers check that the rest is valid (tests/engine/judged.rs).
     let seen: usize = figures.values().map(|figures| figures.seen).sum();
     assert!(
         wrong.len() * 200 <= seen,
