@@ -13,6 +13,8 @@ const FRESH = 5_000;
 let filters;
 let asked = 0;
 let loaded = 0;
+/** An older page has been asked for and is not here yet. */
+let older = false;
 let requests = [];
 let next = null;
 
@@ -29,11 +31,12 @@ export function show() {
 /** New requests have been counted. */
 export function news() {
   // if older pages are shown, the list does not jump to the start
-  if (requests.length <= PAGE && Date.now() - loaded > FRESH) load();
+  if (!older && requests.length <= PAGE && Date.now() - loaded > FRESH) load();
 }
 
 async function load(before = null) {
   const mine = ++asked;
+  older = before !== null;
   const place = byId("request-list");
   place.setAttribute("aria-busy", "true");
   try {
@@ -51,7 +54,10 @@ async function load(before = null) {
   } catch (error) {
     if (mine === asked) fill(place, el("p", { class: "notice", role: "alert" }, `The requests could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
   } finally {
-    if (mine === asked) place.removeAttribute("aria-busy");
+    if (mine === asked) {
+      older = false;
+      place.removeAttribute("aria-busy");
+    }
   }
 }
 

@@ -135,7 +135,13 @@ function steps(requests) {
 }
 
 async function earlier() {
-  const page = await json(`/transformations/feed?${new URLSearchParams({ conversation: open.id, limit: String(REQUESTS), before: String(open.next) })}`);
-  open = { ...open, requests: [...open.requests, ...page.transformations], next: page.next ?? null };
+  const { id, requests, next } = open;
+  try {
+    const page = await json(`/transformations/feed?${new URLSearchParams({ conversation: id, limit: String(REQUESTS), before: String(next) })}`);
+    // another one may have been opened meanwhile, and news may have come
+    if (open.id === id) open = { id, requests: join(open.requests, [...requests, ...page.transformations]), next: page.next ?? null };
+  } catch {
+    // it says below what is wrong
+  }
   load();
 }

@@ -1,7 +1,7 @@
 //! `headroomctl purge`: deletes what Headroom has stored.
 //!
 //! A running headroomd gets the request; if none runs, its program is started for this on the store. Damaged files
-//! and logs next to the store are removed here.
+//! and logs next to the store are removed here, unless headroomd may run on another machine.
 
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
@@ -44,7 +44,7 @@ pub struct PurgeArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// The folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    /// The folder for state; with --url, logs and damaged stores go only from a folder that is named here [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
     /// headroomd, which is started if none answers [env: HEADROOMD] [default: next to this program, or on PATH]
@@ -82,6 +82,13 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
         remove(file).with_context(|| format!("{} cannot be removed", file.display()))?;
     }
     writeln!(out, "{}", sentence("deleted", &gone, files.len()))?;
+    if may_be_elsewhere(args) && !args.answers {
+        writeln!(
+            stderr(),
+            "logs and damaged stores stay: name the folder of that headroomd with --workspace-dir if it is on this machine"
+        )?;
+        return Ok(());
+    }
     let savings = workspace.join("proxy_savings.json");
     if args.all && savings.exists() {
         writeln!(
@@ -130,6 +137,10 @@ async fn stored(
         Ok((StatusCode::UNAUTHORIZED, _)) => {
             bail!("headroomd asks for its token: put it into HEADROOM_TOKEN")
         }
+        Ok((StatusCode::NOT_FOUND, _)) => bail!(
+            "{} is not there: give --url the address of headroomd's own port (8788), not of Envoy's",
+            running.url("/v1/purge")
+        ),
         Ok((status, body)) => bail!("{} answered {status}: {body}", running.url("/v1/purge")),
         // the user has named this headroomd, so no other one is used
         Err(error) if args.at.url.is_some() => Err(error),
@@ -171,10 +182,15 @@ fn offline(
     serde_json::from_slice(&done.stdout).context("headroomd printed something other than JSON")
 }
 
+/// Whether the headroomd that was named may have its files elsewhere. A pod's is reached at a local port as well.
+fn may_be_elsewhere(args: &PurgeArgs) -> bool {
+    args.at.url.is_some() && args.workspace_dir.is_none()
+}
+
 /// Files next to the store. A damaged file may contain anything that the store contained, and cannot be deleted in
 /// part.
 fn files(args: &PurgeArgs, workspace: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if args.answers {
+    if args.answers || may_be_elsewhere(args) {
         return Ok(Vec::new());
     }
     let mut files =

@@ -24,7 +24,7 @@ const MAX_IN_RECORDS: usize = 200_000;
 /// Originals that are counted as too many, one by one, beyond those that are taken.
 const MAX_COUNTED_ORIGINALS: usize = 64 * MAX_ORIGINALS;
 
-const REPORT: [Bound; 9] = [
+const REPORT: [Bound; 10] = [
     bound(&[3], "records", MAX_RECORDS),
     bound(&[3, 12], "records.blocks", MAX_IN_RECORDS),
     bound(&[3, 42], "records.rate_limits", MAX_IN_RECORDS),
@@ -32,6 +32,7 @@ const REPORT: [Bound; 9] = [
     bound(&[3, 44, 15], "records.cache_layout.volatile_tokens", MAX_IN_RECORDS),
     bound(&[3, 81], "records.retrievals", MAX_IN_RECORDS),
     bound(&[6], "logged_messages", MAX_RECORDS),
+    bound(&[6, 2], "logged_messages.request_messages", MAX_IN_RECORDS),
     bound(&[6, 6], "logged_messages.blocks", MAX_IN_RECORDS),
     bound(&[7], "websocket_sessions", MAX_RECORDS),
 ];
@@ -297,6 +298,16 @@ mod tests {
                 "logged_messages",
                 ReportRequest {
                     logged_messages: vec![LoggedMessages::default(); MAX_RECORDS + 1],
+                    ..report(record.clone())
+                },
+            ),
+            (
+                "logged_messages.request_messages",
+                ReportRequest {
+                    logged_messages: vec![LoggedMessages {
+                        request_messages: vec![String::new(); most],
+                        ..LoggedMessages::default()
+                    }],
                     ..report(record.clone())
                 },
             ),

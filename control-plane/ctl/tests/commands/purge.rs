@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::server::server;
+use crate::server::{server, server_of};
 
 fn run(workspace: &std::path::Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headroomctl"));
@@ -30,7 +30,9 @@ fn a_dry_run_names_what_would_go_and_removes_nothing() {
     std::fs::write(workspace.path().join("token"), "kept").unwrap();
     for (scope, removed) in [(&["--all"][..], 3), (&["--tenant", "red"], 1), (&["--older-than", "30d"], 1)] {
         let (url, server) = server("200 OK", answer());
-        let done = run(workspace.path(), &[scope, &["--dry-run", "--url", &url]].concat());
+        let here = workspace.path().to_str().unwrap();
+        let named = ["--dry-run", "--url", &url, "--workspace-dir", here];
+        let done = run(workspace.path(), &[scope, &named].concat());
         let shown = String::from_utf8(done.stdout).unwrap();
         assert!(
             done.status.success() && shown.contains("3 originals") && shown.contains("1,200 requests"),
@@ -40,6 +42,32 @@ fn a_dry_run_names_what_would_go_and_removes_nothing() {
         assert!(server.join().unwrap().starts_with("POST /v1/purge HTTP/1.1\r\n"));
         assert!(files.iter().all(|file| file.exists()));
     }
+}
+
+#[test]
+fn files_of_this_machine_stay_where_headroomd_may_be_on_another() {
+    let workspace = tempfile::tempdir().unwrap();
+    let file = workspace.path().join("headroom.db.damaged-1");
+    std::fs::write(&file, "kept").unwrap();
+    let here = workspace.path().to_str().unwrap();
+    for (folder, stays) in [(&[][..], true), (&["--workspace-dir", here], false)] {
+        let (url, server) = server_of("200 OK", answer(), 2);
+        let done = run(workspace.path(), &[&["--all", "--yes", "--url", &url], folder].concat());
+        server.join().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{said}");
+        assert_eq!((file.exists(), said.contains("--workspace-dir")), (stays, stays), "{said}");
+    }
+}
+
+#[test]
+fn what_is_not_headroomd_is_said() {
+    let workspace = tempfile::tempdir().unwrap();
+    let (url, server) = server("404 Not Found", String::new());
+    let done = run(workspace.path(), &["--all", "--yes", "--url", &url]);
+    server.join().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8(done.stderr).unwrap().contains("not of Envoy's"));
 }
 
 #[test]

@@ -50,7 +50,8 @@ fn assert_keeps_lines(shown: &str, original: &str, is: impl Fn(&str) -> bool) {
 
 #[test]
 fn lines_that_are_equal_only_in_a_code_are_not_called_the_same() {
-    let (came, shown) = fault(Api::AnthropicMessages, include_str!("../fixtures/faults/ref-encoded-log.json"));
+    let (came, shown) =
+        fault(Api::AnthropicMessages, include_str!("../fixtures/faults/ref-encoded-log.json"));
     assert!(!shown[1].contains("same as"), "{}", shown[1]);
     assert_keeps_lines(&shown[1], &came[1], |line| line.contains("status=503"));
 }
