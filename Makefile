@@ -90,6 +90,7 @@ check: toolchain ## check format, lints and unit tests of every crate, only with
 # Twice as many tests at once as there are processors: most of them wait for the programs that they have started. The unit tests
 # as WASM run beside them, on one processor for a minute.
 test: toolchain ## run all tests; with cargo-nextest if it is installed
+	@echo "The tests take 7 to 11 minutes on two cores, and a first build before them 6 to 11; $(target)/ then has 5 GB."
 	@$(MAKE) --no-print-directory -j 2 answers tests-built
 	@set -e; envoy=$$(envoy/install.sh); export ENVOY="$$envoy" HEADROOM_BUILT=1; \
 	log="$(target)/wasm-tests.log"; .ci/wasm-tests >"$$log" 2>&1 & wasm=$$!; \
