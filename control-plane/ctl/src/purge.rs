@@ -137,11 +137,14 @@ async fn stored(
         Ok((StatusCode::UNAUTHORIZED, _)) => {
             bail!("headroomd asks for its token: put it into HEADROOM_TOKEN")
         }
-        Ok((StatusCode::NOT_FOUND, _)) => bail!(
-            "{} is not there: give --url the address of headroomd's own port (8788), not of Envoy's",
-            running.url("/v1/purge")
-        ),
-        Ok((status, body)) => bail!("{} answered {status}: {body}", running.url("/v1/purge")),
+        Ok((status, body)) => {
+            let hint = if args.at.url.is_some() {
+                "\n--url has to name headroomd's own port (8788), not Envoy's"
+            } else {
+                ""
+            };
+            bail!("{} answered {status}: {}{hint}", running.url("/v1/purge"), body.trim_end())
+        }
         // the user has named this headroomd, so no other one is used
         Err(error) if args.at.url.is_some() => Err(error),
         // stored answers are in the memory of headroomd, and none runs

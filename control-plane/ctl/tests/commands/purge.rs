@@ -67,7 +67,7 @@ fn what_is_not_headroomd_is_said() {
     let done = run(workspace.path(), &["--all", "--yes", "--url", &url]);
     server.join().unwrap();
     assert_eq!(done.status.code(), Some(1));
-    assert!(String::from_utf8(done.stderr).unwrap().contains("not of Envoy's"));
+    assert!(String::from_utf8(done.stderr).unwrap().contains("not Envoy's"));
 }
 
 #[test]
