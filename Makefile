@@ -146,7 +146,7 @@ bench: module ## measure the engine, the module in V8, requests through Envoy an
 
 lint: toolchain ## run clippy, native and for the module; find crates that the module has twice, and circles of imports
 	@.ci/circles
-	@! git grep -n '#\[\(tokio::\)\?test\]' -- '*/main.rs' '*/src/bin/*' ':!*/tests/*/main.rs' || { echo "a test in a program, which make does not run: put it into the library"; exit 1; }
+	@! git grep -nE '#\[(tokio::)?test(\(|])' -- '*/main.rs' '*/src/bin/*' ':!*/tests/*/main.rs' || { echo "a test in a program, which make does not run: put it into the library"; exit 1; }
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p headroom-filter --target wasm32-wasip1 -- -D warnings
 	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-unknown-unknown -- -D warnings

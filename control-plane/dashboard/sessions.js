@@ -51,11 +51,13 @@ async function load() {
     else all(page);
     if (!id) filters.know((await json("/stats-recent")).groups);
   } catch (error) {
-    if (mine === asked) fill(place, el("p", { class: "notice", role: "alert" }, `The conversations could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
+    if (mine === asked) fill(place, unread("The conversations", error));
   } finally {
     if (mine === asked) place.removeAttribute("aria-busy");
   }
 }
+
+const unread = (what, error) => el("p", { class: "notice", role: "alert" }, `${what} could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`);
 
 function join(newer, older) {
   const known = new Set(newer.map((request) => request.request_id));
@@ -136,12 +138,14 @@ function steps(requests) {
 
 async function earlier() {
   const { id, requests, next } = open;
+  let failed = null;
   try {
     const page = await json(`/transformations/feed?${new URLSearchParams({ conversation: id, limit: String(REQUESTS), before: String(next) })}`);
     // another one may have been opened meanwhile, and news may have come
     if (open.id === id) open = { id, requests: join(open.requests, [...requests, ...page.transformations]), next: page.next ?? null };
-  } catch {
-    // it says below what is wrong
+  } catch (error) {
+    failed = error;
   }
-  load();
+  await load();
+  if (failed && open.id === id) byId("session-list").append(unread("The earlier requests", failed));
 }

@@ -429,7 +429,7 @@ fn read_token(path: &Path) -> Result<Token, SettingsError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
 
@@ -438,6 +438,11 @@ mod tests {
         Settings::resolve(args, |name| {
             env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn every_option_is_defined_without_contradiction() {
+        Args::command().debug_assert();
     }
 
     #[test]

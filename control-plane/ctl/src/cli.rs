@@ -405,3 +405,15 @@ Examples:
   headroomctl stats --json | jq .tokens
 
 Exit codes: 0 printed; 1 nothing answers there, or the answer has no figures; 2 bad options.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_defined_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+}

@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use headroom_api::pages::{PurgeRequest, Purged};
 use reqwest::StatusCode;
+use serde::de::IgnoredAny;
 
 use crate::environment::Environment;
 use crate::figures::number;
@@ -44,7 +45,7 @@ pub struct PurgeArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// The folder for state; with --url, logs and damaged stores go only from a folder that is named here [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    /// The folder for state; with --url, logs and damaged stores go only from a folder that is given here, not by the variable [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
     /// headroomd, which is started if none answers [env: HEADROOMD] [default: next to this program, or on PATH]
@@ -70,6 +71,12 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
         "{}",
         sentence(if args.dry_run { "would go" } else { "to be deleted" }, &would, files.len())
     )?;
+    if may_be_elsewhere(args) && !args.answers {
+        writeln!(
+            stderr(),
+            "logs and damaged stores stay: name the folder of that headroomd with --workspace-dir if it is on this machine"
+        )?;
+    }
     if args.dry_run {
         files.iter().try_for_each(|file| writeln!(out, "    {}", file.display()))?;
         return Ok(());
@@ -82,15 +89,8 @@ pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
         remove(file).with_context(|| format!("{} cannot be removed", file.display()))?;
     }
     writeln!(out, "{}", sentence("deleted", &gone, files.len()))?;
-    if may_be_elsewhere(args) && !args.answers {
-        writeln!(
-            stderr(),
-            "logs and damaged stores stay: name the folder of that headroomd with --workspace-dir if it is on this machine"
-        )?;
-        return Ok(());
-    }
     let savings = workspace.join("proxy_savings.json");
-    if args.all && savings.exists() {
+    if args.all && !may_be_elsewhere(args) && savings.exists() {
         writeln!(
             stderr(),
             "{} belongs to the Python Headroom and stays: headroomd reads it at its next start",
@@ -138,7 +138,8 @@ async fn stored(
             bail!("headroomd asks for its token: put it into HEADROOM_TOKEN")
         }
         Ok((status, body)) => {
-            let hint = if args.at.url.is_some() {
+            let is_ours = !is_missing(status) && serde_json::from_str::<IgnoredAny>(&body).is_ok();
+            let hint = if args.at.names_url() && !is_ours {
                 "\n--url has to name headroomd's own port (8788), not Envoy's"
             } else {
                 ""
@@ -146,7 +147,7 @@ async fn stored(
             bail!("{} answered {status}: {}{hint}", running.url("/v1/purge"), body.trim_end())
         }
         // the user has named this headroomd, so no other one is used
-        Err(error) if args.at.url.is_some() => Err(error),
+        Err(error) if args.at.names_url() => Err(error),
         // stored answers are in the memory of headroomd, and none runs
         Err(_) if args.answers => Ok(Purged { dry_run, ..Purged::default() }),
         Err(_) => offline(args, env, workspace, dry_run),
@@ -187,7 +188,12 @@ fn offline(
 
 /// Whether the headroomd that was named may have its files elsewhere. A pod's is reached at a local port as well.
 fn may_be_elsewhere(args: &PurgeArgs) -> bool {
-    args.at.url.is_some() && args.workspace_dir.is_none()
+    args.at.names_url() && args.workspace_dir.is_none()
+}
+
+/// What a provider answers to a path that only headroomd has.
+fn is_missing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// Files next to the store. A damaged file may contain anything that the store contained, and cannot be deleted in

@@ -41,12 +41,20 @@ impl SidecarArgs {
         self.sidecar_in(None)
     }
 
+    /// Whether an address is given, and not the one of this machine's `headroomctl up` taken.
+    pub fn names_url(&self) -> bool {
+        self.named().is_some()
+    }
+
+    fn named(&self) -> Option<&str> {
+        self.url.as_ref().map(|url| url.trim()).filter(|url| !url.is_empty())
+    }
+
     /// The same, with this workspace folder.
     pub fn sidecar_in(&self, workspace: Option<&Path>) -> anyhow::Result<Running> {
         let env = Environment::of_process();
         let workspace = workspace.map(Path::to_owned);
-        let told = self.url.as_ref().map(|url| url.trim()).filter(|url| !url.is_empty());
-        let url = match told {
+        let url = match self.named() {
             Some(url) => url.to_owned(),
             None => sidecar_url(env, workspace.as_ref()).map_err(Misuse::of)?,
         };

@@ -21,6 +21,9 @@ const fn bound(path: &'static [u32], name: &'static str, most: usize) -> Bound {
 
 /// Parts of all records of a report together: four times those of a thousand records with fifty blocks each.
 const MAX_IN_RECORDS: usize = 200_000;
+/// Messages of all logs of a report together. A filter sends a megabyte of logs at most, and a message is three bytes of it at
+/// least: a report that is refused would be sent again and again.
+const MAX_LOGGED: usize = 400_000;
 /// Originals that are counted as too many, one by one, beyond those that are taken.
 const MAX_COUNTED_ORIGINALS: usize = 64 * MAX_ORIGINALS;
 
@@ -32,7 +35,7 @@ const REPORT: [Bound; 10] = [
     bound(&[3, 44, 15], "records.cache_layout.volatile_tokens", MAX_IN_RECORDS),
     bound(&[3, 81], "records.retrievals", MAX_IN_RECORDS),
     bound(&[6], "logged_messages", MAX_RECORDS),
-    bound(&[6, 2], "logged_messages.request_messages", MAX_IN_RECORDS),
+    bound(&[6, 2], "logged_messages.request_messages", MAX_LOGGED),
     bound(&[6, 6], "logged_messages.blocks", MAX_IN_RECORDS),
     bound(&[7], "websocket_sessions", MAX_RECORDS),
 ];
@@ -305,7 +308,7 @@ mod tests {
                 "logged_messages.request_messages",
                 ReportRequest {
                     logged_messages: vec![LoggedMessages {
-                        request_messages: vec![String::new(); most],
+                        request_messages: vec![String::new(); MAX_LOGGED + 1],
                         ..LoggedMessages::default()
                     }],
                     ..report(record.clone())
@@ -350,6 +353,10 @@ mod tests {
         let full =
             AdmitRequest { originals: vec![original; MAX_COUNTED_ORIGINALS / 32], ..AdmitRequest::default() };
         assert_eq!(excess(ADMIT, &full), None);
+        let request_messages = vec!["1".to_owned(); (1 << 20) / 3];
+        let logged = LoggedMessages { request_messages, ..LoggedMessages::default() };
+        let logs = ReportRequest { logged_messages: vec![logged], ..ReportRequest::default() };
+        assert_eq!(excess(REPORT, &logs), None, "what a filter may send");
         let records = vec![RequestRecord { sequence: 1, ..RequestRecord::default() }; MAX_RECORDS];
         let full = frame(&ReportRequest { records, ..ReportRequest::default() }.encode_to_vec());
         let mut counter = PartCounter::of(REPORT).unwrap();

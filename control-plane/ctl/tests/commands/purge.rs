@@ -51,6 +51,10 @@ fn files_of_this_machine_stay_where_headroomd_may_be_on_another() {
     std::fs::write(&file, "kept").unwrap();
     let here = workspace.path().to_str().unwrap();
     for (folder, stays) in [(&[][..], true), (&["--workspace-dir", here], false)] {
+        let (url, server) = server("200 OK", answer());
+        let dry = run(workspace.path(), &[&["--all", "--dry-run", "--url", &url], folder].concat());
+        server.join().unwrap();
+        assert_eq!(String::from_utf8(dry.stderr).unwrap().contains("--workspace-dir"), stays);
         let (url, server) = server_of("200 OK", answer(), 2);
         let done = run(workspace.path(), &[&["--all", "--yes", "--url", &url], folder].concat());
         server.join().unwrap();
@@ -63,11 +67,19 @@ fn files_of_this_machine_stay_where_headroomd_may_be_on_another() {
 #[test]
 fn what_is_not_headroomd_is_said() {
     let workspace = tempfile::tempdir().unwrap();
-    let (url, server) = server("404 Not Found", String::new());
-    let done = run(workspace.path(), &["--all", "--yes", "--url", &url]);
-    server.join().unwrap();
-    assert_eq!(done.status.code(), Some(1));
-    assert!(String::from_utf8(done.stderr).unwrap().contains("not Envoy's"));
+    let error = json!({"error": "x"}).to_string();
+    for (status, body, is_elsewhere) in [
+        ("404 Not Found", error.clone(), true),
+        ("400 Bad Request", "what is this?".to_owned(), true),
+        ("403 Forbidden", error, false),
+    ] {
+        let (url, server) = server(status, body);
+        let done = run(workspace.path(), &["--all", "--yes", "--url", &url]);
+        server.join().unwrap();
+        assert_eq!(done.status.code(), Some(1));
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(said.contains("not Envoy's"), is_elsewhere, "{said}");
+    }
 }
 
 #[test]

@@ -23,12 +23,21 @@ pub(crate) fn server_of(status: &'static str, body: String, times: usize) -> (St
                 stream.read_exact(&mut byte).unwrap();
                 request.push(byte[0]);
             }
-            let head =
+            let head = String::from_utf8(request).unwrap();
+            // What is not read when a connection is closed resets it, and the answer may be lost.
+            stream.read_exact(&mut vec![0; body_length(&head)]).unwrap();
+            let answer =
                 format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).unwrap();
-            last = String::from_utf8(request).unwrap();
+            stream.write_all((answer + &body).as_bytes()).unwrap();
+            last = head;
         }
         last
     });
     (url, thread)
+}
+
+fn body_length(head: &str) -> usize {
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths.next().map_or(0, |(_, length)| length.trim().parse().unwrap())
 }

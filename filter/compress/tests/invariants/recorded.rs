@@ -61,10 +61,11 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// How many requests of each conversation are checked, spread over its length: all of them would take
-/// quadratic time. The forms do not depend on the format, so fewer are enough where only that differs.
+/// quadratic time. The forms do not depend on the format, so fewer are enough where only that differs, unless there is a corpus.
 fn most_requests(api: Api) -> usize {
     match api {
         Api::AnthropicMessages | Api::OpenAiChat => 12,
+        _ if std::env::var_os("CORPUS").is_some() => 12,
         _ => 4,
     }
 }

@@ -9,12 +9,12 @@ fn shown(text: &str) -> Option<Form> {
     shown_beside(text, "", 0)
 }
 
-/// Gives back the text that a form was made from.
 fn shown_beside(text: &str, around: &str, least: usize) -> Option<Form> {
     crate::work::unlimited();
     form(text, around, signal::reports_failure, least)
 }
 
+/// Gives back the text that a form was made from.
 fn restore(form: &Form) -> String {
     let (stated, mut rest) = form.body.split_once(OUTPUT).expect("the output");
     rest = rest.strip_prefix('\n').unwrap_or(rest);
