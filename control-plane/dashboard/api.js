@@ -15,6 +15,9 @@ export class Refused extends Error {
   }
 }
 
+/** Why asking failed, in words. */
+export const cause = (error) => (error instanceof Refused ? error.message : "Headroom does not answer");
+
 // If storage is not available, the token lives as long as the page.
 let token = null;
 try {
@@ -146,7 +149,7 @@ export function listen(path, on) {
       try {
         if (!paused) await once();
       } catch (error) {
-        if (!paused) on.lost(error instanceof Refused ? error.message : "Headroom does not answer", wait);
+        if (!paused) on.lost(cause(error), wait);
       }
       await new Promise((resolve) => {
         wake = resolve;

@@ -2,7 +2,7 @@
 // and why.
 
 import { change, read } from "./address.js";
-import { json, Refused } from "./api.js";
+import { cause, json, Refused } from "./api.js";
 import { Bars } from "./chart.js";
 import { bar, byId, el, fill, table } from "./dom.js";
 import { compact, count, dollars, percent } from "./format.js";
@@ -81,7 +81,7 @@ async function load() {
     note.className = missing ? "card" : "notice";
     fill(note, missing
       ? [el("h2", {}, "This headroomd has no page about the cache"), el("p", {}, "It has a different version from this dashboard. A newer one counts what could have been read from the provider's cache, and what was.")]
-      : el("p", {}, `The page could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
+      : el("p", {}, `The page could not be read: ${cause(error)}.`));
     note.hidden = false;
   } finally {
     if (mine === asked) place.removeAttribute("aria-busy");

@@ -16,6 +16,9 @@ export function el(name, options = {}, ...children) {
   return element;
 }
 
+/** What went wrong; a screen reader reads it out. */
+export const notice = (text) => el("p", { class: "notice", role: "alert" }, text);
+
 export const byId = (id) => document.getElementById(id);
 
 /** Replaces what a place holds, unless it holds the same already: then focus and selection stay. */

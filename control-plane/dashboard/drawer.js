@@ -1,9 +1,9 @@
 // One request: where it came from, what it cost, and what was done to each of its tool outputs.
 
 import { change, read, to } from "./address.js";
-import { json, Refused } from "./api.js";
+import { cause, json } from "./api.js";
 import { compare } from "./compare.js";
-import { byId, el, fill } from "./dom.js";
+import { byId, el, fill, notice } from "./dom.js";
 import { compact, count, dollars, duration, percent, when } from "./format.js";
 import { costOf, savedOf } from "./money.js";
 import { outcome } from "./recent.js";
@@ -42,7 +42,7 @@ export async function show() {
     fill(byId("drawer-body"), request ? body(request, page.log_full_messages) : el("p", { class: "notice" }, `This request is not kept: headroomd keeps only the newest ${count(page.reach?.most ?? 10_000)} requests.`));
     if (request) byId("drawer-title").textContent = `Request at ${when(request.timestamp)}`;
   } catch (error) {
-    if (id === shown) fill(byId("drawer-body"), el("p", { class: "notice", role: "alert" }, `The request could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
+    if (id === shown) fill(byId("drawer-body"), notice(`The request could not be read: ${cause(error)}.`));
   }
 }
 

@@ -1,7 +1,7 @@
 // The history view: what was saved over time, of everything or of one project, model, provider or stack.
 
 import { change, read } from "./address.js";
-import { json, Refused, save } from "./api.js";
+import { cause, json, save } from "./api.js";
 import { Bars } from "./chart.js";
 import { bar, byId, el, fill, table } from "./dom.js";
 import { compact, count, dollars, percent, whole } from "./format.js";
@@ -127,7 +127,7 @@ async function load() {
     draw(page);
   } catch (error) {
     if (mine !== asked) return;
-    byId("history-error").textContent = `The history could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`;
+    byId("history-error").textContent = `The history could not be read: ${cause(error)}.`;
     byId("history-error").hidden = false;
   } finally {
     if (mine === asked) place.removeAttribute("aria-busy");
@@ -210,7 +210,7 @@ async function exported(format) {
   try {
     await save(query({ format, series: chosen.series, ...(format === "json" ? { by: chosen.by, history_mode: "compact" } : {}) }), name);
   } catch (error) {
-    byId("history-error").textContent = `The export failed: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`;
+    byId("history-error").textContent = `The export failed: ${cause(error)}.`;
     byId("history-error").hidden = false;
   } finally {
     button.disabled = false;

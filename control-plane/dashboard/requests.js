@@ -1,7 +1,7 @@
 // The requests that are kept individually: search, filters, and more pages on demand.
 
-import { json, Refused } from "./api.js";
-import { byId, el, fill } from "./dom.js";
+import { cause, json } from "./api.js";
+import { byId, el, fill, notice } from "./dom.js";
 import { chosen, Filters } from "./filters.js";
 import { count } from "./format.js";
 import { requestTable } from "./recent.js";
@@ -52,7 +52,7 @@ async function load(before = null) {
     draw(page.reach);
     filters.know((await groups)?.groups ?? filters.groups);
   } catch (error) {
-    if (mine === asked) fill(place, el("p", { class: "notice", role: "alert" }, `The requests could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
+    if (mine === asked) fill(place, notice(`The requests could not be read: ${cause(error)}.`));
   } finally {
     if (mine === asked) {
       older = false;

@@ -1,8 +1,8 @@
 // Conversations, one row each; and one conversation with its requests in order.
 
 import { change, read, to } from "./address.js";
-import { json, Refused } from "./api.js";
-import { byId, el, fill, table } from "./dom.js";
+import { cause, json } from "./api.js";
+import { byId, el, fill, notice, table } from "./dom.js";
 import { chosen, Filters } from "./filters.js";
 import { compact, count, dollars, percent, span, when } from "./format.js";
 import { sumOf } from "./money.js";
@@ -51,13 +51,11 @@ async function load() {
     else all(page);
     if (!id) filters.know((await json("/stats-recent")).groups);
   } catch (error) {
-    if (mine === asked) fill(place, unread("The conversations", error));
+    if (mine === asked) fill(place, notice(`The conversations could not be read: ${cause(error)}.`));
   } finally {
     if (mine === asked) place.removeAttribute("aria-busy");
   }
 }
-
-const unread = (what, error) => el("p", { class: "notice", role: "alert" }, `${what} could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`);
 
 function join(newer, older) {
   const known = new Set(newer.map((request) => request.request_id));
@@ -147,5 +145,5 @@ async function earlier() {
     failed = error;
   }
   await load();
-  if (failed && open.id === id) byId("session-list").append(unread("The earlier requests", failed));
+  if (failed && open.id === id) byId("session-list").append(notice(`The earlier requests could not be read: ${cause(failed)}.`));
 }

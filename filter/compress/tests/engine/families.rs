@@ -3,16 +3,11 @@
 use headroom_compress::{Api, Config, Memo, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
 
+use crate::bash;
+
 /// The form of a command's output, and its tokens before and after.
 fn form(command: &str, output: &str, profile: Profile) -> (String, u32, u32) {
-    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 1,
-        "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
-        "messages": [
-            {"role": "user", "content": "go"},
-            {"role": "assistant", "content": [
-                {"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": command}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": output}]}]})
-    .to_string();
+    let body = bash::request(command, output);
     let lossy = profile != Profile::Lossless;
     let tool = if lossy { RetrieveTool::Add } else { RetrieveTool::Assume };
     let request = Request { reversible: lossy, retrieve_tool: tool, ..Request::new(Api::AnthropicMessages) };

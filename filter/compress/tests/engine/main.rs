@@ -1,5 +1,6 @@
 //! The engine from outside. One program, since each links the engine again; what counts memory or time has its own.
 
+mod bash;
 mod code_aware;
 mod documents;
 mod epochs;

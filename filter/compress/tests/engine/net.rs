@@ -1,21 +1,13 @@
 //! The savings in a record compare the forwarded request with the received one.
 
 use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, compress};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::bash;
 
 fn run(body: &str, retrieve_tool: RetrieveTool) -> Outcome<'_> {
     let request = Request { reversible: true, retrieve_tool, ..Request::new(Api::AnthropicMessages) };
     compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20))
-}
-
-/// A request with one output of a command.
-fn body(output: &str) -> String {
-    json!({"model": "claude-sonnet-4-5", "max_tokens": 1, "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
-        "messages": [
-            {"role": "user", "content": "go"},
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": "make"}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": output}]}]})
-    .to_string()
 }
 
 /// Sentences that have nothing in common.
@@ -36,7 +28,7 @@ fn prose(lines: usize) -> String {
 
 #[test]
 fn a_request_that_got_nothing_pays_for_the_tool_that_it_carries() {
-    let body = body(&prose(12));
+    let body = bash::request("make", &prose(12));
     let outcome = run(&body, RetrieveTool::Add);
     assert!(outcome.added_tools.retrieve);
     assert!(
@@ -58,7 +50,7 @@ fn a_request_that_got_nothing_pays_for_the_tool_that_it_carries() {
 #[test]
 fn what_is_reported_unchanged_has_the_bytes_that_came() {
     for output in [prose(12), "\u{e9}\"\\ \n".repeat(3), String::new(), "{\"a\": 1}".to_owned()] {
-        let body = body(&output);
+        let body = bash::request("make", &output);
         let outcome = run(&body, RetrieveTool::Assume);
         let changed =
             outcome.blocks.iter().any(|block| matches!(block.outcome, BlockOutcome::Compressed { .. }));
@@ -77,7 +69,7 @@ fn a_form_that_saves_little_is_not_used() {
             out += line;
             out += if n < lines { " \t \t\n" } else { "\n" };
         }
-        body(&out)
+        bash::request("make", &out)
     };
     let mut saved = Vec::new();
     for lines in [1, 4, 8, 60, 200] {

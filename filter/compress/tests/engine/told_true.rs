@@ -3,14 +3,11 @@
 use headroom_compress::{Api, Config, Memo, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
 
+use crate::bash;
+
 /// What the model reads instead of a command's output.
 fn digest(output: &str) -> String {
-    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 1, "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
-        "messages": [
-            {"role": "user", "content": "go"},
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": "x"}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": output}]}]})
-    .to_string();
+    let body = bash::request("x", output);
     let config = Config { profile: Profile::Balanced, ..Config::default() };
     let request = Request {
         reversible: true,
